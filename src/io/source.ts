@@ -1,0 +1,94 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { fromSystemError, inputError } from './errors.js'
+
+/**
+ * Random access to the bytes of one file. `read` gives exactly `length` bytes
+ * or fails with an error that says by how much the file is too short: a caller
+ * never sees a short read.
+ */
+export interface ByteSource {
+  readonly path: string
+  /** Bytes in the whole file. */
+  readonly size: number
+  read(offset: number, length: number): Promise<Uint8Array>
+  close(): Promise<void>
+}
+
+/** Opens a local file for reading. */
+export async function openFile(path: string): Promise<ByteSource> {
+  let handle: FileHandle
+  let size: number
+  try {
+    handle = await open(path, 'r')
+    size = (await handle.stat()).size
+  } catch (error) {
+    throw fromSystemError(error, path, 'read it')
+  }
+  return {
+    path,
+    size,
+    async read(offset, length) {
+      checkRange(path, size, offset, length)
+      const bytes = new Uint8Array(length)
+      let done = 0
+      while (done < length) {
+        const { bytesRead } = await handle.read(bytes, done, length - done, offset + done)
+        if (bytesRead === 0) throw truncated(path, offset, length, offset + done)
+        done += bytesRead
+      }
+      return bytes
+    },
+    close: () => handle.close(),
+  }
+}
+
+/** A source over bytes that are in memory already. */
+export function memorySource(path: string, bytes: Uint8Array): ByteSource {
+  return {
+    path,
+    size: bytes.length,
+    async read(offset, length) {
+      checkRange(path, bytes.length, offset, length)
+      return bytes.subarray(offset, offset + length)
+    },
+    async close() {},
+  }
+}
+
+/** The bytes at the start of a file, all of it when it is shorter than `length`. */
+export async function readStart(source: ByteSource, length: number): Promise<Uint8Array> {
+  return source.read(0, Math.min(length, source.size))
+}
+
+/**
+ * Reads a whole small file (a config, an index, a tokenizer).
+ * @param limit the size in bytes above which it is not believed to be one
+ */
+export async function readSmallFile(path: string, limit: number): Promise<Uint8Array> {
+  const source = await openFile(path)
+  try {
+    if (source.size > limit) {
+      throw inputError(`${source.size} bytes, more than the ${limit} that such a file may have`, {
+        path,
+      })
+    }
+    return await source.read(0, source.size)
+  } finally {
+    await source.close()
+  }
+}
+
+function checkRange(path: string, size: number, offset: number, length: number): void {
+  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0) {
+    throw inputError(`asks for ${length} bytes at ${offset}, which is no place in a file`, { path })
+  }
+  if (offset + length > size) throw truncated(path, offset, length, size)
+}
+
+/** The error for a file that ends before the bytes it promises. */
+export function truncated(path: string, offset: number, length: number, size: number): Error {
+  return inputError(`${length} bytes are expected at byte ${offset}, the file ends at ${size}`, {
+    path,
+    suggestions: ['It is truncated; download or write it again.'],
+  })
+}
