@@ -1,7 +1,7 @@
 // Compiles the kernels to WebAssembly and src/ to dist/; with --tests, src/ and test/ to build/ too.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 
 const kernels = 'dist/kernels/kernels.wasm'
 const tests = process.argv.includes('--tests')
@@ -32,7 +32,7 @@ if (tests) {
 }
 
 function run(command, ...args) {
-  const { status } = spawnSync('npx', ['--no-install', command, ...args], {
+  const { status } = spawnSync(join('node_modules', '.bin', command), args, {
     stdio: 'inherit',
     shell: process.platform === 'win32',
   })

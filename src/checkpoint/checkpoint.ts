@@ -1,0 +1,169 @@
+import { inputError } from '../io/errors.js'
+import type { LlamaConfig } from './config.js'
+import { byteLength, type DType, elementCount } from './dtype.js'
+import {
+  type ConfigSource,
+  list,
+  measureGeometry,
+  type Shape,
+  settleConfig,
+  shown,
+} from './geometry.js'
+import { allTensors, headName, layoutIn, type Naming, nameOf, type Role, roleOf } from './names.js'
+import type { Part, Tensor } from './tensor.js'
+
+export type FormatName = 'easylm' | 'flax' | 'safetensors' | 'pytorch' | 'meta' | 'gguf' | 'onnx'
+
+/** A file of the checkpoint, as it was when it was opened. */
+export interface SourceFile {
+  path: string
+  size: number
+}
+
+/** A tensor as a format's reader finds it: by its own name and shape, not yet understood. */
+export interface StoredArray {
+  name: string
+  dtype: DType
+  /** The stored shape, row-major. */
+  shape: readonly number[]
+  /** Where the stored matrix lies; `wholePart` for one that is in one piece. */
+  parts: Part[]
+}
+
+/** What a format's reader finds in the headers of a checkpoint. */
+export interface Listing {
+  format: FormatName
+  /** The file or directory, as the user named it. */
+  path: string
+  naming: Naming
+  /** The files that weights are in. */
+  files: SourceFile[]
+  arrays: StoredArray[]
+  /** What the checkpoint's own metadata says of the model. */
+  config?: ConfigSource
+  /** What is in the files and was left out, in sentences. */
+  notes: string[]
+}
+
+/** The files of a tokenizer, where they were found beside a checkpoint. */
+export interface TokenizerFiles {
+  /** The SentencePiece model. */
+  model?: string
+}
+
+/** A checkpoint, described: nothing of its weights has been read. */
+export interface Checkpoint {
+  format: FormatName
+  path: string
+  naming: Naming
+  files: SourceFile[]
+  config: LlamaConfig
+  /** By Hugging Face's names, in the order of a forward pass. */
+  tensors: ReadonlyMap<string, Tensor>
+  tokenizer: TokenizerFiles
+  /** What was assumed or left out, in sentences. */
+  notes: string[]
+}
+
+export interface ConfigChoice {
+  /** What the user gave with --config, or what was found beside the checkpoint. */
+  given?: ConfigSource
+  /** The number of attention heads (--heads). */
+  heads?: number
+}
+
+/**
+ * Understands a listing: names every tensor, checks shapes against each other
+ * and the configuration, and settles what the files leave open.
+ * @throws input error for tensors that are missing, unknown, doubled, or of the wrong shape
+ */
+export function understand(
+  listing: Listing,
+  { given, heads }: ConfigChoice,
+  tokenizer: TokenizerFiles,
+): Checkpoint {
+  const { format, path, naming, arrays } = listing
+  const where = { format, path }
+  const byName = new Map<string, { array: StoredArray; role: Role; shape: Shape }>()
+  const unknown: string[] = []
+  for (const array of arrays) {
+    const named = roleOf(array.name, naming)
+    if (named === undefined) {
+      unknown.push(array.name)
+      continue
+    }
+    const { transposed } = layoutIn(naming, named.role, 0)
+    byName.set(nameOf(named, 'hf'), {
+      array,
+      role: named.role,
+      shape: {
+        storedName: array.name,
+        shape: transposed ? [...array.shape].reverse() : array.shape,
+      },
+    })
+  }
+  if (unknown.length > 0) {
+    throw inputError(
+      `${unknown.length === 1 ? 'a tensor is' : `${unknown.length} tensors are`} not of a LLaMA model: ${list(unknown)}`,
+      {
+        ...where,
+        suggestions: ['Only the LLaMA architecture without biases is supported.'],
+      },
+    )
+  }
+  const shapes = new Map([...byName].map(([name, { shape }]) => [name, shape]))
+  const measured = measureGeometry(shapes, naming, where)
+  const tied = !byName.has(headName)
+  const { config, warnings } = settleConfig(measured, given ?? listing.config, heads, tied, path)
+
+  const tensors = new Map<string, Tensor>()
+  for (const [name, { array, role, shape }] of sortedByRole(byName, measured.layers)) {
+    tensors.set(name, {
+      name,
+      storedName: array.name,
+      dtype: array.dtype,
+      shape: shape.shape,
+      layout: layoutIn(naming, role, config.head_dim),
+      parts: array.parts,
+    })
+  }
+  return {
+    format,
+    path,
+    naming,
+    files: listing.files,
+    config,
+    tensors,
+    tokenizer,
+    notes: [...listing.notes, ...warnings],
+  }
+}
+
+/**
+ * Checks that an array's bytes are as many as its shape and dtype need.
+ * @returns the bytes
+ * @throws input error with both numbers
+ */
+export function checkArrayBytes(
+  dtype: DType,
+  shape: readonly number[],
+  bytes: number,
+  where: { format: FormatName; path: string; tensor: string },
+): void {
+  const elements = elementCount(shape)
+  if (elements === undefined) {
+    throw inputError(`its shape is ${shown(shape)}, which is no size that a tensor can have`, where)
+  }
+  const expected = byteLength(dtype, elements)
+  if (expected !== bytes) {
+    throw inputError(`${shown(shape)} of ${dtype} takes ${expected} bytes, it has ${bytes}`, where)
+  }
+}
+
+function sortedByRole<T>(byName: ReadonlyMap<string, T>, layers: number): [string, T][] {
+  return allTensors(layers).flatMap((named) => {
+    const name = nameOf(named, 'hf')
+    const found = byName.get(name)
+    return found === undefined ? [] : [[name, found]]
+  })
+}

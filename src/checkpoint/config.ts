@@ -1,0 +1,228 @@
+import { inputError } from '../io/errors.js'
+import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
+import type { DType } from './dtype.js'
+
+/** The configuration of a LLaMA-family model, by Hugging Face's field names. */
+export interface LlamaConfig {
+  model_type: ModelType
+  vocab_size: number
+  hidden_size: number
+  intermediate_size: number
+  num_hidden_layers: number
+  num_attention_heads: number
+  num_key_value_heads: number
+  /** Rows of a head; hidden_size / num_attention_heads where a model says nothing else. */
+  head_dim: number
+  max_position_embeddings: number
+  rms_norm_eps: number
+  rope_theta: number
+  /** Long-context scaling (`rope_type`, `factor` …), as the model has it. */
+  rope_scaling: JsonObject | null
+  /** The embedding serves as the output head too. */
+  tie_word_embeddings: boolean
+  bos_token_id: number | null
+  eos_token_id: number | number[] | null
+  pad_token_id: number | null
+  initializer_range: number
+  /** Fields of a config.json that conversion does not depend on, kept as they are. */
+  other: JsonObject
+}
+
+export const modelTypes = { llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM' } as const
+export type ModelType = keyof typeof modelTypes
+
+/** What a source may leave open; shapes, a preset, or these defaults fill it in. */
+export const configDefaults = {
+  model_type: 'llama',
+  max_position_embeddings: 2048,
+  rms_norm_eps: 1e-6,
+  rope_theta: 10000,
+  rope_scaling: null,
+  tie_word_embeddings: false,
+  bos_token_id: 1,
+  eos_token_id: 2,
+  pad_token_id: null,
+  initializer_range: 0.02,
+  other: {},
+} as const satisfies Partial<LlamaConfig>
+
+/**
+ * Reads a Hugging Face config.json. Fields it leaves out are left out: shapes
+ * and defaults complete it. Transformers 4 has `rope_theta` and `rope_scaling`,
+ * transformers 5 has both in `rope_parameters`; either is read.
+ * @throws input error for another architecture, by its name, and for values of the wrong kind
+ */
+export function configFromHf(json: JsonObject, path: string): Partial<LlamaConfig> {
+  const type = modelTypeOf(json, path)
+  for (const [field, only] of Object.entries(onlyValues)) {
+    const value = json[field]
+    if (value !== undefined && value !== null && value !== only) {
+      throw inputError(`${field} is ${JSON.stringify(value)}, only ${only} is supported`, { path })
+    }
+  }
+  const integer = (field: string) => positive(json, field, path, true)
+  const rope = isJsonObject(json.rope_parameters) ? json.rope_parameters : undefined
+  return dropUndefined({
+    model_type: type,
+    vocab_size: integer('vocab_size'),
+    hidden_size: integer('hidden_size'),
+    intermediate_size: integer('intermediate_size'),
+    num_hidden_layers: integer('num_hidden_layers'),
+    num_attention_heads: integer('num_attention_heads'),
+    num_key_value_heads: integer('num_key_value_heads'),
+    head_dim: integer('head_dim'),
+    max_position_embeddings: integer('max_position_embeddings'),
+    rms_norm_eps: positive(json, 'rms_norm_eps', path, false),
+    rope_theta:
+      positive(rope ?? json, 'rope_theta', path, false) ??
+      positive(json, 'rope_theta', path, false),
+    rope_scaling: ropeScaling(json, rope, path),
+    tie_word_embeddings: boolean(json, 'tie_word_embeddings', path),
+    bos_token_id: tokenId(json, 'bos_token_id', path),
+    eos_token_id: tokenIds(json, 'eos_token_id', path),
+    pad_token_id: tokenId(json, 'pad_token_id', path),
+    initializer_range: positive(json, 'initializer_range', path, false),
+    other: Object.fromEntries(Object.entries(json).filter(([key]) => !knownFields.has(key))),
+  })
+}
+
+/**
+ * The config.json that transformers 4 and 5 both load: rotary parameters and
+ * the dtype by version 4's names, which version 5 reads too.
+ */
+export function configToHf(config: LlamaConfig, dtype: DType): JsonObject {
+  const { model_type, head_dim, rope_scaling, other, ...fields } = config
+  return {
+    architectures: [modelTypes[model_type]],
+    attention_bias: false,
+    attention_dropout: 0,
+    ...fields,
+    head_dim,
+    hidden_act: 'silu',
+    ...(model_type === 'llama' ? { mlp_bias: false, pretraining_tp: 1 } : {}),
+    model_type,
+    rope_scaling,
+    torch_dtype: torchDtypes[dtype] ?? 'float32',
+    use_cache: true,
+    ...other,
+  }
+}
+
+/** generation_config.json: the special tokens, and nothing that would change decoding. */
+export function generationConfigToHf(config: LlamaConfig): JsonObject {
+  const { bos_token_id, eos_token_id, pad_token_id } = config
+  return {
+    _from_model_config: true,
+    ...(bos_token_id === null ? {} : { bos_token_id }),
+    ...(eos_token_id === null ? {} : { eos_token_id }),
+    ...(pad_token_id === null ? {} : { pad_token_id }),
+  }
+}
+
+const torchDtypes: Partial<Record<DType, string>> = {
+  f64: 'float64',
+  f32: 'float32',
+  f16: 'float16',
+  bf16: 'bfloat16',
+}
+
+/** Fields that this program computes or that belong to a copy of transformers, not to the model. */
+const knownFields = new Set([
+  ...['_name_or_path', 'architectures', 'attention_bias', 'attention_dropout', 'bos_token_id'],
+  ...['dtype', 'eos_token_id', 'head_dim', 'hidden_act', 'hidden_size', 'initializer_range'],
+  ...['intermediate_size', 'max_position_embeddings', 'mlp_bias', 'model_type'],
+  ...['num_attention_heads', 'num_hidden_layers', 'num_key_value_heads', 'pad_token_id'],
+  ...['pretraining_tp', 'rms_norm_eps', 'rope_parameters', 'rope_scaling', 'rope_theta'],
+  ...['tie_word_embeddings', 'torch_dtype', 'transformers_version', 'use_cache', 'vocab_size'],
+])
+
+/** Variations of the architecture that would need other tensors or another graph. */
+const onlyValues: Record<string, Json> = {
+  hidden_act: 'silu',
+  attention_bias: false,
+  mlp_bias: false,
+}
+
+function modelTypeOf(json: JsonObject, path: string): ModelType {
+  const named = Array.isArray(json.architectures) ? json.architectures[0] : undefined
+  const type = json.model_type ?? 'llama'
+  if (type !== 'llama' && type !== 'mistral') throw unsupported(type, path)
+  if (named !== undefined && !Object.values(modelTypes).some((known) => known === named)) {
+    throw unsupported(named, path)
+  }
+  return type
+}
+
+function unsupported(architecture: Json, path: string): Error {
+  return inputError(`the architecture ${JSON.stringify(architecture)} is not supported`, {
+    path,
+    suggestions: [`Supported are the LLaMA family's: ${Object.values(modelTypes).join(', ')}.`],
+  })
+}
+
+function ropeScaling(
+  json: JsonObject,
+  rope: JsonObject | undefined,
+  path: string,
+): JsonObject | null | undefined {
+  const { rope_theta: _, ...parameters } = rope ?? {}
+  const scaling = rope ? parameters : json.rope_scaling
+  if (scaling === undefined) return undefined
+  if (scaling === null) return null
+  if (!isJsonObject(scaling)) throw wrongKind('rope_scaling', scaling, 'an object', path)
+  const type = scaling.rope_type ?? scaling.type ?? 'default'
+  return type === 'default' ? null : scaling
+}
+
+function positive(
+  json: JsonObject,
+  field: string,
+  path: string,
+  integer: boolean,
+): number | undefined {
+  const value = json[field]
+  if (value === undefined || value === null) return undefined
+  const right = typeof value === 'number' && value > 0 && (!integer || Number.isSafeInteger(value))
+  if (!right) throw wrongKind(field, value, `a positive ${integer ? 'whole ' : ''}number`, path)
+  return value
+}
+
+function boolean(json: JsonObject, field: string, path: string): boolean | undefined {
+  const value = json[field]
+  if (value === undefined || typeof value === 'boolean') return value
+  throw wrongKind(field, value, 'true or false', path)
+}
+
+function tokenId(json: JsonObject, field: string, path: string): number | null | undefined {
+  const value = json[field]
+  // -1 is how some configurations of OpenLLaMA's time say "none".
+  if (value === undefined || value === null) return value
+  if (value === -1) return null
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
+  throw wrongKind(field, value, 'a token id', path)
+}
+
+function tokenIds(
+  json: JsonObject,
+  field: string,
+  path: string,
+): LlamaConfig['eos_token_id'] | undefined {
+  const value = json[field]
+  if (!Array.isArray(value)) return tokenId(json, field, path)
+  return value.map((id) => tokenId({ [field]: id }, field, path) ?? 0)
+}
+
+function wrongKind(field: string, value: Json, expected: string, path: string): Error {
+  return inputError(`${field} is ${JSON.stringify(value)}, ${expected} is expected`, { path })
+}
+
+type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> }
+
+function dropUndefined<T extends object>(fields: T): Partial<Defined<T>> {
+  const result: Partial<Defined<T>> = {}
+  for (const key in fields) {
+    const value = fields[key]
+    if (value !== undefined) Object.assign(result, { [key]: value })
+  }
+  return result
+}

@@ -1,0 +1,80 @@
+import type { DType } from './dtype.js'
+import { dtypes } from './dtype.js'
+
+/** A run of bytes in a file. */
+export interface Extent {
+  path: string
+  offset: number
+  length: number
+}
+
+/** The order of the rows within each head of the query and key projections. */
+export interface Rotary {
+  /** `half`: Hugging Face's, first rows of all pairs, then the second; `interleaved`: pair by pair. */
+  order: 'half' | 'interleaved'
+  /** Rows of a head. */
+  headDim: number
+}
+
+/** What differs from Hugging Face's layout: row-major [out, in], rotary rows half-split. */
+export interface Layout {
+  /** Stored as [in, out]. */
+  transposed: boolean
+  /** Only on tensors whose rows rotary embedding pairs up. */
+  rotary?: Rotary
+}
+
+/**
+ * A rectangle of the stored matrix, and where its bytes are: row after row,
+ * `pitch` elements from one row to the next. The extents are read as if they
+ * were one run of bytes.
+ */
+export interface Part {
+  row: number
+  column: number
+  rows: number
+  columns: number
+  pitch: number
+  extents: Extent[]
+}
+
+/**
+ * One tensor of a checkpoint, located and not loaded. Its parts cover the
+ * stored matrix exactly once.
+ */
+export interface Tensor {
+  /** Hugging Face's name: model.layers.0.self_attn.q_proj.weight. */
+  name: string
+  /** The name in the file. */
+  storedName: string
+  dtype: DType
+  /** Hugging Face's shape: [out, in], or [n]. */
+  shape: readonly number[]
+  layout: Layout
+  parts: Part[]
+}
+
+/** Rows and columns of the canonical matrix; a vector is one row. */
+export function matrixOf(shape: readonly number[]): [rows: number, columns: number] {
+  if (shape.length === 1) return [1, shape[0] ?? 0]
+  return [shape[0] ?? 1, shape[1] ?? 1]
+}
+
+/** Rows and columns of the matrix as it is stored. */
+export function storedMatrixOf(tensor: Pick<Tensor, 'shape' | 'layout'>): [number, number] {
+  const [rows, columns] = matrixOf(tensor.shape)
+  return tensor.layout.transposed ? [columns, rows] : [rows, columns]
+}
+
+/** The one part of an array of `shape` whose bytes lie in order, without gaps. */
+export function wholePart(shape: readonly number[], extents: Extent[]): Part {
+  const [rows, columns] = matrixOf(shape)
+  return { row: 0, column: 0, rows, columns, pitch: columns, extents }
+}
+
+/** Bytes of a tensor without padding or gaps. */
+export function tensorBytes(tensor: Pick<Tensor, 'shape' | 'dtype'>): number {
+  const [rows, columns] = matrixOf(tensor.shape)
+  const { block, bytes } = dtypes[tensor.dtype]
+  return (rows * columns * bytes) / block
+}

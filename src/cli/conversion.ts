@@ -1,0 +1,70 @@
+import { configToHf } from '../checkpoint/config.js'
+import type { Conversion, ConvertResult } from '../convert/convert.js'
+import { type CastSummary, weightBytes } from '../convert/plan.js'
+import { formatBytes, formatCount } from '../io/units.js'
+import { formatTable } from './table.js'
+
+/** What `--dry-run` shows: files, sizes, casts, memory, disk. */
+export function describePlan(conversion: Conversion): string {
+  const { checkpoint, plan, staging, casts, memory, freeDisk } = conversion
+  const facts = [
+    ['source', `${checkpoint.path} (${checkpoint.format}, ${formatBytes(weightBytes(plan).read)})`],
+    ['output', staging.out],
+    ['weights', casts.map(describeCast).join('; ')],
+    ['disk', `${formatBytes(plan.bytes)} needed, ${formatBytes(freeDisk)} free`],
+    ['memory', `${formatBytes(memory)} for weights at most`],
+  ]
+  const files = plan.target.files.map(({ name, size }) => [`  ${name}`, formatBytes(size)])
+  return `${formatTable(facts)}\nfiles\n${formatTable(files, [1])}`
+}
+
+/** The plan for programs. */
+export function planJson({
+  checkpoint,
+  plan,
+  staging,
+  casts,
+  memory,
+  freeDisk,
+  warnings,
+}: Conversion): object {
+  const matrix = plan.moves.find(({ target }) => target.shape.length === 2)
+  return {
+    source: {
+      format: checkpoint.format,
+      files: checkpoint.files.map(({ path, size }) => ({ path, bytes: size })),
+    },
+    out: staging.out,
+    format: plan.target.format,
+    files: plan.target.files.map(({ name, size }) => ({ name, bytes: size })),
+    bytes: plan.bytes,
+    casts,
+    memory,
+    free_disk: freeDisk,
+    config: configToHf(checkpoint.config, matrix?.target.dtype ?? 'f32'),
+    tensors: plan.moves.map(({ source, target, steps }) => ({
+      name: target.storedName,
+      from: source.storedName,
+      shape: target.shape,
+      dtype: target.dtype,
+      steps: steps.map(({ kind }) => kind),
+    })),
+    warnings,
+  }
+}
+
+/** What was done, for people. */
+export function describeResult(result: ConvertResult): string {
+  const bytes = result.target.files.reduce((sum, file) => sum + file.bytes, 0)
+  const files = result.target.files.map(({ name, bytes }) => [`  ${name}`, formatBytes(bytes)])
+  return [
+    result.out,
+    `${result.tensors} tensors, ${formatCount(result.parameters)} parameters, ${formatBytes(bytes)}; ${result.casts.map(describeCast).join('; ')}`,
+    formatTable(files, [1]),
+  ].join('\n')
+}
+
+function describeCast({ from, to, tensors }: CastSummary): string {
+  const what = from === to ? `${from} kept` : `${from} → ${to}`
+  return `${what} (${tensors} tensors)`
+}

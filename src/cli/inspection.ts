@@ -1,0 +1,101 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { configToHf } from '../checkpoint/config.js'
+import { shown } from '../checkpoint/geometry.js'
+import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
+import { formatBytes, formatCount } from '../io/units.js'
+import { formatTable } from './table.js'
+
+/** A checkpoint, for people. */
+export function describeCheckpoint(checkpoint: Checkpoint, withTensors: boolean): string {
+  const { config, files, tokenizer } = checkpoint
+  const { parameters, bytes, dtypes } = totals(checkpoint)
+  const size = files.reduce((sum, file) => sum + file.size, 0)
+  const facts = [
+    ['format', checkpoint.format],
+    ['files', `${files.length} (${formatBytes(size)})`],
+    [
+      'parameters',
+      `${formatCount(parameters)} in ${checkpoint.tensors.size} tensors (${formatBytes(bytes)})`,
+    ],
+    [
+      'types',
+      Object.entries(dtypes)
+        .map(([dtype, count]) => `${dtype} × ${count}`)
+        .join(', '),
+    ],
+    [
+      'layers',
+      `${config.num_hidden_layers} of hidden size ${config.hidden_size}, intermediate ${config.intermediate_size}`,
+    ],
+    [
+      'heads',
+      `${config.num_attention_heads} and ${config.num_key_value_heads} key-value heads of ${config.head_dim}`,
+    ],
+    ['vocabulary', `${config.vocab_size}${config.tie_word_embeddings ? ', embeddings tied' : ''}`],
+    ['positions', `${config.max_position_embeddings}, rope theta ${config.rope_theta}`],
+    ['rms epsilon', String(config.rms_norm_eps)],
+    ['tokenizer', tokenizer.model ?? 'none found'],
+  ]
+  if (!withTensors) return formatTable(facts)
+  const tensors = [...checkpoint.tensors.values()].map((tensor) => [
+    tensor.storedName,
+    tensor.dtype,
+    shown(tensor.shape),
+    layoutOf(tensor),
+    formatBytes(tensorBytes(tensor)),
+  ])
+  return `${formatTable(facts)}\n\n${formatTable([['tensor', 'type', 'shape [out, in]', 'layout', 'size'], ...tensors], [4])}`
+}
+
+/** A checkpoint, for programs. */
+export function inspection(checkpoint: Checkpoint, withTensors: boolean): object {
+  const { parameters, bytes, dtypes } = totals(checkpoint)
+  const matrix = [...checkpoint.tensors.values()].find(({ shape }) => shape.length === 2)
+  return {
+    path: checkpoint.path,
+    format: checkpoint.format,
+    files: checkpoint.files.map(({ path, size }) => ({ path, bytes: size })),
+    parameters,
+    bytes,
+    dtypes,
+    config: configToHf(checkpoint.config, matrix?.dtype ?? 'f32'),
+    tokenizer: checkpoint.tokenizer,
+    notes: checkpoint.notes,
+    ...(withTensors
+      ? {
+          tensors: [...checkpoint.tensors.values()].map(
+            ({ name, storedName, dtype, shape, layout, parts }) => ({
+              name,
+              stored_name: storedName,
+              dtype,
+              shape,
+              layout,
+              extents: parts.flatMap(({ extents }) => extents),
+            }),
+          ),
+        }
+      : {}),
+  }
+}
+
+function totals({ tensors }: Checkpoint): {
+  parameters: number
+  bytes: number
+  dtypes: Record<string, number>
+} {
+  const dtypes: Record<string, number> = {}
+  let parameters = 0
+  let bytes = 0
+  for (const tensor of tensors.values()) {
+    const [rows, columns] = matrixOf(tensor.shape)
+    parameters += rows * columns
+    bytes += tensorBytes(tensor)
+    dtypes[tensor.dtype] = (dtypes[tensor.dtype] ?? 0) + 1
+  }
+  return { parameters, bytes, dtypes }
+}
+
+function layoutOf({ layout }: Tensor): string {
+  const words = [layout.transposed ? 'transposed' : '', layout.rotary ? layout.rotary.order : '']
+  return words.filter((word) => word !== '').join(' ')
+}

@@ -1,0 +1,66 @@
+import type { Progress } from '../convert/execute.js'
+import { formatBytes, formatSeconds } from '../io/units.js'
+
+/** Draws progress on stderr: a spinner on a terminal, plain lines elsewhere. */
+export interface ProgressDisplay {
+  update(progress: Progress): void
+  stop(): void
+}
+
+const phases = { convert: 'converting', verify: 'verifying' }
+
+/** Seconds between plain lines. */
+const plainInterval = 5
+
+export async function startProgress(): Promise<ProgressDisplay> {
+  return process.stderr.isTTY ? startSpinner() : startLines()
+}
+
+async function startSpinner(): Promise<ProgressDisplay> {
+  const { default: ora } = await import('ora')
+  const spinner = ora({ stream: process.stderr }).start('opening')
+  const clock = startClock()
+  return {
+    update(progress) {
+      spinner.text = `${phases[progress.phase]}  ${clock(progress)}`
+    },
+    stop: () => spinner.stop(),
+  }
+}
+
+function startLines(): ProgressDisplay {
+  const clock = startClock()
+  let last = Date.now()
+  return {
+    update(progress) {
+      const now = Date.now()
+      if (now - last < plainInterval * 1000) return
+      last = now
+      process.stderr.write(`${phases[progress.phase]}  ${clock(progress)}\n`)
+    },
+    stop() {},
+  }
+}
+
+/** Percentage, bytes, rate and remaining time, from the start of the phase. */
+function startClock(): (progress: Progress) => string {
+  let phase = ''
+  let start = Date.now()
+  let before = 0
+  return ({ phase: current, done, total }) => {
+    if (current !== phase) {
+      phase = current
+      start = Date.now()
+      before = done
+    }
+    const seconds = (Date.now() - start) / 1000
+    const percent = total === 0 ? 100 : Math.floor((100 * done) / total)
+    const rate = seconds > 0 ? (done - before) / seconds : 0
+    const parts = [`${percent} %`, `${formatBytes(done)} of ${formatBytes(total)}`]
+    if (rate > 0) {
+      parts.push(`${formatBytes(Math.round(rate))}/s`)
+      parts.push(`${formatSeconds((total - done) / rate)} left`)
+    }
+    return parts.join(', ')
+  }
+}

@@ -1,0 +1,107 @@
+import { Args, Flags } from '@oclif/core'
+import { floatTypes } from '../checkpoint/dtype.js'
+import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
+import { describePlan, describeResult, planJson } from '../cli/conversion.js'
+import { startProgress } from '../cli/progress.js'
+import { checkFreeDisk, prepareConversion, runConversion } from '../convert/convert.js'
+import { defaultThreads } from '../convert/execute.js'
+import { targetFormats } from '../formats/index.js'
+import { parseSize } from '../io/units.js'
+
+export default class Convert extends OpenLlamaCommand {
+  static override summary = 'Convert a checkpoint to another format'
+
+  static override description =
+    `Reads the headers of the source, plans the whole conversion, and carries it out in bounded memory. The output appears at its path only when it is whole; an interrupted conversion goes on with --resume.
+
+SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstate_params::PATH, trainstate::PATH, flax_params::PATH).`
+
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> open_llama_7b_v2_easylm/checkpoint --to safetensors --dtype f16',
+    '<%= config.bin %> <%= command.id %> trainstate_params::streaming_train_state --to safetensors --config open_llama_3b_v2',
+    '<%= config.bin %> <%= command.id %> params::streaming_params --to safetensors --max-shard-size 2GB --dry-run',
+  ]
+
+  static override args = {
+    source: Args.string({ required: true, description: 'The checkpoint' }),
+  }
+
+  static override flags = {
+    to: Flags.string({
+      required: true,
+      options: [...targetFormats],
+      summary: 'The format to write',
+    }),
+    out: Flags.string({
+      helpValue: 'PATH',
+      summary: 'Where the output goes; by default named after the source, in the working directory',
+    }),
+    dtype: Flags.option({
+      options: ['auto', ...floatTypes] as const,
+      default: 'auto' as const,
+      summary: 'The type of the weights; auto keeps the source’s',
+    })(),
+    ...sourceFlags,
+    'max-shard-size': Flags.string({
+      default: '5GB',
+      helpValue: 'SIZE',
+      summary: 'Weights in one file at most',
+    }),
+    'max-memory': Flags.string({
+      default: '512MB',
+      helpValue: 'SIZE',
+      summary: 'Memory for weights at most, whatever the size of the model',
+    }),
+    threads: Flags.integer({
+      min: 1,
+      helpValue: 'N',
+      summary: 'Worker threads; by default one a core',
+    }),
+    'dry-run': Flags.boolean({ summary: 'Show the plan and write nothing' }),
+    resume: Flags.boolean({
+      summary: 'Go on from an interrupted conversion',
+      exclusive: ['force'],
+    }),
+    force: Flags.boolean({ summary: 'Replace an existing output, discard an unfinished one' }),
+    'allow-non-finite': Flags.boolean({ summary: 'Keep NaN and infinities of the source' }),
+    'allow-overflow': Flags.boolean({
+      summary: 'Let values that are too large for the type become infinite',
+    }),
+  }
+
+  async run(): Promise<object> {
+    const { args, flags } = await this.parse(Convert)
+    const { config, heads, tokenizer, out } = flags
+    const conversion = await prepareConversion(args.source, {
+      ...given({ config, heads, tokenizer, out }),
+      to: flags.to,
+      dtype: flags.dtype,
+      maxShardSize: parseSize(flags['max-shard-size'], '--max-shard-size'),
+      maxMemory: parseSize(flags['max-memory'], '--max-memory'),
+      threads: flags.threads ?? defaultThreads(),
+    })
+    if (flags['dry-run']) {
+      this.warnings(conversion.warnings)
+      this.log(describePlan(conversion))
+      checkFreeDisk(conversion)
+      return planJson(conversion)
+    }
+    const progress = await startProgress()
+    try {
+      const result = await runConversion(conversion, {
+        resume: flags.resume,
+        force: flags.force,
+        allowNonFinite: flags['allow-non-finite'],
+        allowOverflow: flags['allow-overflow'],
+        signal: this.signal,
+        onProgress: progress.update,
+      })
+      progress.stop()
+      this.warnings(result.warnings)
+      this.log(describeResult(result))
+      return result
+    } finally {
+      progress.stop()
+    }
+  }
+}

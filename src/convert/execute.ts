@@ -1,0 +1,244 @@
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { inputError, OpenLlamaError } from '../io/errors.js'
+import { fingerprintOf, openJournal } from './journal.js'
+import { type Lane, startLane, startWorkerLane } from './lane.js'
+import { type Plan, type Tile, tilesOf } from './plan.js'
+import { createFiles } from './staging.js'
+import type { TileFacts } from './tile.js'
+
+export interface ExecuteOptions {
+  /** Bytes of all buffers together at most. */
+  maxMemory: number
+  threads: number
+  /** Go on from what the journal in the staging directory says is done. */
+  resuming: boolean
+  allowNonFinite: boolean
+  allowOverflow: boolean
+  signal?: AbortSignal
+  onProgress?(progress: Progress): void
+}
+
+/** Bytes of weights written, then bytes of files hashed. */
+export interface Progress {
+  phase: 'convert' | 'verify'
+  done: number
+  total: number
+}
+
+export interface Executed {
+  /** By name within the output. */
+  hashes: Map<string, string>
+  /** By path. */
+  sourceHashes: Map<string, string>
+  /** By tensor, where there is something to tell. */
+  facts: Map<string, TileFacts>
+}
+
+/**
+ * Carries out a plan into the staging directory: tiles over the lanes, each
+ * read, converted and written on its own; then all files are synced and hashed.
+ * @throws input error for values that are not finite or overflow, unless allowed
+ */
+export async function execute(
+  plan: Plan,
+  staging: string,
+  options: ExecuteOptions,
+): Promise<Executed> {
+  const { lanes, budget } = allotMemory(plan, options)
+  const setup = { moves: plan.moves, staging, budget }
+  const tiles = plan.moves.flatMap((move, index) =>
+    tilesOf(move, budget).map((tile) => ({ move: index, tile })),
+  )
+  const handles = await createFiles(staging, plan.target.files)
+  const sync = async () => {
+    for (const handle of handles.values()) await handle.datasync()
+  }
+  const facts = new Map<string, TileFacts>()
+  const pool: Lane[] = []
+  try {
+    const journal = await openJournal(
+      staging,
+      await fingerprintOf(plan, budget),
+      options.resuming,
+      sync,
+    )
+    try {
+      const total = tiles.reduce((sum, { tile }) => sum + tile.rows * tile.columns, 0)
+      const scale = plan.bytes / Math.max(1, total)
+      const earlier = new Set<number>()
+      let elements = 0
+      for (const { tile, facts: seen } of journal.done) {
+        const entry = tiles[tile]
+        if (entry === undefined || earlier.has(tile)) continue
+        earlier.add(tile)
+        elements += entry.tile.rows * entry.tile.columns
+        addFacts(facts, plan, entry.move, seen)
+      }
+      const pending = tiles.flatMap((entry, id) => (earlier.has(id) ? [] : [{ ...entry, id }]))
+      for (let i = 0; i < lanes; i++)
+        pool.push(lanes === 1 ? startLane(setup) : startWorkerLane(setup))
+      await drain(pool, pending, options.signal, async (lane, { id, move, tile }) => {
+        const result = await lane.run({ kind: 'tile', move, tile })
+        if (result.kind !== 'tile') return
+        refuse(plan, move, tile, result.facts, options)
+        addFacts(facts, plan, move, result.facts)
+        await journal.add({ tile: id, facts: result.facts })
+        elements += tile.rows * tile.columns
+        options.onProgress?.({
+          phase: 'convert',
+          done: Math.round(elements * scale),
+          total: plan.bytes,
+        })
+      })
+    } finally {
+      await journal.close()
+    }
+    for (const handle of handles.values()) await handle.sync()
+    const { hashes, sourceHashes } = await hashAll(pool, plan, staging, options)
+    return { hashes, sourceHashes, facts }
+  } finally {
+    for (const lane of pool) lane.close()
+    for (const handle of handles.values()) await handle.close()
+  }
+}
+
+/**
+ * Buffers of one tile at most. Larger ones save nothing: reads and writes are
+ * long enough, and the caches are smaller anyhow.
+ */
+const maxTile = 48 * 1024 * 1024
+
+/** What hashing takes in a lane. */
+const hashBuffer = 4 * 1024 * 1024
+
+/** Below this a lane's tiles would be so small that seeking outweighs everything. */
+export const minMemory = 16 * 1024 * 1024
+
+/** Threads cost some 50 ms to start: not worth it below this many bytes. */
+const inlineBelow = 32 * 1024 * 1024
+
+export function defaultThreads(): number {
+  return Math.min(8, availableParallelism())
+}
+
+/** How a plan is carried out within `maxMemory`: how many lanes, and bytes of buffers in each. */
+export function allotMemory(
+  plan: Plan,
+  { threads, maxMemory }: Pick<ExecuteOptions, 'threads' | 'maxMemory'>,
+): { lanes: number; budget: number; memory: number } {
+  const affordable = Math.min(threads, Math.floor(maxMemory / minMemory))
+  const lanes = plan.bytes < inlineBelow ? 1 : Math.max(1, affordable)
+  const budget = Math.min(maxTile, Math.floor(maxMemory / lanes) - hashBuffer)
+  return { lanes, budget, memory: lanes * (budget + hashBuffer) }
+}
+
+/** Runs `work` on each item, as many at a time as there are lanes; the first failure ends it. */
+async function drain<T>(
+  lanes: readonly Lane[],
+  items: readonly T[],
+  signal: AbortSignal | undefined,
+  work: (lane: Lane, item: T) => Promise<void>,
+): Promise<void> {
+  let next = 0
+  let failed = false
+  // All lanes come to rest before a failure is told: what follows may remove their files.
+  const ended = await Promise.allSettled(
+    lanes.map(async (lane) => {
+      while (!failed && next < items.length) {
+        const item = items[next++]
+        if (item === undefined) return
+        try {
+          if (signal?.aborted) throw interrupted()
+          await work(lane, item)
+        } catch (error) {
+          failed = true
+          throw error
+        }
+      }
+    }),
+  )
+  for (const end of ended) if (end.status === 'rejected') throw end.reason
+  if (signal?.aborted) throw interrupted()
+}
+
+function interrupted(): OpenLlamaError {
+  return new OpenLlamaError('interrupted', 'interrupted', {
+    suggestions: ['The same command with --resume goes on from here.'],
+  })
+}
+
+function refuse(
+  plan: Plan,
+  index: number,
+  tile: Tile,
+  facts: TileFacts,
+  options: ExecuteOptions,
+): void {
+  const move = plan.moves[index]
+  if (move === undefined) return
+  const { source, target } = move
+  const where = {
+    format: plan.source.format,
+    path: source.parts[0]?.extents[0]?.path,
+    tensor: source.storedName,
+  }
+  const rows = `rows ${tile.row} to ${tile.row + tile.rows - 1}`
+  if (facts.nan + facts.infinite > 0 && !options.allowNonFinite) {
+    throw inputError(`it has ${facts.nan} NaN and ${facts.infinite} infinite values in ${rows}`, {
+      ...where,
+      suggestions: [
+        'The model is broken, or bytes were lost. If it is meant to be so, --allow-non-finite keeps them.',
+      ],
+    })
+  }
+  if (facts.overflowed > 0 && !options.allowOverflow) {
+    throw inputError(
+      `${facts.overflowed} values in ${rows} are too large for ${target.dtype} and would become infinite`,
+      {
+        ...where,
+        suggestions: ['Choose --dtype bf16 or f32; --allow-overflow makes them infinite.'],
+      },
+    )
+  }
+}
+
+function addFacts(all: Map<string, TileFacts>, plan: Plan, index: number, seen: TileFacts): void {
+  const name = plan.moves[index]?.target.name
+  if (name === undefined || Object.values(seen).every((count) => count === 0)) return
+  const sum = all.get(name)
+  all.set(name, {
+    nan: (sum?.nan ?? 0) + seen.nan,
+    infinite: (sum?.infinite ?? 0) + seen.infinite,
+    overflowed: (sum?.overflowed ?? 0) + seen.overflowed,
+    vanished: (sum?.vanished ?? 0) + seen.vanished,
+  })
+}
+
+async function hashAll(
+  pool: readonly Lane[],
+  plan: Plan,
+  staging: string,
+  { signal, onProgress }: ExecuteOptions,
+): Promise<{ hashes: Map<string, string>; sourceHashes: Map<string, string> }> {
+  const hashes = new Map<string, string>()
+  const sourceHashes = new Map<string, string>()
+  const files = [
+    ...plan.target.files.map(({ name, size }) => ({
+      into: hashes,
+      key: name,
+      path: join(staging, name),
+      size,
+    })),
+    ...plan.source.files.map(({ path, size }) => ({ into: sourceHashes, key: path, path, size })),
+  ].sort((a, b) => b.size - a.size)
+  const total = files.reduce((sum, { size }) => sum + size, 0)
+  let done = 0
+  await drain(pool, files, signal, async (lane, { into, key, path, size }) => {
+    const result = await lane.run({ kind: 'hash', path })
+    if (result.kind === 'hash') into.set(key, result.sha256)
+    done += size
+    onProgress?.({ phase: 'verify', done, total })
+  })
+  return { hashes, sourceHashes }
+}

@@ -1,0 +1,114 @@
+import { createHash } from 'node:crypto'
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { usageError } from '../io/errors.js'
+import type { Plan } from './plan.js'
+import { journalName } from './staging.js'
+import type { TileFacts } from './tile.js'
+
+/** A tile that is written, and what was seen in it. */
+export interface Done {
+  tile: number
+  facts: TileFacts
+}
+
+/**
+ * What has been written so far, one JSON line a batch. A tile stands in it only
+ * after its bytes have been synced, so that a line can be believed after a
+ * crash.
+ */
+export interface Journal {
+  /** Tiles that an earlier run has written. */
+  readonly done: readonly Done[]
+  /** Notes a tile; it is recorded with the next batch. */
+  add(done: Done): Promise<void>
+  close(): Promise<void>
+}
+
+/** How often a batch is synced and recorded, in milliseconds: what an interruption costs at most. */
+const batchInterval = 5000
+
+/**
+ * Opens the journal of a staging directory.
+ * @param fingerprint of the plan: another plan cannot go on from it
+ * @param sync brings the outputs' bytes to disk
+ */
+export async function openJournal(
+  staging: string,
+  fingerprint: string,
+  resuming: boolean,
+  sync: () => Promise<void>,
+): Promise<Journal> {
+  const path = join(staging, journalName)
+  const done = resuming ? await readJournal(path, fingerprint) : []
+  const handle: FileHandle = await open(path, resuming ? 'a' : 'w')
+  if (!resuming) await record(handle, { plan: fingerprint })
+  let batch: Done[] = []
+  let last = Date.now()
+  const flush = async () => {
+    const lines = batch
+    batch = []
+    last = Date.now()
+    await sync()
+    await record(handle, { done: lines })
+  }
+  return {
+    done,
+    async add(entry) {
+      batch.push(entry)
+      if (Date.now() - last >= batchInterval) await flush()
+    },
+    async close() {
+      if (batch.length > 0) await flush()
+      await handle.close()
+    },
+  }
+}
+
+/** What must be the same for a run to go on from another's work: sources, steps, places, tiles. */
+export async function fingerprintOf(plan: Plan, budget: number): Promise<string> {
+  const hash = createHash('sha256')
+  for (const { path } of plan.source.files) {
+    const { size, mtimeMs } = await stat(path)
+    hash.update(JSON.stringify([path, size, mtimeMs]))
+  }
+  for (const { name, size, literals } of plan.target.files) {
+    hash.update(JSON.stringify([name, size]))
+    for (const { offset, bytes } of literals) hash.update(String(offset)).update(bytes)
+  }
+  return hash.update(JSON.stringify([plan.moves, budget])).digest('hex')
+}
+
+async function record(handle: FileHandle, line: object): Promise<void> {
+  await handle.appendFile(`${JSON.stringify(line)}\n`)
+  await handle.datasync()
+}
+
+async function readJournal(path: string, fingerprint: string): Promise<Done[]> {
+  const lines = (await readText(path)).split('\n').flatMap((line) => parseLine(line))
+  if (!lines.some((line) => 'plan' in line && line.plan === fingerprint)) {
+    throw usageError('the unfinished conversion there is of another source or has other options', {
+      path,
+      suggestions: ['Repeat it with its own options, or discard it with --force.'],
+    })
+  }
+  return lines.flatMap((line) => ('done' in line ? line.done : []))
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch {
+    // Interrupted before the journal was begun: nothing to go on from, and nothing lost.
+    return ''
+  }
+}
+
+/** The last line may have been cut by a crash: it is left out, its tiles are done again. */
+function parseLine(line: string): ({ plan: string } | { done: Done[] })[] {
+  try {
+    return line === '' ? [] : [JSON.parse(line)]
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,149 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { byteLength, type DType, dtypes } from '../checkpoint/dtype.js'
+import { embeddingName, headName } from '../checkpoint/names.js'
+import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
+import type { Target } from '../formats/format.js'
+
+/** What the executor does to a tile, one after the other. */
+export type Step =
+  | { kind: 'cast'; from: DType; to: DType }
+  | { kind: 'transpose' }
+  | { kind: 'rotary'; to: 'half' | 'interleaved'; headDim: number }
+
+/** One tensor's way from the source to the target. */
+export interface Move {
+  source: Tensor
+  target: Tensor
+  steps: Step[]
+}
+
+/** The difference of two descriptions, and what it costs. */
+export interface Plan {
+  source: Checkpoint
+  target: Target
+  moves: Move[]
+  /** Bytes of all files that are written. */
+  bytes: number
+}
+
+/**
+ * The difference of a checkpoint and a target: for each tensor the steps that
+ * make the one's layout and dtype the other's.
+ */
+export function planConversion(source: Checkpoint, target: Target): Plan {
+  const moves = [...target.tensors.values()].map((tensor) => {
+    const from = source.tensors.get(tensor.name) ?? tiedHead(source, tensor)
+    if (from === undefined) throw new Error(`nothing to make ${tensor.name} from`)
+    return { source: from, target: tensor, steps: stepsBetween(from, tensor) }
+  })
+  const bytes = target.files.reduce((sum, file) => sum + file.size, 0)
+  return { source, target, moves, bytes }
+}
+
+/** A format that always has an output head gets the embedding in its place. */
+function tiedHead(source: Checkpoint, { name }: Tensor): Tensor | undefined {
+  return name === headName && source.config.tie_word_embeddings
+    ? source.tensors.get(embeddingName)
+    : undefined
+}
+
+/**
+ * Rotary rows are rows only where the matrix is not transposed, so the order
+ * matters: cast while the smaller type saves work, transpose, permute.
+ */
+export function stepsBetween(source: Tensor, target: Tensor): Step[] {
+  const cast: Step[] =
+    source.dtype === target.dtype ? [] : [{ kind: 'cast', from: source.dtype, to: target.dtype }]
+  const rotary: Step[] =
+    target.layout.rotary && target.layout.rotary.order !== source.layout.rotary?.order
+      ? [{ kind: 'rotary', to: target.layout.rotary.order, headDim: target.layout.rotary.headDim }]
+      : []
+  const transposes = source.layout.transposed !== target.layout.transposed
+  const turned: Step[] = transposes ? [{ kind: 'transpose' }] : []
+  const moved = source.layout.transposed ? [...turned, ...rotary] : [...rotary, ...turned]
+  const shrinks = dtypes[target.dtype].bytes <= dtypes[source.dtype].bytes
+  return shrinks ? [...cast, ...moved] : [...moved, ...cast]
+}
+
+/** A rectangle of the canonical matrix. */
+export interface Tile {
+  row: number
+  column: number
+  rows: number
+  columns: number
+}
+
+/**
+ * Cuts a tensor into tiles whose buffers fit into `budget` bytes. A tile is as
+ * long as possible in the direction in which the target's bytes lie, so that
+ * writes are long; whole heads where rotary order changes.
+ */
+export function tilesOf(move: Move, budget: number): Tile[] {
+  const [rows, columns] = matrixOf(move.target.shape)
+  const bytesPerElement = bufferBytes(move, 1)
+  const rotary = move.steps.find((step) => step.kind === 'rotary')
+  const granule = rotary ? rotary.headDim : 1
+  const room = Math.max(1, Math.floor(budget / bytesPerElement))
+  const tileColumns = move.target.layout.transposed
+    ? clamp(Math.floor(room / rows), 1, columns)
+    : clamp(Math.floor(room / granule), 1, columns)
+  const fitting = Math.floor(room / tileColumns / granule) * granule
+  const tileRows = clamp(fitting, granule, rows)
+  const tiles: Tile[] = []
+  for (let row = 0; row < rows; row += tileRows) {
+    for (let column = 0; column < columns; column += tileColumns) {
+      tiles.push({
+        row,
+        column,
+        rows: Math.min(tileRows, rows - row),
+        columns: Math.min(tileColumns, columns - column),
+      })
+    }
+  }
+  return tiles
+}
+
+/** Bytes of the buffers that a tile of `elements` needs: two to work between, or one to copy. */
+export function bufferBytes({ source, target, steps }: Move, elements: number): number {
+  const widest = Math.max(byteLength(source.dtype, elements), byteLength(target.dtype, elements))
+  return steps.length === 0 ? widest : 2 * widest
+}
+
+/** Bytes that the weights of a plan have before and after. */
+export function weightBytes({ moves }: Plan): { read: number; written: number } {
+  return {
+    read: moves.reduce((sum, { source }) => sum + tensorBytes(source), 0),
+    written: moves.reduce((sum, { target }) => sum + tensorBytes(target), 0),
+  }
+}
+
+function clamp(value: number, least: number, most: number): number {
+  return Math.min(Math.max(value, least), most)
+}
+
+/** Tensors that change from one type to another, or keep theirs. */
+export interface CastSummary {
+  from: DType
+  to: DType
+  tensors: number
+  parameters: number
+}
+
+/** The casts of a plan, by their types. */
+export function summarizeCasts({ moves }: Plan): CastSummary[] {
+  const byTypes = new Map<string, CastSummary>()
+  for (const { source, target } of moves) {
+    const [rows, columns] = matrixOf(target.shape)
+    const key = `${source.dtype} ${target.dtype}`
+    const sum = byTypes.get(key) ?? {
+      from: source.dtype,
+      to: target.dtype,
+      tensors: 0,
+      parameters: 0,
+    }
+    sum.tensors++
+    sum.parameters += rows * columns
+    byTypes.set(key, sum)
+  }
+  return [...byTypes.values()]
+}

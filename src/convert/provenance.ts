@@ -1,0 +1,91 @@
+import { open } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import type { FormatName } from '../checkpoint/checkpoint.js'
+import { formatJson } from '../io/json.js'
+import { version } from '../version.js'
+import type { Conversion, RunOptions } from './convert.js'
+import type { Executed } from './execute.js'
+import type { CastSummary } from './plan.js'
+import { provenanceName } from './staging.js'
+
+/**
+ * The record beside every output, openllama.json: what it was made from, how,
+ * and what it consists of. The same source and options give the same bytes, so
+ * it has no dates, and names files without the folders of one machine.
+ */
+export interface Provenance {
+  tool: { name: 'openllama'; version: string }
+  source: { format: FormatName; files: FileRecord[] }
+  target: { format: FormatName; files: FileRecord[] }
+  options: {
+    dtype: string
+    config: string | null
+    heads: number | null
+    max_shard_size: number
+    allow_non_finite: boolean
+    allow_overflow: boolean
+  }
+  tensors: number
+  parameters: number
+  casts: CastSummary[]
+  /** What was assumed, left out, or changed beyond rounding, in sentences. */
+  notes: string[]
+  /** By tensor: values that are not finite, overflowed, or vanished. */
+  values: Record<string, { nan: number; infinite: number; overflowed: number; vanished: number }>
+}
+
+export interface FileRecord {
+  name: string
+  bytes: number
+  sha256: string
+}
+
+export function provenanceOf(
+  { checkpoint, plan, options, casts, warnings }: Conversion,
+  run: RunOptions,
+  { hashes, sourceHashes, facts }: Executed,
+): Provenance {
+  return {
+    tool: { name: 'openllama', version: version() },
+    source: {
+      format: checkpoint.format,
+      files: checkpoint.files.map(({ path, size }) => ({
+        name: basename(path),
+        bytes: size,
+        sha256: sourceHashes.get(path) ?? '',
+      })),
+    },
+    target: {
+      format: plan.target.format,
+      files: plan.target.files.map(({ name, size }) => ({
+        name,
+        bytes: size,
+        sha256: hashes.get(name) ?? '',
+      })),
+    },
+    options: {
+      dtype: options.dtype,
+      config: options.config === undefined ? null : basename(options.config),
+      heads: options.heads ?? null,
+      max_shard_size: options.maxShardSize,
+      allow_non_finite: run.allowNonFinite,
+      allow_overflow: run.allowOverflow,
+    },
+    tensors: plan.moves.length,
+    parameters: casts.reduce((sum, { parameters }) => sum + parameters, 0),
+    casts,
+    notes: warnings,
+    values: Object.fromEntries(facts),
+  }
+}
+
+/** Writes and syncs the record into the staging directory. */
+export async function writeProvenance(staging: string, provenance: Provenance): Promise<void> {
+  const handle = await open(join(staging, provenanceName), 'w')
+  try {
+    await handle.writeFile(formatJson(provenance))
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,146 @@
+import { byteLength, type DType, dtypes } from '../checkpoint/dtype.js'
+import { alignment, type Cast, type Kernels } from '../kernels/kernels.js'
+import { bufferBytes, type Move, type Step, type Tile } from './plan.js'
+import { transferTile } from './regions.js'
+
+/** What was seen in the values of a tile. */
+export interface TileFacts {
+  /** NaN in the source. */
+  nan: number
+  /** Infinities in the source. */
+  infinite: number
+  /** Finite values that became infinite. */
+  overflowed: number
+  /** Values that became zero because the target's type holds none so small. */
+  vanished: number
+}
+
+/** Positional reads and writes; each fails unless it moves all bytes. */
+export interface Files {
+  read(path: string, offset: number, into: Uint8Array): void
+  write(path: string, offset: number, from: Uint8Array): void
+}
+
+/** Reads a tile, carries out its steps in the kernels' memory, and writes it. */
+export function runTile(kernels: Kernels, files: Files, move: Move, tile: Tile): TileFacts {
+  const elements = tile.rows * tile.columns
+  const half = Math.ceil(bufferBytes(move, elements) / (move.steps.length === 0 ? 1 : 2))
+  let from = kernels.base
+  let to = kernels.base + Math.ceil(half / alignment) * alignment
+
+  const input = kernels.bytes(from, byteLength(move.source.dtype, elements))
+  transferTile(move.source, tile, (path, offset, position, length) =>
+    files.read(path, offset, input.subarray(position, position + length)),
+  )
+  const source = countNonFinite(kernels, from, elements, move.source.dtype)
+
+  let dtype = move.source.dtype
+  let transposed = move.source.layout.transposed
+  let vanished = 0
+  for (const step of move.steps) {
+    vanished += runStep(kernels, step, from, to, tile, dtype, transposed)
+    if (step.kind === 'cast') dtype = step.to
+    if (step.kind === 'transpose') transposed = !transposed
+    const next = from
+    from = to
+    to = next
+  }
+  const after =
+    move.target.dtype === move.source.dtype
+      ? source
+      : countNonFinite(kernels, from, elements, move.target.dtype)
+
+  const output = kernels.bytes(from, byteLength(move.target.dtype, elements))
+  transferTile(move.target, tile, (path, offset, position, length) =>
+    files.write(path, offset, output.subarray(position, position + length)),
+  )
+  return {
+    ...source,
+    overflowed: after.nan + after.infinite - source.nan - source.infinite,
+    vanished,
+  }
+}
+
+/** Bytes of kernel memory that tiles of `budget` bytes need, with room for alignment. */
+export function memoryFor(budget: number): number {
+  return budget + 2 * alignment
+}
+
+/** @returns how many values became zero */
+function runStep(
+  kernels: Kernels,
+  step: Step,
+  from: number,
+  to: number,
+  tile: Tile,
+  dtype: DType,
+  transposed: boolean,
+): number {
+  const elementBytes = dtypes[dtype].bytes
+  switch (step.kind) {
+    case 'cast':
+      return castOf(kernels, step.from, step.to)(from, to, tile.rows * tile.columns) ?? 0
+    case 'transpose': {
+      if (elementBytes !== 2 && elementBytes !== 4) throw new Error(`no transposition for ${dtype}`)
+      const transpose = elementBytes === 2 ? kernels.transpose16 : kernels.transpose32
+      if (transposed) transpose(from, to, tile.columns, tile.rows)
+      else transpose(from, to, tile.rows, tile.columns)
+      return 0
+    }
+    case 'rotary': {
+      const permute = step.to === 'half' ? kernels.rotaryToHalf : kernels.rotaryToInterleaved
+      permute(from, to, tile.rows, step.headDim, tile.columns * elementBytes)
+      return 0
+    }
+  }
+}
+
+function castOf(kernels: Kernels, from: DType, to: DType): Cast {
+  const casts: Record<string, Cast> = {
+    'f32 f16': kernels.castF32ToF16,
+    'f32 bf16': kernels.castF32ToBf16,
+    'f16 f32': kernels.castF16ToF32,
+    'f16 bf16': kernels.castF16ToBf16,
+    'bf16 f32': kernels.castBf16ToF32,
+    'bf16 f16': kernels.castBf16ToF16,
+    'f64 f32': kernels.castF64ToF32,
+  }
+  const cast = casts[`${from} ${to}`]
+  if (cast === undefined) throw new Error(`no cast from ${from} to ${to}`)
+  return cast
+}
+
+/** The bits of the exponent: all set in NaN and infinities. */
+const exponents = { f16: 0x7c00, bf16: 0x7f80, f32: 0x7f800000 }
+
+function countNonFinite(
+  kernels: Kernels,
+  address: number,
+  n: number,
+  dtype: DType,
+): { nan: number; infinite: number } {
+  if (dtype === 'f64') return countNonFinite64(kernels.bytes(address, n * 8))
+  const exponent = exponents[dtype]
+  const all =
+    dtype === 'f32'
+      ? kernels.countNonFinite32(address, n, exponent)
+      : kernels.countNonFinite16(address, n, exponent)
+  if (all === 0) return { nan: 0, infinite: 0 }
+  const infinite =
+    dtype === 'f32'
+      ? kernels.countInfinite32(address, n, exponent)
+      : kernels.countInfinite16(address, n, exponent)
+  return { nan: all - infinite, infinite }
+}
+
+/** f64 is rare in checkpoints: plain code will do. */
+function countNonFinite64(bytes: Uint8Array): { nan: number; infinite: number } {
+  const values = new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8)
+  let nan = 0
+  let infinite = 0
+  for (const value of values) {
+    if (Number.isNaN(value)) nan++
+    else if (!Number.isFinite(value)) infinite++
+  }
+  return { nan, infinite }
+}

@@ -1,0 +1,31 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { OpenLlamaError } from '../io/errors.js'
+import type { LaneSetup, Reply, Task } from './lane.js'
+import { startLane } from './lane.js'
+
+// One of the executor's workers: takes tasks one at a time and answers each.
+const port = parentPort
+if (port === null) throw new Error('this module is a worker thread')
+const setup: LaneSetup = workerData
+const lane = startLane(setup)
+
+port.on('message', async (task: Task | 'close') => {
+  if (task === 'close') {
+    lane.close()
+    port.close()
+    return
+  }
+  port.postMessage(await answer(task))
+})
+
+async function answer(task: Task): Promise<Reply> {
+  try {
+    return { ok: true, result: await lane.run(task) }
+  } catch (error) {
+    if (error instanceof OpenLlamaError) {
+      const { code, message, path, tensor, suggestions } = error
+      return { ok: false, error: { code, message, path, tensor, suggestions } }
+    }
+    return { ok: false, bug: error instanceof Error ? error : new Error(String(error)) }
+  }
+}

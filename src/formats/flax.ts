@@ -1,0 +1,121 @@
+import type { Listing, StoredArray } from '../checkpoint/checkpoint.js'
+import { inputError } from '../io/errors.js'
+import { type ByteSource, openFile } from '../io/source.js'
+import { isChunkedKey, locateArray } from './flax-array.js'
+import type { Format } from './format.js'
+import {
+  atEnd,
+  expectHead,
+  type MsgpackCursor,
+  msgpackCursor,
+  readHead,
+  readText,
+  skipValue,
+} from './msgpack.js'
+import { parameterNames } from './train-state.js'
+
+/**
+ * flax.serialization's one-message file: a tree of msgpack maps whose leaves
+ * are arrays. Payloads are stepped over.
+ */
+export const flax: Format = {
+  name: 'flax',
+  title: 'flax msgpack',
+  // EasyLM's documentation says `flax`, its code takes `flax_params`.
+  loaders: ['flax_params', 'flax'],
+
+  detect: (head) =>
+    head[0] !== undefined &&
+    (head[0] >> 4 === 8 || head[0] === 0xde || head[0] === 0xdf) &&
+    looksLikeKey(head),
+
+  async open(path) {
+    const source = await openFile(path)
+    try {
+      return await listTree(source)
+    } finally {
+      await source.close()
+    }
+  },
+}
+
+/** Subtrees as deep as any model's modules nest, and then some. */
+const maxDepth = 32
+
+/** Lists the arrays of the tree. */
+export async function listTree(source: ByteSource): Promise<Listing> {
+  const cursor = msgpackCursor(source, 'flax')
+  const found: { key: string[]; array?: StoredArray }[] = []
+  const { length } = await expectHead(cursor, 'map', 'the tree of parameters')
+  await walk(cursor, length, [], found)
+  if (!atEnd(cursor)) {
+    throw inputError(
+      `the tree ends at byte ${cursor.offset}, the file at ${source.size}: ${source.size - cursor.offset} bytes too many`,
+      { format: 'flax', path: source.path },
+    )
+  }
+  const { names, notes } = parameterNames(
+    found.map(({ key }) => key),
+    'flax',
+    source.path,
+    undefined,
+  )
+  const arrays = found.flatMap(({ array }, i) => {
+    const name = names[i]
+    return array && name !== undefined ? [{ ...array, name }] : []
+  })
+  return {
+    format: 'flax',
+    path: source.path,
+    naming: 'easylm',
+    files: [{ path: source.path, size: source.size }],
+    arrays,
+    notes,
+  }
+}
+
+async function walk(
+  cursor: MsgpackCursor,
+  length: number,
+  path: string[],
+  found: { key: string[]; array?: StoredArray }[],
+): Promise<void> {
+  const where = { format: 'flax', path: cursor.source.path }
+  if (path.length > maxDepth)
+    throw inputError(`the tree nests more than ${maxDepth} levels deep`, where)
+  const seen = new Set<string>()
+  for (let i = 0; i < length; i++) {
+    const name = await readText(cursor, `a key of "${path.join('/')}"`)
+    const key = [...path, name]
+    if (seen.has(name))
+      throw inputError('it is in the file a second time', { ...where, tensor: key.join('/') })
+    seen.add(name)
+    if (path.length === 0 && (name === 'opt_state' || name === 'step')) {
+      await skipValue(cursor, `"${name}"`)
+      found.push({ key })
+      continue
+    }
+    const head = await readHead(cursor, `"${key.join('/')}"`)
+    if (head.type === 'map' && !(await isChunked(cursor, head.length))) {
+      await walk(cursor, head.length, key, found)
+    } else {
+      found.push({ key, array: await locateArray(cursor, 'flax', head, key.join('/')) })
+    }
+  }
+}
+
+/** Looks at the first key of a map and goes back. */
+async function isChunked(cursor: MsgpackCursor, length: number): Promise<boolean> {
+  if (length === 0) return false
+  const start = cursor.offset
+  const key = await readText(cursor, 'a key')
+  cursor.offset = start
+  return isChunkedKey(key)
+}
+
+/** A map's head is one byte that much else starts with too; a short string must follow it. */
+function looksLikeKey(head: Uint8Array): boolean {
+  const first = head[0] ?? 0
+  const next = head[first === 0xde ? 3 : first === 0xdf ? 5 : 1] ?? 0
+  return next >> 5 === 5 || next === 0xd9
+}

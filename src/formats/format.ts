@@ -1,0 +1,52 @@
+import type { Checkpoint, FormatName, Listing } from '../checkpoint/checkpoint.js'
+import type { FloatType } from '../checkpoint/dtype.js'
+import type { Tensor } from '../checkpoint/tensor.js'
+
+/**
+ * A format describes; it moves no bytes. `open` reads headers and says where
+ * the tensors are, `describe` says where they are to go.
+ */
+export interface Format {
+  readonly name: FormatName
+  /** For people. */
+  readonly title: string
+  /** EasyLM's load types (`params::…`) that name this format. */
+  readonly loaders?: readonly string[]
+  /** Whether a file that starts with `head` (up to 512 bytes) is of this format. */
+  detect?(head: Uint8Array): boolean
+  /**
+   * Which of a directory's entries is the checkpoint, or undefined where none is of this format.
+   * The entry is opened; `''` opens the directory itself.
+   */
+  detectDirectory?(entries: readonly string[]): string | undefined
+  open?(path: string, loader?: string): Promise<Listing>
+  describe?(checkpoint: Checkpoint, options: TargetOptions): Target
+}
+
+export interface TargetOptions {
+  /** The dtype of the weights, or `auto`: each tensor's own. */
+  dtype: FloatType | 'auto'
+  /** Bytes of tensors in one file at most. */
+  maxShardSize: number
+  /** Files that were prepared beside the weights (tokenizer, card), by name. */
+  companions: ReadonlyMap<string, Uint8Array>
+}
+
+/** A checkpoint that is to be written. */
+export interface Target {
+  format: FormatName
+  files: TargetFile[]
+  /** By Hugging Face's names; the extents' paths are names of `files`. */
+  tensors: ReadonlyMap<string, Tensor>
+  /** What the format made necessary and the user should know, in sentences. */
+  notes: string[]
+}
+
+export interface TargetFile {
+  /** Within the output directory. */
+  name: string
+  /** Bytes in the finished file. */
+  size: number
+  /** Bytes known beforehand: headers, whole small files. */
+  literals: { offset: number; bytes: Uint8Array }[]
+}

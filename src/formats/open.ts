@@ -1,0 +1,203 @@
+import { readdir, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { type Checkpoint, type TokenizerFiles, understand } from '../checkpoint/checkpoint.js'
+import { configFromHf } from '../checkpoint/config.js'
+import type { ConfigSource } from '../checkpoint/geometry.js'
+import { presets } from '../checkpoint/presets.js'
+import { fromSystemError, inputError, usageError } from '../io/errors.js'
+import { parseJsonObject } from '../io/json.js'
+import { openFile, readSmallFile, readStart } from '../io/source.js'
+import type { Format } from './format.js'
+import { formatOfLoader, formats, loaders } from './index.js'
+
+export interface OpenOptions {
+  /** A preset's name or the path of a config.json (--config). */
+  config?: string
+  /** The number of attention heads (--heads). */
+  heads?: number
+  /** The path of a tokenizer.model (--tokenizer). */
+  tokenizer?: string
+}
+
+/**
+ * Opens a checkpoint: a file, a directory, or an EasyLM load string
+ * (`params::path`). Its format is found out, its headers are read, and a
+ * config.json and tokenizer.model beside it are taken into account.
+ */
+export async function openCheckpoint(
+  source: string,
+  options: OpenOptions = {},
+): Promise<Checkpoint> {
+  const { format, path, loader } = await locate(source)
+  if (format.open === undefined) throw inputError(`${format.title} cannot be read`, { path })
+  const folder = (await isDirectory(path)) ? path : dirname(path)
+  const given =
+    options.config === undefined ? await configBeside(folder) : await chosenConfig(options.config)
+  const listing = await format.open(path, loader)
+  const tokenizer = await tokenizerFiles(folder, options.tokenizer)
+  return understand(
+    { ...listing, path: source },
+    {
+      ...(given ? { given } : {}),
+      ...(options.heads === undefined ? {} : { heads: options.heads }),
+    },
+    tokenizer,
+  )
+}
+
+interface Location {
+  format: Format
+  path: string
+  loader?: string
+}
+
+async function locate(source: string): Promise<Location> {
+  const match = /^([a-z_]+)::(.*)$/s.exec(source)
+  if (match) {
+    const [, loader = '', path = ''] = match
+    const format = formatOfLoader(loader)
+    if (format === undefined) {
+      throw usageError(`"${loader}::" is no load type of EasyLM's`, {
+        suggestions: [`There are ${loaders.map((name) => `${name}::`).join(', ')}.`],
+      })
+    }
+    await refuseStandIns(path, await headOf(path))
+    return { format, path, loader }
+  }
+  if (await isDirectory(source)) return locateInDirectory(source)
+  return { format: await formatOfFile(source), path: source }
+}
+
+async function locateInDirectory(folder: string): Promise<Location> {
+  const entries = (await readdir(folder)).sort()
+  for (const format of formats) {
+    const entry = format.detectDirectory?.(entries)
+    if (entry !== undefined) {
+      const path = join(folder, entry)
+      if (entry !== '' && !entry.endsWith('.json')) await refuseStandIns(path, await headOf(path))
+      return { format, path }
+    }
+  }
+  const found: Location[] = []
+  for (const entry of entries) {
+    const path = join(folder, entry)
+    if (!(await stat(path)).isFile()) continue
+    const head = await headOf(path)
+    const format = formats.find(({ detect }) => detect?.(head))
+    if (format !== undefined) found.push({ format, path })
+  }
+  const [only] = found
+  if (only === undefined) {
+    throw inputError('no checkpoint is in this directory', {
+      path: folder,
+      suggestions: [`Known are ${formats.map(({ title }) => title).join(', ')}.`],
+    })
+  }
+  if (found.length > 1) {
+    throw inputError(
+      `${found.length} checkpoints are in this directory: ${found.map(({ path }) => basename(path)).join(', ')}`,
+      { path: folder, suggestions: ['Name one of them.'] },
+    )
+  }
+  return only
+}
+
+async function formatOfFile(path: string): Promise<Format> {
+  const head = await headOf(path)
+  await refuseStandIns(path, head)
+  if (path.endsWith('.index.json')) {
+    const format = formats.find(
+      (each) => each.detectDirectory?.([basename(path)]) === basename(path),
+    )
+    if (format !== undefined) return format
+  }
+  const format = formats.find(({ detect }) => detect?.(head))
+  if (format === undefined) {
+    throw inputError('it is in none of the known formats', {
+      path,
+      suggestions: [`Known are ${formats.map(({ title }) => title).join(', ')}.`],
+    })
+  }
+  return format
+}
+
+/** What is often saved in a checkpoint's place is called by its name. */
+async function refuseStandIns(path: string, head: Uint8Array): Promise<void> {
+  const text = new TextDecoder('latin1').decode(head).trimStart()
+  if (head.length === 0) {
+    throw inputError('the file is empty', { path, suggestions: ['Download or write it again.'] })
+  }
+  if (text.startsWith('version https://git-lfs.github.com/spec/')) {
+    const size = /^size (\d+)$/m.exec(text)?.[1]
+    throw inputError(
+      `it is a Git LFS pointer, not the file itself${size ? ` (which has ${size} bytes)` : ''}`,
+      { path, suggestions: ['Fetch it with `git lfs pull`, or download it again.'] },
+    )
+  }
+  if (/^<(!doctype html|html|head|\?xml)/i.test(text)) {
+    throw inputError('it is a web page saved in the place of the weights', {
+      path,
+      suggestions: [
+        'The download was answered with a page; sign in or correct the address, and download it again.',
+      ],
+    })
+  }
+}
+
+async function headOf(path: string): Promise<Uint8Array> {
+  const source = await openFile(path)
+  try {
+    return await readStart(source, 512)
+  } finally {
+    await source.close()
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory()
+  } catch (error) {
+    throw fromSystemError(error, path, 'read it')
+  }
+}
+
+/** A config.json has some kilobytes. */
+const maxConfig = 4 * 1024 * 1024
+
+async function configBeside(folder: string): Promise<ConfigSource | undefined> {
+  const path = join(folder, 'config.json')
+  return (await exists(path)) ? readConfig(path) : undefined
+}
+
+async function chosenConfig(choice: string): Promise<ConfigSource> {
+  const preset = presets.get(choice)
+  if (preset !== undefined) return { values: preset, from: `the preset ${choice}` }
+  if (await exists(choice)) return readConfig(choice)
+  throw usageError(`"${choice}" is no preset, and no file of that name is there`, {
+    suggestions: [`Presets are ${[...presets.keys()].join(', ')}.`],
+  })
+}
+
+async function readConfig(path: string): Promise<ConfigSource> {
+  const json = parseJsonObject(await readSmallFile(path, maxConfig), path)
+  return { values: configFromHf(json, path), from: path }
+}
+
+async function tokenizerFiles(folder: string, chosen: string | undefined): Promise<TokenizerFiles> {
+  if (chosen !== undefined) {
+    const model = (await isDirectory(chosen)) ? join(chosen, 'tokenizer.model') : chosen
+    if (!(await exists(model))) throw inputError('no tokenizer.model is there', { path: chosen })
+    return { model }
+  }
+  const model = join(folder, 'tokenizer.model')
+  return (await exists(model)) ? { model } : {}
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,27 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { layoutIn, type Naming, nameOf, roleOf } from '../checkpoint/names.js'
+import type { Tensor } from '../checkpoint/tensor.js'
+import type { TargetOptions } from './format.js'
+
+/**
+ * The tensors that a target of `naming` holds, in the order of a forward pass,
+ * with their dtype and layout; where they go (`parts`) is for the format to say.
+ */
+export function outputTensors(
+  checkpoint: Checkpoint,
+  naming: Naming,
+  { dtype }: Pick<TargetOptions, 'dtype'>,
+): Tensor[] {
+  return [...checkpoint.tensors.values()].map((tensor) => {
+    const named = roleOf(tensor.name, 'hf')
+    if (named === undefined) throw new Error(`${tensor.name} is in no table`)
+    return {
+      name: tensor.name,
+      storedName: nameOf(named, naming),
+      dtype: dtype === 'auto' ? tensor.dtype : dtype,
+      shape: tensor.shape,
+      layout: layoutIn(naming, named.role, checkpoint.config.head_dim),
+      parts: [],
+    }
+  })
+}

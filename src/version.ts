@@ -1,0 +1,7 @@
+import { readFileSync } from 'node:fs'
+
+/** This program's version, as package.json has it. */
+export function version(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return String(JSON.parse(text).version)
+}
