@@ -49,4 +49,13 @@ export interface TargetFile {
   size: number
   /** Bytes known beforehand: headers, whole small files. */
   literals: { offset: number; bytes: Uint8Array }[]
+  /** Bytes that depend on others and are filled in when those are written. */
+  patches?: Patch[]
+}
+
+/** The CRC-32 of a range of a file, as a little-endian u32 at one or more places in it. */
+export interface Patch {
+  kind: 'crc32'
+  of: { offset: number; length: number }
+  at: number[]
 }
