@@ -2,6 +2,7 @@ import { inputError } from '../io/errors.js'
 import { type Json, stringify } from './json.js'
 import { findMerges, type Merges, unstablePieces } from './merges.js'
 import type { NormalizerSpec, SentencePieceModel } from './sentencepiece.js'
+import type { AddedToken, Token } from './tokenizer-config.js'
 
 /**
  * Hugging Face's `tokenizer.json` that gives what SentencePiece gives, text to
@@ -31,6 +32,10 @@ export interface TokenizerJsonOptions {
    * whoever writes the text write the special tokens. Default false.
    */
   readonly specialsInText?: boolean
+  /** Which tokens BOS and EOS are; by default what the model file says. */
+  readonly tokens?: { readonly bos?: Token | undefined; readonly eos?: Token | undefined }
+  /** Tokens beyond the model's pieces; they are always cut out of the text. */
+  readonly added?: readonly AddedToken[]
 }
 
 export interface TokenizerJson {
@@ -69,7 +74,7 @@ export function tokenizerJson(
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: options.specialsInText === true ? addedTokens(model) : [],
+    added_tokens: addedTokens(model, options),
     normalizer: normalizer(model.normalizer),
     pre_tokenizer: parts.preTokenizer,
     post_processor: postProcessor(model, options),
@@ -88,12 +93,17 @@ function unsupported(path: string, what: string): Error {
 }
 
 /** Hugging Face's way with special tokens: each is cut out of the text as it stands. */
-function addedTokens(model: SentencePieceModel): Json[] {
+function addedTokens(model: SentencePieceModel, options: TokenizerJsonOptions): Json[] {
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false }
   const tokens: Json[] = []
-  for (const [id, { text, type }] of model.pieces.entries()) {
-    if (type !== 'control' && type !== 'unknown') continue
-    const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false }
-    tokens.push({ id, content: text, ...flags, special: true })
+  if (options.specialsInText === true) {
+    for (const [id, { text, type }] of model.pieces.entries()) {
+      if (type !== 'control' && type !== 'unknown') continue
+      tokens.push({ id, content: text, ...flags, special: true })
+    }
+  }
+  for (const { id, text, special } of options.added ?? []) {
+    tokens.push({ id, content: text, ...flags, special })
   }
   return tokens
 }
@@ -151,21 +161,27 @@ function unkText(model: SentencePieceModel): string {
 
 /** BOS and EOS around a text, and around each of a pair. */
 function postProcessor(model: SentencePieceModel, options: TokenizerJsonOptions): Json {
-  const { bos, eos } = model.specialIds
+  const token = (id: number | undefined): Token | undefined => {
+    const piece = id === undefined ? undefined : model.pieces[id]
+    return id === undefined || piece === undefined ? undefined : { id, text: piece.text }
+  }
+  const { bos, eos } = options.tokens ?? {
+    bos: token(model.specialIds.bos),
+    eos: token(model.specialIds.eos),
+  }
   const before = (options.addBos ?? true) ? bos : undefined
   const after = (options.addEos ?? false) ? eos : undefined
-  if (before === undefined && after === undefined) return null
-  const pieceOf = (id: number) => model.pieces[id]?.text ?? ''
-  const special = (id: number | undefined, typeId: number): Json[] =>
-    id === undefined ? [] : [{ SpecialToken: { id: pieceOf(id), type_id: typeId } }]
+  const used = [before, after].filter((special) => special !== undefined)
+  if (used.length === 0) return null
+  const special = (special: Token | undefined, typeId: number): Json[] =>
+    special === undefined ? [] : [{ SpecialToken: { id: special.text, type_id: typeId } }]
   const around = (id: 'A' | 'B', typeId: number): Json[] => [
     ...special(before, typeId),
     { Sequence: { id, type_id: typeId } },
     ...special(after, typeId),
   ]
-  const used = [before, after].filter((id) => id !== undefined)
   const specialTokens = new Map<string, Json>(
-    used.map((id) => [pieceOf(id), { id: pieceOf(id), ids: [id], tokens: [pieceOf(id)] }]),
+    used.map(({ id, text }) => [text, { id: text, ids: [id], tokens: [text] }]),
   )
   return {
     type: 'TemplateProcessing',
