@@ -73,7 +73,9 @@ interface LoadedTokenizer {
  * TextDecoder takes it for a byte order mark. The file is not at fault.
  */
 function keepByteOrderMarks(decoder: unknown): void {
-  if (typeof decoder !== 'object' || decoder === null) return
+  // Its decoders are functions with fields.
+  if (typeof decoder !== 'function' && typeof decoder !== 'object') return
+  if (decoder === null) return
   if ('decoders' in decoder && Array.isArray(decoder.decoders)) {
     for (const step of decoder.decoders) keepByteOrderMarks(step)
   }
