@@ -6,6 +6,8 @@ export interface Merges {
   readonly pairs: readonly (readonly [string, string])[]
   /** Pieces that SentencePiece can make and no list of merges can: a part is no piece. */
   readonly unreachable: readonly string[]
+  /** Unused pieces that are made on the way; SentencePiece takes them apart again. */
+  readonly unused: readonly string[]
 }
 
 /**
@@ -24,7 +26,8 @@ export function findMerges(model: SentencePieceModel): Merges {
   const rules: { left: string; right: string; leftId: number; rightId: number; score: number }[] =
     []
   const unreachable: string[] = []
-  for (const [id, { text, score }] of model.pieces.entries()) {
+  const unused: string[] = []
+  for (const [id, { text, score, type }] of model.pieces.entries()) {
     if (ids.get(text) !== id) continue
     let splits = 0
     let missing = false
@@ -44,9 +47,10 @@ export function findMerges(model: SentencePieceModel): Merges {
       }
     }
     if (splits === 0 && missing) unreachable.push(text)
+    if (splits > 0 && type === 'unused') unused.push(text)
   }
   rules.sort((a, b) => b.score - a.score || a.leftId - b.leftId || a.rightId - b.rightId)
-  return { pairs: rules.map(({ left, right }) => [left, right] as const), unreachable }
+  return { pairs: rules.map(({ left, right }) => [left, right] as const), unreachable, unused }
 }
 
 /** Where a text can be cut between two code points, in UTF-16 units. */

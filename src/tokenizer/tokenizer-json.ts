@@ -63,7 +63,7 @@ export function tokenizerJson(
     throw unsupported(path, 'treat_whitespace_as_suffix has no equal in a tokenizer.json')
   }
   const warnings: string[] = []
-  const parts = modelType === 'bpe' ? bpe(model, warnings) : unigram(model)
+  const parts = modelType === 'bpe' ? bpe(model, warnings) : unigram(model, warnings)
   if (model.normalizer.precompiledCharsmap.length > 0) {
     warnings.push(
       `The normaliser "${model.normalizer.name}" is a compiled table of characters, which ` +
@@ -146,10 +146,11 @@ function decoder(model: SentencePieceModel): Json {
     steps.push(replace({ String: unkText(model) }, model.trainer.unkSurface))
   }
   steps.push({ type: 'Fuse' })
-  if (removeExtraWhitespaces) {
+  if (removeExtraWhitespaces && model.trainer.byteFallback) {
     // SentencePiece drops the space of every leading piece, not of the first alone.
+    // (It keeps those of an unknown piece; with such, only the first can be dropped.)
     steps.push(replace({ Regex: `${atStart} +` }, ''))
-  } else if (addDummyPrefix) {
+  } else if (addDummyPrefix || removeExtraWhitespaces) {
     steps.push({ type: 'Strip', content: ' ', start: 1, stop: 0 })
   }
   return { type: 'Sequence', decoders: steps }
@@ -204,21 +205,17 @@ function bpe(model: SentencePieceModel, warnings: string[]): Parts {
         `piece: ${examples(merges.unreachable)}.`,
     )
   }
-  const unused = model.pieces.filter(({ type }) => type === 'unused')
-  if (unused.length > 0) {
+  if (merges.unused.length > 0) {
     warnings.push(
-      `${unused.length} pieces are marked unused, which a tokenizer.json cannot say: ` +
-        `${examples(unused.map(({ text }) => text))}.`,
+      `${merges.unused.length} pieces are marked unused, which a tokenizer.json cannot say: ` +
+        `${examples(merges.unused)}.`,
     )
   }
   const cutOut = userDefinedPattern(model)
   if (cutOut !== undefined) warnings.push(...wholeSegmentWarnings(model, merges))
   const spaced = model.pieces.some(({ text }) => text.includes(' '))
   return {
-    preTokenizer:
-      cutOut === undefined
-        ? null
-        : { type: 'Split', pattern: { Regex: cutOut }, behavior: 'Isolated', invert: false },
+    preTokenizer: cutOut === undefined ? null : split(cutOut),
     model: {
       type: 'BPE',
       dropout: null,
@@ -241,7 +238,17 @@ function userDefinedPattern(model: SentencePieceModel): string | undefined {
   const texts = model.pieces.filter(({ type }) => type === 'userDefined').map(({ text }) => text)
   if (texts.length === 0) return undefined
   texts.sort((a, b) => b.length - a.length || (a < b ? -1 : 1))
-  return texts.map((text) => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|')
+  return texts.map(escapeRegex).join('|')
+}
+
+/** The text as a regular expression that Rust's and JavaScript's engines take alike. */
+function escapeRegex(text: string): string {
+  return text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
+}
+
+/** Every match of a regular expression becomes a segment of its own. */
+function split(regex: string): Json {
+  return { type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false }
 }
 
 function wholeSegmentWarnings(model: SentencePieceModel, merges: Merges): string[] {
@@ -261,26 +268,47 @@ function examples(texts: readonly string[]): string {
 /** SentencePiece's penalty for a character that no piece covers (kUnkPenalty). */
 const unkPenalty = 10
 
-function unigram(model: SentencePieceModel): Parts {
+function unigram(model: SentencePieceModel, warnings: string[]): Parts {
   const normal = model.pieces.filter(({ type }) => type === 'normal').map(({ score }) => score)
   const lowest = normal.reduce((a, b) => Math.min(a, b), 0)
   const highest = normal.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)
-  const vocabulary = model.pieces.map(({ text, score, type }): Json => {
-    const length = Buffer.byteLength(text)
-    if (type === 'normal') return [text, score]
-    // As unigram_model.cc has it, so that they win over every other way to read them.
-    if (type === 'userDefined') return [text, length * highest - 0.1]
-    // The lattice of a tokenizer.json holds every piece, SentencePiece's only those
-    // that come out of text: for the others, worse than their characters one by one.
-    return [text, (lowest - unkPenalty) * (length + 1)]
-  })
+  if (model.trainer.byteFallback) {
+    warnings.push(
+      'JavaScript tokenizers do not fall back to bytes in a unigram model: they give the unknown ' +
+        'token for characters that no piece covers.',
+    )
+  }
   return {
-    preTokenizer: null,
+    preTokenizer: splitBeforeLast(model),
     model: {
       type: 'Unigram',
       unk_id: model.specialIds.unk,
-      vocab: vocabulary,
+      vocab: model.pieces.map(({ text, score, type }): Json => {
+        const length = Buffer.byteLength(text)
+        // As unigram_model.cc has it: they win over every other way to read them.
+        if (type === 'userDefined') return [text, length * highest - 0.1]
+        // SentencePiece leaves them out: here, worse than their characters one by one.
+        if (type === 'unused') return [text, (lowest - unkPenalty) * (length + 1)]
+        return [text, score]
+      }),
       byte_fallback: model.trainer.byteFallback,
     },
   }
+}
+
+/**
+ * The lattice of a tokenizer.json holds every piece, SentencePiece's only those
+ * that come out of text. So a text that spells another (`<s>`, `<0x0A>`) is cut
+ * before the last character of it.
+ */
+function splitBeforeLast(model: SentencePieceModel): Json {
+  const spelled = model.pieces
+    .filter(({ type }) => type === 'control' || type === 'unknown' || type === 'byte')
+    .map(({ text }) => Array.from(text))
+    .filter((characters) => characters.length > 1)
+    .map((characters) => {
+      const before = escapeRegex(characters.slice(0, -1).join(''))
+      return `(?<=${before})${escapeRegex(characters.slice(-1).join(''))}`
+    })
+  return split(spelled.join('|'))
 }
