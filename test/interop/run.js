@@ -29,8 +29,8 @@ try {
     ]
     const rounded = [to('f16', '--to', 'safetensors', '--dtype', 'f16')]
     for (const python of pythons) {
-      check(python, 'transformers_load.py', '1e-4', `${fixtures}/${model}/expected`, ...exact)
-      check(python, 'transformers_load.py', '2e-2', `${fixtures}/${model}/expected`, ...rounded)
+      check(python, 'check_transformers.py', '1e-4', `${fixtures}/${model}/expected`, ...exact)
+      check(python, 'check_transformers.py', '2e-2', `${fixtures}/${model}/expected`, ...rounded)
     }
   }
 } finally {

@@ -1,6 +1,6 @@
 """Holds folders against what their model must compute, in whichever transformers is installed.
 
-usage: transformers_load.py TOLERANCE EXPECTED_DIR FOLDER...
+usage: check_transformers.py TOLERANCE EXPECTED_DIR FOLDER...
 
 Each folder is loaded by AutoModelForCausalLM and AutoTokenizer; its logits must be within TOLERANCE
 of EXPECTED_DIR/logits.safetensors, its greedy answers those of EXPECTED_DIR/generate.json, and every

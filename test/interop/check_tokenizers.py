@@ -1,6 +1,6 @@
 """Holds tokenizer.json, and transformers loading its folder, against SentencePiece.
 
-    python test/interop/tokenizers.py FOLDER... -- TEXTS...
+    python test/interop/check_tokenizers.py FOLDER... -- TEXTS...
 
 FOLDER has tokenizer.model, tokenizer.json and tokenizer_config.json. TEXTS are
 read by their names: *.json is a list of {"text", "ids", "decoded"} (ids and
