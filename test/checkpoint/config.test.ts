@@ -1,9 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { configDefaults, configFromHf, configToHf, generationConfigToHf, type LlamaConfig } from '../../src/checkpoint/config.js'
+import {
+  configDefaults,
+  configFromHf,
+  configToHf,
+  generationConfigToHf,
+  type LlamaConfig,
+} from '../../src/checkpoint/config.js'
 import { presets } from '../../src/checkpoint/presets.js'
-import { type JsonObject, parseJsonObject } from '../../src/io/json.js'
+import { isJsonObject, type JsonObject, parseJsonObject } from '../../src/io/json.js'
 import { fails } from '../support/errors.js'
 import { fixture, shared } from '../support/paths.js'
 
@@ -103,14 +109,24 @@ test('a token id of -1 is none, and eos may be several', () => {
 })
 
 test('another architecture is refused by its name', async () => {
-  for (const [changed, name] of [
+  const others: [JsonObject, string][] = [
     [{ model_type: 'gpt_neox' }, 'gpt_neox'],
     [{ architectures: ['Qwen2ForCausalLM'] }, 'Qwen2ForCausalLM'],
     [{ model_type: 'gemma', architectures: ['GemmaForCausalLM'] }, 'gemma'],
-  ] as const) {
-    await fails(() => read({ ...four, ...changed }), 'input', name, 'config.json', 'LlamaForCausalLM')
+  ]
+  for (const [changed, name] of others) {
+    await fails(
+      () => read({ ...four, ...changed }),
+      'input',
+      name,
+      'config.json',
+      'LlamaForCausalLM',
+    )
   }
-  assert.is(read({ ...four, model_type: 'mistral', architectures: ['MistralForCausalLM'] }).model_type, 'mistral')
+  assert.is(
+    read({ ...four, model_type: 'mistral', architectures: ['MistralForCausalLM'] }).model_type,
+    'mistral',
+  )
 })
 
 test('a variation of the architecture is refused with its value', async () => {
@@ -179,7 +195,13 @@ test('reading what was written gives the same configuration', () => {
   const others: LlamaConfig[] = [
     llama,
     { ...llama, model_type: 'mistral', other: { sliding_window: 4096 } },
-    { ...llama, tie_word_embeddings: true, eos_token_id: [2, 3], pad_token_id: 0, rope_scaling: null },
+    {
+      ...llama,
+      tie_word_embeddings: true,
+      eos_token_id: [2, 3],
+      pad_token_id: 0,
+      rope_scaling: null,
+    },
     ...presets.values(),
   ]
   for (const config of others) {
@@ -189,17 +211,29 @@ test('reading what was written gives the same configuration', () => {
 })
 
 test('fields that conversion does not depend on are kept, those of a copy of transformers not', () => {
-  const config = read({ ...four, sliding_window: 4096, _name_or_path: '/home/someone', use_cache: false })
+  const config = read({
+    ...four,
+    sliding_window: 4096,
+    _name_or_path: '/home/someone',
+    use_cache: false,
+  })
   assert.equal(config.other, { sliding_window: 4096 })
 })
 
 test('generation_config.json has the special tokens there are and nothing that samples', () => {
-  assert.equal(generationConfigToHf(llama), { _from_model_config: true, bos_token_id: 1, eos_token_id: 2 })
-  assert.equal(generationConfigToHf({ ...llama, pad_token_id: 0, eos_token_id: [2, 3], bos_token_id: null }), {
+  assert.equal(generationConfigToHf(llama), {
     _from_model_config: true,
-    eos_token_id: [2, 3],
-    pad_token_id: 0,
+    bos_token_id: 1,
+    eos_token_id: 2,
   })
+  assert.equal(
+    generationConfigToHf({ ...llama, pad_token_id: 0, eos_token_id: [2, 3], bos_token_id: null }),
+    {
+      _from_model_config: true,
+      eos_token_id: [2, 3],
+      pad_token_id: 0,
+    },
+  )
 })
 
 test('presets: the base models as EasyLM has them', () => {
@@ -228,11 +262,22 @@ test('presets: the base models as EasyLM has them', () => {
 test('presets: the OpenLLaMA releases are as their own files say', () => {
   const path = shared('the presets equal the releases’ data', 'data', 'openllama.json')
   if (path === undefined) return
-  const { models } = JSON.parse(readFileSync(path, 'utf8'))
-  console.log(Object.keys(models))
+  const { models } = parseJsonObject(readFileSync(path), path)
+  assert.ok(isJsonObject(models))
+  assert.ok(Object.keys(models).length >= 6)
+  for (const [name, model] of Object.entries(models)) {
+    const preset = presets.get(name)
+    assert.ok(preset, name)
+    assert.ok(isJsonObject(model) && isJsonObject(model.geometry), name)
+    assert.equal(pick(preset, Object.keys(model.geometry)), model.geometry, name)
+  }
 })
 
 test.run()
+
+function pick(config: LlamaConfig, fields: readonly string[]): object {
+  return Object.fromEntries(Object.entries(config).filter(([field]) => fields.includes(field)))
+}
 
 function geometryOf(config: LlamaConfig): number[] {
   return [

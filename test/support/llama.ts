@@ -40,20 +40,95 @@ export function tensorsOf(model: Model): Expected[] {
   const all: Expected[] = []
   const add = (hf: string, easylm: string, meta: string, gguf: string, ...shape: number[]) => {
     const kernel = shape.length === 2 && easylm.endsWith('kernel')
-    all.push({ hf: `${hf}.weight`, easylm, meta: `${meta}.weight`, gguf: `${gguf}.weight`, shape, kernel })
+    all.push({
+      hf: `${hf}.weight`,
+      easylm,
+      meta: `${meta}.weight`,
+      gguf: `${gguf}.weight`,
+      shape,
+      kernel,
+    })
   }
-  add('model.embed_tokens', 'transformer/wte/embedding', 'tok_embeddings', 'token_embd', vocab, hidden)
+  add(
+    'model.embed_tokens',
+    'transformer/wte/embedding',
+    'tok_embeddings',
+    'token_embd',
+    vocab,
+    hidden,
+  )
   for (let i = 0; i < layers; i++) {
     const [m, e, l, b] = [`model.layers.${i}`, `transformer/h/${i}`, `layers.${i}`, `blk.${i}`]
-    add(`${m}.self_attn.q_proj`, `${e}/attention/wq/kernel`, `${l}.attention.wq`, `${b}.attn_q`, query, hidden)
-    add(`${m}.self_attn.k_proj`, `${e}/attention/wk/kernel`, `${l}.attention.wk`, `${b}.attn_k`, key, hidden)
-    add(`${m}.self_attn.v_proj`, `${e}/attention/wv/kernel`, `${l}.attention.wv`, `${b}.attn_v`, key, hidden)
-    add(`${m}.self_attn.o_proj`, `${e}/attention/wo/kernel`, `${l}.attention.wo`, `${b}.attn_output`, hidden, query)
-    add(`${m}.mlp.gate_proj`, `${e}/feed_forward/w1/kernel`, `${l}.feed_forward.w1`, `${b}.ffn_gate`, intermediate, hidden)
-    add(`${m}.mlp.up_proj`, `${e}/feed_forward/w3/kernel`, `${l}.feed_forward.w3`, `${b}.ffn_up`, intermediate, hidden)
-    add(`${m}.mlp.down_proj`, `${e}/feed_forward/w2/kernel`, `${l}.feed_forward.w2`, `${b}.ffn_down`, hidden, intermediate)
-    add(`${m}.input_layernorm`, `${e}/attention_norm/kernel`, `${l}.attention_norm`, `${b}.attn_norm`, hidden)
-    add(`${m}.post_attention_layernorm`, `${e}/ffn_norm/kernel`, `${l}.ffn_norm`, `${b}.ffn_norm`, hidden)
+    add(
+      `${m}.self_attn.q_proj`,
+      `${e}/attention/wq/kernel`,
+      `${l}.attention.wq`,
+      `${b}.attn_q`,
+      query,
+      hidden,
+    )
+    add(
+      `${m}.self_attn.k_proj`,
+      `${e}/attention/wk/kernel`,
+      `${l}.attention.wk`,
+      `${b}.attn_k`,
+      key,
+      hidden,
+    )
+    add(
+      `${m}.self_attn.v_proj`,
+      `${e}/attention/wv/kernel`,
+      `${l}.attention.wv`,
+      `${b}.attn_v`,
+      key,
+      hidden,
+    )
+    add(
+      `${m}.self_attn.o_proj`,
+      `${e}/attention/wo/kernel`,
+      `${l}.attention.wo`,
+      `${b}.attn_output`,
+      hidden,
+      query,
+    )
+    add(
+      `${m}.mlp.gate_proj`,
+      `${e}/feed_forward/w1/kernel`,
+      `${l}.feed_forward.w1`,
+      `${b}.ffn_gate`,
+      intermediate,
+      hidden,
+    )
+    add(
+      `${m}.mlp.up_proj`,
+      `${e}/feed_forward/w3/kernel`,
+      `${l}.feed_forward.w3`,
+      `${b}.ffn_up`,
+      intermediate,
+      hidden,
+    )
+    add(
+      `${m}.mlp.down_proj`,
+      `${e}/feed_forward/w2/kernel`,
+      `${l}.feed_forward.w2`,
+      `${b}.ffn_down`,
+      hidden,
+      intermediate,
+    )
+    add(
+      `${m}.input_layernorm`,
+      `${e}/attention_norm/kernel`,
+      `${l}.attention_norm`,
+      `${b}.attn_norm`,
+      hidden,
+    )
+    add(
+      `${m}.post_attention_layernorm`,
+      `${e}/ffn_norm/kernel`,
+      `${l}.ffn_norm`,
+      `${b}.ffn_norm`,
+      hidden,
+    )
   }
   add('model.norm', 'transformer/ln_f/kernel', 'norm', 'output_norm', hidden)
   if (!tied) add('lm_head', 'lm_head/kernel', 'output', 'output', vocab, hidden)

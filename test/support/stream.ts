@@ -1,7 +1,7 @@
 import { Packr } from 'msgpackr'
 import { bytesOf, seeded } from './bytes.js'
 import { bf16Bits, f16Bits } from './floats.js'
-import { easylmShape, type Expected, type Model, tensorsOf } from './llama.js'
+import { type Expected, easylmShape, type Model, tensorsOf } from './llama.js'
 
 // EasyLM streams, written by msgpackr: independent of the program's own heads.
 
@@ -74,5 +74,7 @@ function extensionHead(length: number): Uint8Array {
   head.writeUInt32BE(length, 1)
   head[5] = 1
   if (length > 0xffff) return head
-  return length > 0xff ? Uint8Array.of(0xc8, length >> 8, length & 0xff, 1) : Uint8Array.of(0xc7, length, 1)
+  return length > 0xff
+    ? Uint8Array.of(0xc8, length >> 8, length & 0xff, 1)
+    : Uint8Array.of(0xc7, length, 1)
 }
