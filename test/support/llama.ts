@@ -21,6 +21,28 @@ export const small: Model = {
   headDim: 4,
 }
 
+/** The fixtures, as their README has them. */
+export const fixtures: Record<'tiny-v1' | 'tiny-v2', Model> = {
+  'tiny-v1': {
+    vocab: 512,
+    hidden: 160,
+    intermediate: 416,
+    layers: 2,
+    heads: 8,
+    kvHeads: 8,
+    headDim: 20,
+  },
+  'tiny-v2': {
+    vocab: 512,
+    hidden: 256,
+    intermediate: 256,
+    layers: 2,
+    heads: 8,
+    kvHeads: 2,
+    headDim: 32,
+  },
+}
+
 /** A tensor by its name in each format, and its shape as Hugging Face has it, [out, in]. */
 export interface Expected {
   hf: string
@@ -138,4 +160,25 @@ export function tensorsOf(model: Model): Expected[] {
 /** The shape in which EasyLM stores it. */
 export function easylmShape({ shape, kernel }: Expected): number[] {
   return kernel ? shape.toReversed() : shape
+}
+
+/**
+ * A tensor as Hugging Face has it, from the values that EasyLM stores: kernels turned from [in, out]
+ * to [out, in], and within each head of queries and keys first all rows that were even, then the odd.
+ */
+export function hfValues(stored: Float32Array, tensor: Expected, { headDim }: Model): Float32Array {
+  const [rows = 1, columns = 1] = tensor.shape
+  const at = (row: number, column: number) =>
+    stored[tensor.kernel ? column * rows + row : row * columns + column] ?? Number.NaN
+  const rotates = /attn\.[qk]_proj/.test(tensor.hf)
+  const result = new Float32Array(stored.length)
+  for (let row = 0; row < rows; row++) {
+    const [head, inHead] = [Math.floor(row / headDim), row % headDim]
+    const half = headDim / 2
+    const from = rotates ? head * headDim + (inHead % half) * 2 + Math.floor(inHead / half) : row
+    for (let column = 0; column < columns; column++) {
+      result[row * columns + column] = at(from, column)
+    }
+  }
+  return result
 }

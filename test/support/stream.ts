@@ -1,4 +1,4 @@
-import { Packr } from 'msgpackr'
+import { addExtension, Packr, unpack } from 'msgpackr'
 import { bytesOf, seeded } from './bytes.js'
 import { bf16Bits, f16Bits } from './floats.js'
 import { type Expected, easylmShape, type Model, tensorsOf } from './llama.js'
@@ -7,12 +7,24 @@ import { type Expected, easylmShape, type Model, tensorsOf } from './llama.js'
 
 export type FloatName = 'float64' | 'float32' | 'float16' | 'bfloat16'
 
-const packr = new Packr({ useRecords: false })
-
 /** flax's extension 1, of [shape, dtype name, bytes]. */
+export class Ndarray {
+  readonly body: Buffer
+  constructor(shape: readonly number[], dtype: string, data: Uint8Array) {
+    this.body = packr.pack([[...shape], dtype, Buffer.from(data)])
+  }
+}
+
+const packr = new Packr({ useRecords: false, variableMapSize: true })
+addExtension({
+  Class: Ndarray,
+  type: 1,
+  pack: ({ body }: Ndarray) => body,
+  unpack: (body: Buffer) => unpack(body),
+})
+
 export function ndarray(shape: readonly number[], dtype: string, data: Uint8Array): Uint8Array {
-  const packed = packr.pack([[...shape], dtype, Buffer.from(data)])
-  return Buffer.concat([extensionHead(packed.length), packed])
+  return packr.pack(new Ndarray(shape, dtype, data))
 }
 
 /** A record of a stream: the key, and a binary that holds `value`. */
@@ -46,6 +58,34 @@ export function arraysOf(model: Model, dtype: FloatName): NumpyArray[] {
   }))
 }
 
+/** The same as flax's one-message file: a tree of maps. */
+export function treeOf(
+  arrays: readonly NumpyArray[],
+  root: readonly string[] = ['params'],
+): Uint8Array {
+  const tree: Tree = {}
+  for (const { key, dtype, shape, data } of arrays) {
+    const path = [...root, ...key.split('/')]
+    const leaf = path.pop() ?? ''
+    let branch = tree
+    for (const name of path) branch = grow(branch, name)
+    branch[leaf] = new Ndarray(shape, dtype, data)
+  }
+  return packr.pack(tree)
+}
+
+interface Tree {
+  [name: string]: Tree | Ndarray
+}
+
+function grow(tree: Tree, name: string): Tree {
+  const there = tree[name]
+  if (there !== undefined && !(there instanceof Ndarray)) return there
+  const branch: Tree = {}
+  tree[name] = branch
+  return branch
+}
+
 export function streamOf(arrays: readonly NumpyArray[]): Uint8Array {
   return Buffer.concat(arrays.map(arrayRecord))
 }
@@ -64,17 +104,4 @@ export function encode(values: ArrayLike<number>, dtype: FloatName): Uint8Array 
   if (dtype === 'float32') return bytesOf(Float32Array.from(values))
   const bits = dtype === 'float16' ? f16Bits : bf16Bits
   return bytesOf(Uint16Array.from(values, bits))
-}
-
-function extensionHead(length: number): Uint8Array {
-  const fixed = [1, 2, 4, 8, 16].indexOf(length)
-  if (fixed >= 0) return Uint8Array.of(0xd4 + fixed, 1)
-  const head = Buffer.alloc(6)
-  head[0] = 0xc9
-  head.writeUInt32BE(length, 1)
-  head[5] = 1
-  if (length > 0xffff) return head
-  return length > 0xff
-    ? Uint8Array.of(0xc8, length >> 8, length & 0xff, 1)
-    : Uint8Array.of(0xc7, length, 1)
 }
