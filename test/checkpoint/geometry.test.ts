@@ -258,6 +258,17 @@ test('tied embeddings: with a configuration that says so, with a warning where n
   assert.is(read(listingOf(small), { heads: 8 }).config.tie_word_embeddings, false)
 })
 
+test('no output head and no configuration: lost, as far as anyone can tell', async () => {
+  const headless = listingOf({ ...small, tied: true })
+  await fails(
+    () => read(headless, { heads: 8 }),
+    'input',
+    'no output head',
+    '--config',
+    'tie_word_embeddings',
+  )
+})
+
 test('release shapes: the OpenLLaMA release is assumed, and said so with what else it might be', () => {
   for (const name of ['open_llama_3b', 'open_llama_7b', 'open_llama_13b']) {
     const preset = presets.get(name)
