@@ -95,7 +95,9 @@ export function understand(
       continue
     }
     const { transposed } = layoutIn(naming, named.role, 0)
-    byName.set(nameOf(named, 'hf'), {
+    const name = nameOf(named, 'hf')
+    if (byName.has(name)) throw inputError('it is there twice', { ...where, tensor: array.name })
+    byName.set(name, {
       array,
       role: named.role,
       shape: {
