@@ -16,7 +16,8 @@ export interface ZipEntry {
   /** Of its first byte in the file. */
   offset: number
   size: number
-  crc32: number
+  /** Undefined where the archive was written without any: torch can be told to. */
+  crc32: number | undefined
 }
 
 /** A directory entry before its local header has been looked at. */
@@ -82,7 +83,8 @@ export async function readZip(source: ByteSource, format: string): Promise<ZipEn
     }
     entries.push({ name: entry.name, offset, size: entry.size, crc32: entry.crc32 })
   }
-  return entries
+  const summed = entries.some(({ crc32 }) => crc32 !== 0)
+  return summed ? entries : entries.map((entry) => ({ ...entry, crc32: undefined }))
 }
 
 /**
@@ -104,7 +106,7 @@ export async function readEntry(
   }
   const bytes = await source.read(entry.offset, entry.size)
   const sum = crc32(bytes)
-  if (sum !== entry.crc32) {
+  if (entry.crc32 !== undefined && sum !== entry.crc32) {
     throw inputError(
       `the entry "${entry.name}" has the CRC-32 ${hex(sum)}, the archive says ${hex(entry.crc32)}`,
       { ...where, suggestions: ['Bytes of it were damaged; download it again.'] },
