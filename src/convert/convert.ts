@@ -19,6 +19,8 @@ export interface ConvertOptions extends OpenOptions {
   dtype: FloatType | 'auto'
   /** Bytes of tensors in one file at most. */
   maxShardSize: number
+  /** Files that Meta's format shares the weights out to. */
+  modelParallel?: number
   /** Bytes of buffers at most. */
   maxMemory: number
   threads: number
@@ -71,11 +73,16 @@ export async function prepareConversion(
       `--max-memory is ${formatBytes(options.maxMemory)}, at least ${formatBytes(minMemory)} are needed`,
     )
   }
+  const { modelParallel } = options
+  if (modelParallel !== undefined && format.name !== 'meta') {
+    throw usageError(`--model-parallel is for meta, the format is ${format.name}`)
+  }
   const checkpoint = await openCheckpoint(source, options)
   const { files: companions, notes } = await tokenizerCompanions(checkpoint)
   const target = format.describe(checkpoint, {
     dtype: options.dtype,
     maxShardSize: options.maxShardSize,
+    ...(modelParallel === undefined ? {} : { modelParallel }),
     companions,
   })
   const plan = planConversion(checkpoint, target)

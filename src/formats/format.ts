@@ -12,8 +12,8 @@ export interface Format {
   readonly title: string
   /** EasyLM's load types (`params::…`) that name this format. */
   readonly loaders?: readonly string[]
-  /** Whether a file that starts with `head` (up to 512 bytes) is of this format. */
-  detect?(head: Uint8Array): boolean
+  /** Whether a file of this name that starts with `head` (up to 512 bytes) is of this format. */
+  detect?(head: Uint8Array, name: string): boolean
   /**
    * Which of a directory's entries is the checkpoint, or undefined where none is of this format.
    * The entry is opened; `''` opens the directory itself.
@@ -28,6 +28,8 @@ export interface TargetOptions {
   dtype: FloatType | 'auto'
   /** Bytes of tensors in one file at most. */
   maxShardSize: number
+  /** Files that the weights are shared out to, where the format has model parallelism. */
+  modelParallel?: number
   /** Files that were prepared beside the weights (tokenizer, card), by name. */
   companions: ReadonlyMap<string, Uint8Array>
 }

@@ -84,7 +84,7 @@ async function locateInDirectory(folder: string): Promise<Location> {
     const path = join(folder, entry)
     if (!(await stat(path)).isFile()) continue
     const head = await headOf(path)
-    const format = formats.find(({ detect }) => detect?.(head))
+    const format = formats.find(({ detect }) => detect?.(head, entry))
     if (format !== undefined) found.push({ format, path })
   }
   const [only] = found
@@ -112,7 +112,7 @@ async function formatOfFile(path: string): Promise<Format> {
     )
     if (format !== undefined) return format
   }
-  const format = formats.find(({ detect }) => detect?.(head))
+  const format = formats.find(({ detect }) => detect?.(head, basename(path)))
   if (format === undefined) {
     throw inputError('it is in none of the known formats', {
       path,

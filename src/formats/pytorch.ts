@@ -4,6 +4,7 @@ import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
 import type { Format, Target, TargetFile, TargetOptions } from './format.js'
 import { hfFiles } from './hf-folder.js'
+import { paramsBeside } from './meta-params.js'
 import { listTorchFile, startsTorchFile, type TorchFile } from './pytorch-file.js'
 import { layOutTorchFile } from './pytorch-layout.js'
 import { joinShards, shardIndex, shardName, splitShards } from './shards.js'
@@ -73,16 +74,18 @@ function checkOnce(arrays: readonly StoredArray[]): void {
   }
 }
 
-function listing(path: string, files: TorchFile[], arrays: StoredArray[]): Listing {
-  const notes = new Set(files.flatMap((file) => file.notes))
+async function listing(path: string, files: TorchFile[], arrays: StoredArray[]): Promise<Listing> {
+  // Meta's own names are found in single files too, whatever those are called.
+  const naming = arrays.some(({ name }) => name === 'tok_embeddings.weight') ? 'meta' : 'hf'
+  const told = naming === 'meta' ? await paramsBeside(dirname(path), arrays) : undefined
   return {
     format: 'pytorch',
     path,
-    // Meta's own names are found in single files too, in whatever folder they lie.
-    naming: arrays.some(({ name }) => name === 'tok_embeddings.weight') ? 'meta' : 'hf',
+    naming,
     files: files.map(({ file }) => file),
     arrays,
-    notes: [...notes],
+    ...(told ? { config: told.config } : {}),
+    notes: [...new Set(files.flatMap(({ notes }) => notes)), ...(told?.notes ?? [])],
   }
 }
 
