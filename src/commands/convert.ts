@@ -47,6 +47,11 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       helpValue: 'SIZE',
       summary: 'Weights in one file at most',
     }),
+    'model-parallel': Flags.integer({
+      min: 1,
+      helpValue: 'N',
+      summary: 'For meta: the number of files that the weights are shared out to',
+    }),
     'max-memory': Flags.string({
       default: '512MB',
       helpValue: 'SIZE',
@@ -73,7 +78,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
     const { args, flags } = await this.parse(Convert)
     const { config, heads, tokenizer, out } = flags
     const conversion = await prepareConversion(args.source, {
-      ...given({ config, heads, tokenizer, out }),
+      ...given({ config, heads, tokenizer, out, modelParallel: flags['model-parallel'] }),
       to: flags.to,
       dtype: flags.dtype,
       maxShardSize: parseSize(flags['max-shard-size'], '--max-shard-size'),

@@ -19,6 +19,8 @@ export interface ConvertOptions extends OpenOptions {
   dtype: FloatType | 'auto'
   /** Bytes of tensors in one file at most. */
   maxShardSize: number
+  /** Files that Meta's format shares the weights out to. */
+  modelParallel?: number
   /** Bytes of buffers at most. */
   maxMemory: number
   threads: number
@@ -71,12 +73,17 @@ export async function prepareConversion(
       `--max-memory is ${formatBytes(options.maxMemory)}, at least ${formatBytes(minMemory)} are needed`,
     )
   }
+  const { modelParallel } = options
+  if (modelParallel !== undefined && format.name !== 'meta') {
+    throw usageError(`--model-parallel is for meta, the format is ${format.name}`)
+  }
   const checkpoint = await openCheckpoint(source, options)
   const tokenizer = await loadTokenizer(checkpoint.tokenizer)
   const target = format.describe(checkpoint, {
     dtype: options.dtype,
     maxShardSize: options.maxShardSize,
     ...(tokenizer ? { tokenizer } : {}),
+    ...(modelParallel === undefined ? {} : { modelParallel }),
   })
   const plan = planConversion(checkpoint, target)
   const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))

@@ -22,6 +22,7 @@ export interface Provenance {
     config: string | null
     heads: number | null
     max_shard_size: number
+    model_parallel: number | null
     allow_non_finite: boolean
     allow_overflow: boolean
   }
@@ -68,6 +69,7 @@ export function provenanceOf(
       config: options.config === undefined ? null : basename(options.config),
       heads: options.heads ?? null,
       max_shard_size: options.maxShardSize,
+      model_parallel: options.modelParallel ?? null,
       allow_non_finite: run.allowNonFinite,
       allow_overflow: run.allowOverflow,
     },

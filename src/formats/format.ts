@@ -13,8 +13,8 @@ export interface Format {
   readonly title: string
   /** EasyLM's load types (`params::…`) that name this format. */
   readonly loaders?: readonly string[]
-  /** Whether a file that starts with `head` (up to 512 bytes) is of this format. */
-  detect?(head: Uint8Array): boolean
+  /** Whether a file of this name that starts with `head` (up to 512 bytes) is of this format. */
+  detect?(head: Uint8Array, name: string): boolean
   /**
    * Which of a directory's entries is the checkpoint, or undefined where none is of this format.
    * The entry is opened; `''` opens the directory itself.
@@ -31,6 +31,8 @@ export interface TargetOptions {
   maxShardSize: number
   /** The source's tokenizer, where it has one. */
   tokenizer?: LoadedTokenizer
+  /** Files that the weights are shared out to, where the format has model parallelism. */
+  modelParallel?: number
 }
 
 /** A checkpoint that is to be written. */
