@@ -1,4 +1,4 @@
-import { byteLength, type DType, dtypes } from '../checkpoint/dtype.js'
+import { byteLength, type DType, dtypes, isFloat } from '../checkpoint/dtype.js'
 import { alignment, type Cast, type Kernels } from '../kernels/kernels.js'
 import { bufferBytes, type Move, type Step, type Tile } from './plan.js'
 import { transferTile } from './regions.js'
@@ -76,12 +76,14 @@ function runStep(
   dtype: DType,
   transposed: boolean,
 ): number {
-  const elementBytes = dtypes[dtype].bytes
   switch (step.kind) {
     case 'cast':
       return castOf(kernels, step.from, step.to)(from, to, tile.rows * tile.columns) ?? 0
     case 'transpose': {
-      if (elementBytes !== 2 && elementBytes !== 4) throw new Error(`no transposition for ${dtype}`)
+      const elementBytes = dtypes[dtype].bytes
+      if (!isFloat(dtype) || (elementBytes !== 2 && elementBytes !== 4)) {
+        throw new Error(`no transposition for ${dtype}`)
+      }
       const transpose = elementBytes === 2 ? kernels.transpose16 : kernels.transpose32
       if (transposed) transpose(from, to, tile.columns, tile.rows)
       else transpose(from, to, tile.rows, tile.columns)
@@ -89,7 +91,7 @@ function runStep(
     }
     case 'rotary': {
       const permute = step.to === 'half' ? kernels.rotaryToHalf : kernels.rotaryToInterleaved
-      permute(from, to, tile.rows, step.headDim, tile.columns * elementBytes)
+      permute(from, to, tile.rows, step.headDim, byteLength(dtype, tile.columns))
       return 0
     }
   }
@@ -119,6 +121,8 @@ function countNonFinite(
   n: number,
   dtype: DType,
 ): { nan: number; infinite: number } {
+  // Block types are only copied: what is in them was looked at when they were made.
+  if (!isFloat(dtype)) return { nan: 0, infinite: 0 }
   if (dtype === 'f64') return countNonFinite64(kernels.bytes(address, n * 8))
   const exponent = exponents[dtype]
   const all =

@@ -1,6 +1,6 @@
 import type { Checkpoint, StoredArray } from '../checkpoint/checkpoint.js'
 import { checkArrayBytes } from '../checkpoint/checkpoint.js'
-import type { DType } from '../checkpoint/dtype.js'
+import { type DType, type Float, isFloat } from '../checkpoint/dtype.js'
 import { type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
 import { isJsonObject, type JsonObject, parseJsonObject } from '../io/json.js'
@@ -56,7 +56,7 @@ const indexName = 'model.safetensors.index.json'
 /** The format's own cap on the header, in bytes. */
 const maxHeader = 100_000_000
 
-const nameOfDtype = { f64: 'F64', f32: 'F32', f16: 'F16', bf16: 'BF16' } as const
+const nameOfDtype: Record<Float, string> = { f64: 'F64', f32: 'F32', f16: 'F16', bf16: 'BF16' }
 const dtypeNames: Record<string, DType> = { F64: 'f64', F32: 'f32', F16: 'f16', BF16: 'bf16' }
 
 /**
@@ -187,6 +187,7 @@ function layOut(tensors: readonly Tensor[]): {
   let position = 0
   for (const tensor of tensors) {
     const end = position + tensorBytes(tensor)
+    if (!isFloat(tensor.dtype)) throw new Error(`safetensors holds no ${tensor.dtype}`)
     entries[tensor.name] = {
       dtype: nameOfDtype[tensor.dtype],
       shape: [...tensor.shape],

@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { type Float, isFloat } from '../checkpoint/dtype.js'
 import { layoutIn, type Naming, nameOf, roleOf } from '../checkpoint/names.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import type { TargetOptions } from './format.js'
@@ -18,10 +19,15 @@ export function outputTensors(
     return {
       name: tensor.name,
       storedName: nameOf(named, naming),
-      dtype: dtype === 'auto' ? tensor.dtype : dtype,
+      dtype: dtype === 'auto' ? plainTypeOf(tensor) : dtype,
       shape: tensor.shape,
       layout: layoutIn(naming, named.role, checkpoint.config.head_dim),
       parts: [],
     }
   })
+}
+
+/** Only GGUF holds block types; elsewhere such a tensor becomes the smallest type that keeps its steps. */
+function plainTypeOf({ dtype }: Tensor): Float {
+  return isFloat(dtype) ? dtype : 'f16'
 }
