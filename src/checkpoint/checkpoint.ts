@@ -28,6 +28,8 @@ export interface StoredArray {
   shape: readonly number[]
   /** Where the stored matrix lies; `wholePart` for one that is in one piece. */
   parts: Part[]
+  /** The bytes of each element are in big-endian order. */
+  bigEndian?: true
 }
 
 /** What a format's reader finds in the headers of a checkpoint. */
@@ -123,7 +125,10 @@ export function understand(
       storedName: array.name,
       dtype: array.dtype,
       shape: shape.shape,
-      layout: layoutIn(naming, role, config.head_dim),
+      layout: {
+        ...layoutIn(naming, role, config.head_dim),
+        ...(array.bigEndian ? { bigEndian: true } : {}),
+      },
       parts: array.parts,
     })
   }

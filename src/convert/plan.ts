@@ -7,6 +7,7 @@ import { inputError } from '../io/errors.js'
 
 /** What the executor does to a tile, one after the other. */
 export type Step =
+  | { kind: 'swap' }
   | { kind: 'cast'; from: DType; to: DType }
   | { kind: 'transpose' }
   | { kind: 'rotary'; to: 'half' | 'interleaved'; headDim: number }
@@ -49,6 +50,7 @@ function tiedHead(source: Checkpoint, { name }: Tensor): Tensor | undefined {
 }
 
 /**
+ * Values are understood only in this machine's byte order, so that comes first.
  * Rotary rows are rows only where the matrix is not transposed, so the order
  * matters: cast while the smaller type saves work, transpose, permute.
  */
@@ -60,6 +62,7 @@ export function stepsBetween(source: Tensor, target: Tensor): Step[] {
       suggestions: ['Quantised tensors can be kept as they are: --to gguf --dtype auto.'],
     })
   }
+  const swap: Step[] = source.layout.bigEndian ? [{ kind: 'swap' }] : []
   const cast: Step[] =
     source.dtype === target.dtype ? [] : [{ kind: 'cast', from: source.dtype, to: target.dtype }]
   const rotary: Step[] =
@@ -70,7 +73,7 @@ export function stepsBetween(source: Tensor, target: Tensor): Step[] {
   const turned: Step[] = transposes ? [{ kind: 'transpose' }] : []
   const moved = source.layout.transposed ? [...turned, ...rotary] : [...rotary, ...turned]
   const shrinks = dtypes[target.dtype].bytes <= dtypes[source.dtype].bytes
-  return shrinks ? [...cast, ...moved] : [...moved, ...cast]
+  return shrinks ? [...swap, ...cast, ...moved] : [...swap, ...moved, ...cast]
 }
 
 /** A rectangle of the canonical matrix. */

@@ -32,12 +32,15 @@ export function runTile(kernels: Kernels, files: Files, move: Move, tile: Tile):
   transferTile(move.source, tile, (path, offset, position, length) =>
     files.read(path, offset, input.subarray(position, position + length)),
   )
+  const [first, ...rest] = move.steps
+  const swaps = first?.kind === 'swap'
+  if (swaps) swapOf(kernels, move.source.dtype)(from, elements)
   const source = countNonFinite(kernels, from, elements, move.source.dtype)
 
   let dtype = move.source.dtype
   let transposed = move.source.layout.transposed
   let vanished = 0
-  for (const step of move.steps) {
+  for (const step of swaps ? rest : move.steps) {
     vanished += runStep(kernels, step, from, to, tile, dtype, transposed)
     if (step.kind === 'cast') dtype = step.to
     if (step.kind === 'transpose') transposed = !transposed
@@ -77,6 +80,8 @@ function runStep(
   transposed: boolean,
 ): number {
   switch (step.kind) {
+    case 'swap':
+      throw new Error('the byte order is set right before any other step')
     case 'cast':
       return castOf(kernels, step.from, step.to)(from, to, tile.rows * tile.columns) ?? 0
     case 'transpose': {
@@ -95,6 +100,12 @@ function runStep(
       return 0
     }
   }
+}
+
+/** Swaps in place: nothing else may be done to values before. */
+function swapOf(kernels: Kernels, dtype: DType): (address: number, n: number) => void {
+  if (!isFloat(dtype)) throw new Error(`no byte order for ${dtype}`)
+  return { 2: kernels.swap16, 4: kernels.swap32, 8: kernels.swap64 }[dtypes[dtype].bytes]
 }
 
 function castOf(kernels: Kernels, from: DType, to: DType): Cast {
