@@ -34,7 +34,8 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
     }),
     out: Flags.string({
       helpValue: 'PATH',
-      summary: 'Where the output goes; by default named after the source, in the working directory',
+      summary:
+        'Where the output goes, a directory or a file such as model.gguf; by default a directory named after the source',
     }),
     dtype: Flags.option({
       options: ['auto', ...floatTypes] as const,
@@ -43,9 +44,8 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
     })(),
     ...sourceFlags,
     'max-shard-size': Flags.string({
-      default: '5GB',
       helpValue: 'SIZE',
-      summary: 'Weights in one file at most',
+      summary: 'Weights in one file at most; by default 5GB, and one file for gguf',
     }),
     'max-memory': Flags.string({
       default: '512MB',
@@ -72,11 +72,12 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Convert)
     const { config, heads, tokenizer, out } = flags
+    const shard = flags['max-shard-size']
+    const maxShardSize = shard === undefined ? undefined : parseSize(shard, '--max-shard-size')
     const conversion = await prepareConversion(args.source, {
-      ...given({ config, heads, tokenizer, out }),
+      ...given({ config, heads, tokenizer, out, maxShardSize }),
       to: flags.to,
       dtype: flags.dtype,
-      maxShardSize: parseSize(flags['max-shard-size'], '--max-shard-size'),
       maxMemory: parseSize(flags['max-memory'], '--max-memory'),
       threads: flags.threads ?? defaultThreads(),
     })

@@ -14,11 +14,14 @@ import { checkOutputPath, discard, prepareStaging, publish, type Staging } from 
 
 export interface ConvertOptions extends OpenOptions {
   to: string
-  /** The output directory; by default named after the source and the format. */
+  /**
+   * The output directory, or one file where the path ends with the format's
+   * extension; by default a directory named after the source and the format.
+   */
   out?: string
   dtype: FloatType | 'auto'
-  /** Bytes of tensors in one file at most. */
-  maxShardSize: number
+  /** Bytes of tensors in one file at most; by default the format's own. */
+  maxShardSize?: number
   /** Bytes of buffers at most. */
   maxMemory: number
   threads: number
@@ -73,17 +76,21 @@ export async function prepareConversion(
   }
   const checkpoint = await openCheckpoint(source, options)
   const { files: companions, notes } = await tokenizerCompanions(checkpoint)
+  const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
+  const { extension } = format
+  const single = extension !== undefined && out.toLowerCase().endsWith(extension)
+  const { maxShardSize } = options
   const target = format.describe(checkpoint, {
     dtype: options.dtype,
-    maxShardSize: options.maxShardSize,
     companions,
+    ...(maxShardSize === undefined ? {} : { maxShardSize }),
+    ...(single ? { fileName: basename(out) } : {}),
   })
   const plan = planConversion(checkpoint, target)
-  const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
   return {
     checkpoint,
     plan,
-    staging: { out, path: `${out}.partial` },
+    staging: { out, path: `${out}.partial`, single },
     options,
     warnings: [...checkpoint.notes, ...notes, ...target.notes],
     casts: summarizeCasts(plan),
@@ -102,7 +109,7 @@ export async function runConversion(
   run: RunOptions,
 ): Promise<ConvertResult> {
   const { plan, staging, options } = conversion
-  await checkOutputPath(staging.out, run.force)
+  await checkOutputPath(staging, run.force)
   const resuming = await prepareStaging(staging, run)
   if (!resuming) checkFreeDisk(conversion)
   try {

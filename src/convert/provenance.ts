@@ -21,7 +21,7 @@ export interface Provenance {
     dtype: string
     config: string | null
     heads: number | null
-    max_shard_size: number
+    max_shard_size: number | null
     allow_non_finite: boolean
     allow_overflow: boolean
   }
@@ -67,7 +67,7 @@ export function provenanceOf(
       dtype: options.dtype,
       config: options.config === undefined ? null : basename(options.config),
       heads: options.heads ?? null,
-      max_shard_size: options.maxShardSize,
+      max_shard_size: options.maxShardSize ?? null,
       allow_non_finite: run.allowNonFinite,
       allow_overflow: run.allowOverflow,
     },

@@ -10,6 +10,8 @@ export interface Format {
   readonly name: FormatName
   /** For people. */
   readonly title: string
+  /** What a path ends with that stands for one file of this format, such as `.gguf`. */
+  readonly extension?: string
   /** EasyLM's load types (`params::…`) that name this format. */
   readonly loaders?: readonly string[]
   /** Whether a file that starts with `head` (up to 512 bytes) is of this format. */
@@ -26,8 +28,10 @@ export interface Format {
 export interface TargetOptions {
   /** The dtype of the weights, or `auto`: each tensor's own. */
   dtype: FloatType | 'auto'
-  /** Bytes of tensors in one file at most. */
-  maxShardSize: number
+  /** Bytes of tensors in one file at most, where the user says so; each format has its own default. */
+  maxShardSize?: number
+  /** The name of the one file that is to be written, where the output is a file and no folder. */
+  fileName?: string
   /** Files that were prepared beside the weights (tokenizer, card), by name. */
   companions: ReadonlyMap<string, Uint8Array>
 }

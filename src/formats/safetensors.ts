@@ -53,6 +53,9 @@ export const safetensors: Format = {
 
 const indexName = 'model.safetensors.index.json'
 
+/** What transformers splits at, in bytes. */
+const defaultShard = 5e9
+
 /** The format's own cap on the header, in bytes. */
 const maxHeader = 100_000_000
 
@@ -152,7 +155,7 @@ function numbers(value: unknown): number[] | undefined {
 /** Lays out a checkpoint of one or more shards with its configuration. */
 function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
   const wanted = outputTensors(checkpoint, 'hf', options)
-  const shards = splitShards(wanted, tensorBytes, options.maxShardSize)
+  const shards = splitShards(wanted, tensorBytes, options.maxShardSize ?? defaultShard)
   const files: TargetFile[] = []
   const tensors: Tensor[] = []
   shards.forEach((shard, i) => {
