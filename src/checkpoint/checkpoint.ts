@@ -9,6 +9,7 @@ import {
   settleConfig,
   shown,
 } from './geometry.js'
+import type { MetadataEntry } from './metadata.js'
 import { allTensors, headName, layoutIn, type Naming, nameOf, type Role, roleOf } from './names.js'
 import type { Part, Tensor } from './tensor.js'
 
@@ -43,6 +44,8 @@ export interface Listing {
   arrays: StoredArray[]
   /** What the checkpoint's own metadata says of the model. */
   config?: ConfigSource
+  /** The metadata themselves, where the format has any (GGUF): name, origin, vocabulary. */
+  metadata?: readonly MetadataEntry[]
   /** What is in the files and was left out, in sentences. */
   notes: string[]
 }
@@ -63,6 +66,8 @@ export interface Checkpoint {
   /** By Hugging Face's names, in the order of a forward pass. */
   tensors: ReadonlyMap<string, Tensor>
   tokenizer: TokenizerFiles
+  /** The file's own metadata, where the format has any (GGUF). */
+  metadata?: readonly MetadataEntry[]
   /** What was assumed or left out, in sentences. */
   notes: string[]
 }
@@ -140,6 +145,7 @@ export function understand(
     config,
     tensors,
     tokenizer,
+    ...(listing.metadata === undefined ? {} : { metadata: listing.metadata }),
     notes: [...listing.notes, ...warnings],
   }
 }

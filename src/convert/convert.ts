@@ -2,6 +2,7 @@ import { stat, statfs } from 'node:fs/promises'
 import { basename, dirname, extname, resolve } from 'node:path'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
+import { readAbout } from '../formats/about.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
 import { OpenLlamaError, usageError } from '../io/errors.js'
@@ -25,6 +26,10 @@ export interface ConvertOptions extends OpenOptions {
   /** Bytes of buffers at most. */
   maxMemory: number
   threads: number
+  /** The model's name, for formats that keep one. */
+  name?: string
+  /** Changes of the metadata of formats that have any: `key=value`. */
+  metadata?: readonly string[]
 }
 
 /** A conversion whose whole cost is known; nothing has been written. */
@@ -74,15 +79,21 @@ export async function prepareConversion(
       `--max-memory is ${formatBytes(options.maxMemory)}, at least ${formatBytes(minMemory)} are needed`,
     )
   }
+  if (options.metadata !== undefined && format.name !== 'gguf') {
+    throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
+  }
   const checkpoint = await openCheckpoint(source, options)
   const { files: companions, notes } = await tokenizerCompanions(checkpoint)
   const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
   const { extension } = format
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
-  const { maxShardSize } = options
+  const { maxShardSize, name, metadata } = options
   const target = format.describe(checkpoint, {
     dtype: options.dtype,
     companions,
+    about: await readAbout(checkpoint),
+    ...(name === undefined ? {} : { name }),
+    ...(metadata === undefined ? {} : { metadata }),
     ...(maxShardSize === undefined ? {} : { maxShardSize }),
     ...(single ? { fileName: basename(out) } : {}),
   })

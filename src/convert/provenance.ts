@@ -22,6 +22,8 @@ export interface Provenance {
     config: string | null
     heads: number | null
     max_shard_size: number | null
+    name: string | null
+    metadata: readonly string[]
     allow_non_finite: boolean
     allow_overflow: boolean
   }
@@ -68,6 +70,8 @@ export function provenanceOf(
       config: options.config === undefined ? null : basename(options.config),
       heads: options.heads ?? null,
       max_shard_size: options.maxShardSize ?? null,
+      name: options.name ?? null,
+      metadata: options.metadata ?? [],
       allow_non_finite: run.allowNonFinite,
       allow_overflow: run.allowOverflow,
     },

@@ -1,6 +1,7 @@
 import type { Checkpoint, FormatName, Listing } from '../checkpoint/checkpoint.js'
-import type { FloatType } from '../checkpoint/dtype.js'
+import type { DType, FloatType } from '../checkpoint/dtype.js'
 import type { Tensor } from '../checkpoint/tensor.js'
+import type { About } from './about.js'
 
 /**
  * A format describes; it moves no bytes. `open` reads headers and says where
@@ -34,6 +35,22 @@ export interface TargetOptions {
   fileName?: string
   /** Files that were prepared beside the weights (tokenizer, card), by name. */
   companions: ReadonlyMap<string, Uint8Array>
+  /** The model's name (--name), for formats that keep one. */
+  name?: string
+  /** What lies beside the weights and says where the model is from. */
+  about: About
+  /** Changes of the file's metadata (--metadata key=value), for formats that have any. */
+  metadata?: readonly string[]
+  /** A quantisation mix: types of single tensors, by Hugging Face's names, in the place of `dtype`. */
+  mix?: Mix
+}
+
+export interface Mix {
+  /** As users know it, in lower case: q4_k_m. */
+  name: string
+  /** llama.cpp's number for it, `general.file_type`. */
+  fileType: number
+  types: ReadonlyMap<string, DType>
 }
 
 /** A checkpoint that is to be written. */
