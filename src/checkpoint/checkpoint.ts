@@ -54,6 +54,8 @@ export interface Listing {
 export interface TokenizerFiles {
   /** The SentencePiece model. */
   model?: string
+  /** tokenizer.json, tokenizer_config.json and their kin, as far as they are there. */
+  beside: string[]
 }
 
 /** A checkpoint, described: nothing of its weights has been read. */

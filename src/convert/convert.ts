@@ -5,9 +5,9 @@ import type { FloatType } from '../checkpoint/dtype.js'
 import { readAbout } from '../formats/about.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
-import { OpenLlamaError, usageError } from '../io/errors.js'
+import { inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
-import { tokenizerCompanions } from '../tokenizer/companions.js'
+import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { allotMemory, type Executed, execute, minMemory, type Progress } from './execute.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
@@ -83,15 +83,17 @@ export async function prepareConversion(
     throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
   }
   const checkpoint = await openCheckpoint(source, options)
-  const { files: companions, notes } = await tokenizerCompanions(checkpoint)
+  const tokenizer = await loadTokenizer(checkpoint)
+  const tokenizerJson = await loadTokenizerJson(checkpoint.tokenizer)
   const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
   const { extension } = format
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
   const { maxShardSize, name, metadata } = options
   const target = format.describe(checkpoint, {
     dtype: options.dtype,
-    companions,
     about: await readAbout(checkpoint),
+    ...(tokenizer ? { tokenizer } : {}),
+    ...(tokenizerJson ? { tokenizerJson } : {}),
     ...(name === undefined ? {} : { name }),
     ...(metadata === undefined ? {} : { metadata }),
     ...(maxShardSize === undefined ? {} : { maxShardSize }),
@@ -103,7 +105,7 @@ export async function prepareConversion(
     plan,
     staging: { out, path: `${out}.partial`, single },
     options,
-    warnings: [...checkpoint.notes, ...notes, ...target.notes],
+    warnings: [...checkpoint.notes, ...sizeNotes(checkpoint, tokenizer), ...target.notes],
     casts: summarizeCasts(plan),
     memory: allotMemory(plan, options).memory,
     freeDisk: await freeDiskAt(out),
@@ -135,6 +137,25 @@ export async function runConversion(
     if (error instanceof OpenLlamaError && error.code === 'input') await discard(staging)
     throw error
   }
+}
+
+/** Whether tokenizer and embedding belong together, as far as their sizes tell. */
+function sizeNotes({ config }: Checkpoint, tokenizer: LoadedTokenizer | undefined): string[] {
+  if (tokenizer === undefined) return []
+  const pieces = tokenizer.model.pieces.length
+  if (pieces === config.vocab_size) return []
+  if (pieces > config.vocab_size) {
+    throw inputError(
+      `the tokenizer has ${pieces} pieces, the embedding only ${config.vocab_size} rows`,
+      {
+        path: tokenizer.path,
+        suggestions: ['It is of another model: give the right one with --tokenizer.'],
+      },
+    )
+  }
+  return [
+    `the embedding has ${config.vocab_size} rows for ${pieces} pieces of the tokenizer; all rows are kept`,
+  ]
 }
 
 /** @throws resources error that has both numbers, when the output does not fit */

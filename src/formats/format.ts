@@ -1,6 +1,8 @@
 import type { Checkpoint, FormatName, Listing } from '../checkpoint/checkpoint.js'
 import type { DType, FloatType } from '../checkpoint/dtype.js'
 import type { Tensor } from '../checkpoint/tensor.js'
+import type { LoadedTokenizer } from '../tokenizer/load.js'
+import type { SourceFile } from '../tokenizer/tokenizer-config.js'
 import type { About } from './about.js'
 
 /**
@@ -33,8 +35,10 @@ export interface TargetOptions {
   maxShardSize?: number
   /** The name of the one file that is to be written, where the output is a file and no folder. */
   fileName?: string
-  /** Files that were prepared beside the weights (tokenizer, card), by name. */
-  companions: ReadonlyMap<string, Uint8Array>
+  /** The source's tokenizer, where it has one. */
+  tokenizer?: LoadedTokenizer
+  /** The source's tokenizer.json, where it has nothing else. */
+  tokenizerJson?: SourceFile
   /** The model's name (--name), for formats that keep one. */
   name?: string
   /** What lies beside the weights and says where the model is from. */

@@ -126,7 +126,7 @@ function metadataOf(
   options: TargetOptions,
 ): { entries: MetadataEntry[]; notes: string[] } {
   const model = configEntries(checkpoint.config, fileTypeOf(checkpoint, tensors, options))
-  const vocabulary = vocabularyEntries(checkpoint, options.companions)
+  const vocabulary = vocabularyEntries(checkpoint, options)
   const written: MetadataEntry[] = [
     { key: 'general.architecture', type: 'string', value: architecture },
     { key: 'general.type', type: 'string', value: 'model' },

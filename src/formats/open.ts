@@ -183,14 +183,26 @@ async function readConfig(path: string): Promise<ConfigSource> {
   return { values: configFromHf(json, path), from: path }
 }
 
+/** What transformers keeps beside a SentencePiece model. */
+const tokenizerJsons = [
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'tokenizer.json',
+]
+
 async function tokenizerFiles(folder: string, chosen: string | undefined): Promise<TokenizerFiles> {
-  if (chosen !== undefined) {
-    const model = (await isDirectory(chosen)) ? join(chosen, 'tokenizer.model') : chosen
-    if (!(await exists(model))) throw inputError('no tokenizer.model is there', { path: chosen })
-    return { model }
+  const isFolder = chosen === undefined || (await isDirectory(chosen))
+  const place = chosen === undefined ? folder : isFolder ? chosen : dirname(chosen)
+  const model = isFolder ? join(place, 'tokenizer.model') : chosen
+  const beside: string[] = []
+  for (const name of tokenizerJsons) {
+    const path = join(place, name)
+    if (await exists(path)) beside.push(path)
   }
-  const model = join(folder, 'tokenizer.model')
-  return (await exists(model)) ? { model } : {}
+  if (await exists(model)) return { model, beside }
+  if (chosen !== undefined) throw inputError('no tokenizer.model is there', { path: chosen })
+  return { beside }
 }
 
 async function exists(path: string): Promise<boolean> {
