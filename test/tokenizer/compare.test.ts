@@ -137,7 +137,7 @@ test('characters that two reads share arrive whole', async () => {
 test('a line without end is cut, and not through a character', async () => {
   const line = `a${'😀'.repeat(100_000)}\nnext`
   const lines = await linesOf(line)
-  assert.ok(lines.every((part) => part.length <= 65_536 && part.isWellFormed()))
+  assert.ok(lines.every((part) => part.length <= 65_536 && !/\p{Surrogate}/u.test(part)))
   assert.is(lines.slice(0, -1).join(''), line.slice(0, -5))
   assert.is(lines.at(-1), 'next')
 })

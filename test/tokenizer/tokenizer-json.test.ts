@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { OpenLlamaError } from '../../src/io/errors.js'
 import { compareEngines } from '../../src/tokenizer/compare.js'
 import { sentencePieceEngine, tokenizerJsonEngine } from '../../src/tokenizer/engine.js'
 import { probes } from '../../src/tokenizer/probes.js'
@@ -125,6 +126,19 @@ for (const [name, fixtureName, spoil] of faults) {
     assert.ok((report.pairs[0]?.examples.length ?? 0) > 0)
   })
 }
+
+test('what is no tokenizer.json is a clear error', async () => {
+  for (const text of ['', '{', 'null', '[]', '{"model": null}', '{"model": {"type": "none"}}']) {
+    try {
+      await tokenizerJsonEngine(text, 'broken/tokenizer.json')
+    } catch (error) {
+      assert.instance(error, OpenLlamaError)
+      assert.match(String(error), /broken\/tokenizer\.json: it cannot be loaded/)
+      continue
+    }
+    assert.unreachable(`accepted ${text}`)
+  }
+})
 
 for (const generation of ['v1', 'v2']) {
   const path = realFile(`openllama-tokenizers/${generation}/tokenizer.model`)
