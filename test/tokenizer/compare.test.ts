@@ -49,6 +49,8 @@ test('counts, pair by pair, and keeps the shortest examples', async () => {
     report.pairs[0]?.examples.map(({ text }) => text),
     ['ax', 'box of x'],
   )
+  // Each decodes the ids that the first engine gave, not its own.
+  assert.is(report.pairs[0]?.examples[0]?.sides[1].decoded, 'ax')
   assert.ok(report.engines.every(({ charactersPerSecond }) => charactersPerSecond > 0))
 })
 
