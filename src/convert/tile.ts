@@ -1,4 +1,4 @@
-import { byteLength, type DType, dtypes } from '../checkpoint/dtype.js'
+import { byteLength, type DType, dtypes, isFloat } from '../checkpoint/dtype.js'
 import { alignment, type Cast, type Kernels } from '../kernels/kernels.js'
 import { bufferBytes, type Move, type Step, type Tile } from './plan.js'
 import { transferTile } from './regions.js'
@@ -32,12 +32,15 @@ export function runTile(kernels: Kernels, files: Files, move: Move, tile: Tile):
   transferTile(move.source, tile, (path, offset, position, length) =>
     files.read(path, offset, input.subarray(position, position + length)),
   )
+  const [first, ...rest] = move.steps
+  const swaps = first?.kind === 'swap'
+  if (swaps) swapOf(kernels, move.source.dtype)(from, elements)
   const source = countNonFinite(kernels, from, elements, move.source.dtype)
 
   let dtype = move.source.dtype
   let transposed = move.source.layout.transposed
   let vanished = 0
-  for (const step of move.steps) {
+  for (const step of swaps ? rest : move.steps) {
     vanished += runStep(kernels, step, from, to, tile, dtype, transposed)
     if (step.kind === 'cast') dtype = step.to
     if (step.kind === 'transpose') transposed = !transposed
@@ -76,26 +79,34 @@ function runStep(
   dtype: DType,
   transposed: boolean,
 ): number {
-  const elementBytes = dtypes[dtype].bytes
   switch (step.kind) {
+    case 'swap':
+      throw new Error('the byte order is set right before any other step')
     case 'cast':
       return castOf(kernels, step.from, step.to)(from, to, tile.rows * tile.columns) ?? 0
     case 'transpose': {
+      if (!isFloat(dtype)) throw new Error(`no transposition for ${dtype}`)
       const transpose = {
         2: kernels.transpose16,
         4: kernels.transpose32,
         8: kernels.transpose64,
-      }[elementBytes]
+      }[dtypes[dtype].bytes]
       if (transposed) transpose(from, to, tile.columns, tile.rows)
       else transpose(from, to, tile.rows, tile.columns)
       return 0
     }
     case 'rotary': {
       const permute = step.to === 'half' ? kernels.rotaryToHalf : kernels.rotaryToInterleaved
-      permute(from, to, tile.rows, step.headDim, tile.columns * elementBytes)
+      permute(from, to, tile.rows, step.headDim, byteLength(dtype, tile.columns))
       return 0
     }
   }
+}
+
+/** Swaps in place: nothing else may be done to values before. */
+function swapOf(kernels: Kernels, dtype: DType): (address: number, n: number) => void {
+  if (!isFloat(dtype)) throw new Error(`no byte order for ${dtype}`)
+  return { 2: kernels.swap16, 4: kernels.swap32, 8: kernels.swap64 }[dtypes[dtype].bytes]
 }
 
 function castOf(kernels: Kernels, from: DType, to: DType): Cast {
@@ -124,6 +135,8 @@ function countNonFinite(
   n: number,
   dtype: DType,
 ): { nan: number; infinite: number } {
+  // Block types are only copied: what is in them was looked at when they were made.
+  if (!isFloat(dtype)) return { nan: 0, infinite: 0 }
   if (dtype === 'f64') return countNonFinite64(kernels.bytes(address, n * 8))
   const exponent = exponents[dtype]
   const all =
