@@ -151,7 +151,8 @@ export function roleOf(storedName: string, naming: Naming): Named | undefined {
     if (role && String(Number(digits)) === digits) return { role, layer: Number(digits) }
   }
   const role = tables[naming].get(storedName)
-  return role && { role }
+  // The table's own "{i}" is no layer either.
+  return role && !isPerLayer(role) ? { role } : undefined
 }
 
 /**

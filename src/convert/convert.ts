@@ -4,9 +4,9 @@ import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
-import { OpenLlamaError, usageError } from '../io/errors.js'
+import { inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
-import { tokenizerCompanions } from '../tokenizer/companions.js'
+import { type LoadedTokenizer, loadTokenizer } from '../tokenizer/load.js'
 import { allotMemory, type Executed, execute, minMemory, type Progress } from './execute.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
@@ -78,12 +78,12 @@ export async function prepareConversion(
     throw usageError(`--model-parallel is for meta, the format is ${format.name}`)
   }
   const checkpoint = await openCheckpoint(source, options)
-  const { files: companions, notes } = await tokenizerCompanions(checkpoint)
+  const tokenizer = await loadTokenizer(checkpoint.tokenizer)
   const target = format.describe(checkpoint, {
     dtype: options.dtype,
     maxShardSize: options.maxShardSize,
+    ...(tokenizer ? { tokenizer } : {}),
     ...(modelParallel === undefined ? {} : { modelParallel }),
-    companions,
   })
   const plan = planConversion(checkpoint, target)
   const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
@@ -92,7 +92,7 @@ export async function prepareConversion(
     plan,
     staging: { out, path: `${out}.partial` },
     options,
-    warnings: [...checkpoint.notes, ...notes, ...target.notes],
+    warnings: [...checkpoint.notes, ...tokenizerNotes(checkpoint, tokenizer), ...target.notes],
     casts: summarizeCasts(plan),
     memory: allotMemory(plan, options).memory,
     freeDisk: await freeDiskAt(out),
@@ -124,6 +124,29 @@ export async function runConversion(
     if (error instanceof OpenLlamaError && error.code === 'input') await discard(staging)
     throw error
   }
+}
+
+/** Whether tokenizer and embedding belong together, as far as their sizes tell. */
+function tokenizerNotes({ config }: Checkpoint, tokenizer: LoadedTokenizer | undefined): string[] {
+  if (tokenizer === undefined) {
+    return [
+      'no tokenizer.model is beside the checkpoint: the output has no tokenizer (--tokenizer names one)',
+    ]
+  }
+  const pieces = tokenizer.model.pieces.length
+  if (pieces === config.vocab_size) return []
+  if (pieces > config.vocab_size) {
+    throw inputError(
+      `the tokenizer has ${pieces} pieces, the embedding only ${config.vocab_size} rows`,
+      {
+        path: tokenizer.path,
+        suggestions: ['It is of another model: give the right one with --tokenizer.'],
+      },
+    )
+  }
+  return [
+    `the embedding has ${config.vocab_size} rows for ${pieces} pieces of the tokenizer; all rows are kept`,
+  ]
 }
 
 /** @throws resources error that has both numbers, when the output does not fit */

@@ -1,6 +1,7 @@
 import type { Checkpoint, FormatName, Listing } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
 import type { Tensor } from '../checkpoint/tensor.js'
+import type { LoadedTokenizer } from '../tokenizer/load.js'
 
 /**
  * A format describes; it moves no bytes. `open` reads headers and says where
@@ -30,8 +31,8 @@ export interface TargetOptions {
   maxShardSize: number
   /** Files that the weights are shared out to, where the format has model parallelism. */
   modelParallel?: number
-  /** Files that were prepared beside the weights (tokenizer, card), by name. */
-  companions: ReadonlyMap<string, Uint8Array>
+  /** The source's tokenizer, where it has one. */
+  tokenizer?: LoadedTokenizer
 }
 
 /** A checkpoint that is to be written. */

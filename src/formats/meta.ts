@@ -107,8 +107,7 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
   const tensors = wanted.map((tensor, i): Tensor => ({ ...tensor, parts: parts[i] ?? [] }))
   const { params, notes } = paramsFromConfig(config)
   files.push(jsonFile('params.json', params))
-  const tokenizer = options.companions.get('tokenizer.model')
-  if (tokenizer) files.push(literalFile('tokenizer.model', tokenizer))
+  if (options.tokenizer) files.push(literalFile('tokenizer.model', options.tokenizer.bytes))
   return {
     format: 'meta',
     files,

@@ -105,11 +105,12 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
     })
   })
   if (shards.length > 1) files.push(shardIndex(indexName, tensors))
-  files.push(...hfFiles(checkpoint, tensors, options))
+  const folder = hfFiles(checkpoint, tensors, options)
+  files.push(...folder.files)
   return {
     format: 'pytorch',
     files,
     tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
-    notes: [],
+    notes: folder.notes,
   }
 }

@@ -167,12 +167,13 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
     files.push({ name, size: header.length + bytes, literals: [{ offset: 0, bytes: header }] })
   })
   if (shards.length > 1) files.push(shardIndex(indexName, tensors))
-  files.push(...hfFiles(checkpoint, tensors, options))
+  const beside = hfFiles(checkpoint, tensors, options)
+  files.push(...beside.files)
   return {
     format: 'safetensors',
     files,
     tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
-    notes: [],
+    notes: beside.notes,
   }
 }
 

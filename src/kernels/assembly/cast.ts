@@ -94,12 +94,26 @@ export function castF32ToF16(src: usize, dst: usize, n: usize): usize {
   return lost
 }
 
+/** 2^-14 and 2^16 as bf16 bits: between them bf16 is a normal f16, and fits without rounding. */
+const BF16_MIN_NORMAL: i32 = 113 << 7
+const BF16_OVERFLOW: i32 = 143 << 7
+
 /** @returns how many non-zero values became zero */
 export function castBf16ToF16(src: usize, dst: usize, n: usize): usize {
   let lost: usize = 0
   const whole = n & ~7
+  const least = i16x8.splat(<i16>BF16_MIN_NORMAL)
+  const range = i16x8.splat(<i16>(BF16_OVERFLOW - BF16_MIN_NORMAL))
   for (let i: usize = 0; i < whole; i += 8) {
     const both = v128.load(src + (i << 1))
+    const magnitude = v128.and(both, i16x8.splat(0x7fff))
+    const offset = i16x8.sub(magnitude, least)
+    if (i16x8.all_true(i16x8.lt_u(offset, range))) {
+      // The offset's exponent counts from 2^-14, whose f16 exponent is 1.
+      const rebased = i16x8.add(i16x8.shl(offset, 3), i16x8.splat(1 << 10))
+      v128.store(dst + (i << 1), v128.or(rebased, v128.xor(both, magnitude)))
+      continue
+    }
     const a = i32x4.shl(i32x4.extend_low_i16x8_u(both), 16)
     const b = i32x4.shl(i32x4.extend_high_i16x8_u(both), 16)
     const result = narrow(f16FromF32x4(a), f16FromF32x4(b))
