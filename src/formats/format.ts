@@ -14,7 +14,7 @@ export interface Format {
   /** EasyLM's load types (`params::…`) that name this format. */
   readonly loaders?: readonly string[]
   /** Whether a file of this name that starts with `head` (up to 512 bytes) is of this format. */
-  detect?(head: Uint8Array, name: string): boolean
+  detect?(head: Uint8Array, name?: string): boolean
   /**
    * Which of a directory's entries is the checkpoint, or undefined where none is of this format.
    * The entry is opened; `''` opens the directory itself.

@@ -17,7 +17,7 @@ export const meta: Format = {
   name: 'meta',
   title: 'Meta consolidated.*.pth',
 
-  detect: (head, name) => filePattern.test(name) && startsTorchFile(head),
+  detect: (head, name = '') => filePattern.test(name) && startsTorchFile(head),
 
   detectDirectory: (entries) => entries.find((name) => filePattern.test(name)),
 
