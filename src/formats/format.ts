@@ -14,7 +14,7 @@ export interface Format {
   /** EasyLM's load types (`params::…`) that name this format. */
   readonly loaders?: readonly string[]
   /** Whether a file of this name that starts with `head` (up to 512 bytes) is of this format. */
-  detect?(head: Uint8Array, name?: string): boolean
+  detect?(head: Uint8Array, name: string): boolean
   /**
    * Which of a directory's entries is the checkpoint, or undefined where none is of this format.
    * The entry is opened; `''` opens the directory itself.
@@ -29,10 +29,10 @@ export interface TargetOptions {
   dtype: FloatType | 'auto'
   /** Bytes of tensors in one file at most. */
   maxShardSize: number
-  /** Files that the weights are shared out to, where the format has model parallelism. */
-  modelParallel?: number
   /** The source's tokenizer, where it has one. */
   tokenizer?: LoadedTokenizer
+  /** Files that the weights are shared out to, where the format has model parallelism. */
+  modelParallel?: number
 }
 
 /** A checkpoint that is to be written. */

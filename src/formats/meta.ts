@@ -17,7 +17,7 @@ export const meta: Format = {
   name: 'meta',
   title: 'Meta consolidated.*.pth',
 
-  detect: (head, name = '') => filePattern.test(name) && startsTorchFile(head),
+  detect: (head, name) => filePattern.test(name) && startsTorchFile(head),
 
   detectDirectory: (entries) => entries.find((name) => filePattern.test(name)),
 
@@ -107,7 +107,8 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
   const tensors = wanted.map((tensor, i): Tensor => ({ ...tensor, parts: parts[i] ?? [] }))
   const { params, notes } = paramsFromConfig(config)
   files.push(jsonFile('params.json', params))
-  if (options.tokenizer) files.push(literalFile('tokenizer.model', options.tokenizer.bytes))
+  const { tokenizer } = options
+  if (tokenizer) files.push(literalFile('tokenizer.model', tokenizer.bytes))
   return {
     format: 'meta',
     files,

@@ -105,12 +105,12 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
     })
   })
   if (shards.length > 1) files.push(shardIndex(indexName, tensors))
-  const folder = hfFiles(checkpoint, tensors, options)
-  files.push(...folder.files)
+  const beside = hfFiles(checkpoint, tensors, options)
+  files.push(...beside.files)
   return {
     format: 'pytorch',
     files,
     tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
-    notes: folder.notes,
+    notes: beside.notes,
   }
 }

@@ -1,5 +1,12 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { layoutIn, type Naming, nameOf, roleOf } from '../checkpoint/names.js'
+import {
+  embeddingName,
+  headName,
+  layoutIn,
+  type Naming,
+  nameOf,
+  roleOf,
+} from '../checkpoint/names.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import type { TargetOptions } from './format.js'
 
@@ -24,4 +31,26 @@ export function outputTensors(
       parts: [],
     }
   })
+}
+
+/** With an output head, for formats that have no other way to say that the embedding serves as one. */
+export function withHead(
+  checkpoint: Checkpoint,
+  naming: Naming,
+  tensors: readonly Tensor[],
+): Tensor[] {
+  const embedding = tensors.find(({ name }) => name === embeddingName)
+  const head = roleOf(headName, 'hf')
+  if (embedding === undefined || head === undefined || checkpoint.tensors.has(headName)) {
+    return [...tensors]
+  }
+  return [
+    ...tensors,
+    {
+      ...embedding,
+      name: headName,
+      storedName: nameOf(head, naming),
+      layout: layoutIn(naming, head.role, checkpoint.config.head_dim),
+    },
+  ]
 }
