@@ -5,6 +5,7 @@ import { isKind, type PickleValue, unpickle } from './pickle.js'
 import { endOfPickle, type PickleCursor, startsPickle } from './pickle-opcodes.js'
 import { type Storage, stateDictOf, type TorchValue, torchGlobals } from './pytorch-objects.js'
 import { locateTensor } from './pytorch-strides.js'
+import { refuseStandIns } from './stand-ins.js'
 import { readEntry, readZip, startsZip, type ZipEntry } from './zip.js'
 
 /**
@@ -27,7 +28,8 @@ export function startsTorchFile(head: Uint8Array): boolean {
 export async function listTorchFile(path: string, format: FormatName): Promise<TorchFile> {
   const source = await openFile(path)
   try {
-    const head = await readStart(source, 4)
+    const head = await readStart(source, 512)
+    refuseStandIns(path, head)
     const contents = await (startsZip(head) ? readArchive : readLegacy)(source, format)
     const { tensors, notes } = stateDictOf(contents.value, { format, path })
     const arrays = [...tensors].map(([name, tensor]) => {
