@@ -42,8 +42,14 @@ export async function checkOutputPath(out: string, force: boolean): Promise<void
       suggestions: ['Choose another --out, or replace it with --force.'],
     })
   }
+  if (there === 'file') {
+    throw usageError('it is a file, and the output is a directory', {
+      path: out,
+      suggestions: ['Remove it yourself, or choose another --out.'],
+    })
+  }
   // A slip of the hand must not replace a home directory by a model.
-  if (there === 'directory' && !(await isOurs(out))) {
+  if (!(await isOurs(out))) {
     throw usageError(
       `it is a directory that was not made by this program (it has no ${provenanceName})`,
       {
@@ -106,10 +112,10 @@ export async function createFiles(
 /** Gives the finished result its name. Everything in it must have been synced. */
 export async function publish({ out, path }: Staging, force: boolean): Promise<void> {
   try {
-    await rm(join(path, journalName), { force: true })
-    await syncDirectory(path)
     // Once more: something may have come into being at the path meanwhile.
     await checkOutputPath(out, force)
+    await rm(join(path, journalName), { force: true })
+    await syncDirectory(path)
     const replaced =
       (await kindOf(out)) === undefined ? undefined : `${out}.replaced-${process.pid}`
     if (replaced !== undefined) await rename(out, replaced)
