@@ -4,7 +4,7 @@ import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
-import { OpenLlamaError, usageError } from '../io/errors.js'
+import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import { tokenizerCompanions } from '../tokenizer/companions.js'
 import { allotMemory, type Executed, execute, minMemory, type Progress } from './execute.js'
@@ -104,8 +104,10 @@ export async function runConversion(
   const { plan, staging, options } = conversion
   await checkOutputPath(staging.out, run.force)
   const resuming = await prepareStaging(staging, run)
-  if (!resuming) checkFreeDisk(conversion)
+  let begun = resuming
   try {
+    if (!resuming) checkFreeDisk(conversion)
+    begun = true
     const executed = await execute(plan, staging.path, { ...options, ...run, resuming })
     const provenance = provenanceOf(conversion, run, executed)
     await writeProvenance(staging.path, provenance)
@@ -113,9 +115,11 @@ export async function runConversion(
     const warnings = [...conversion.warnings, ...valueWarnings(executed.facts, plan)]
     return { out: staging.out, ...provenance, warnings }
   } catch (error) {
-    // What an input error stopped will not go better next time: nothing to resume.
-    if (error instanceof OpenLlamaError && error.code === 'input') await discard(staging)
-    throw error
+    // What an input error stopped will not go better next time, and what did not fit was not
+    // begun: in neither case is there something to resume.
+    const hopeless = error instanceof OpenLlamaError && error.code === 'input'
+    if (hopeless || !begun) await discard(staging)
+    throw fromSystemError(error, staging.out, 'write it')
   }
 }
 
