@@ -227,6 +227,7 @@ function isShared(byName: ReadonlyMap<string, { array: StoredArray }>): boolean 
   return (
     head !== undefined &&
     embedding !== undefined &&
+    head.parts.length > 0 &&
     head.dtype === embedding.dtype &&
     head.transposed === embedding.transposed &&
     JSON.stringify(head.parts) === JSON.stringify(embedding.parts)

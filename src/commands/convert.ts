@@ -73,14 +73,22 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       helpValue: 'N',
       summary: 'Worker threads; by default one a core',
     }),
-    'dry-run': Flags.boolean({ summary: 'Show the plan and write nothing' }),
+    'dry-run': Flags.boolean({ default: false, summary: 'Show the plan and write nothing' }),
     resume: Flags.boolean({
+      default: false,
       summary: 'Go on from an interrupted conversion',
       exclusive: ['force'],
     }),
-    force: Flags.boolean({ summary: 'Replace an existing output, discard an unfinished one' }),
-    'allow-non-finite': Flags.boolean({ summary: 'Keep NaN and infinities of the source' }),
+    force: Flags.boolean({
+      default: false,
+      summary: 'Replace an existing output, discard an unfinished one',
+    }),
+    'allow-non-finite': Flags.boolean({
+      default: false,
+      summary: 'Keep NaN and infinities of the source',
+    }),
     'allow-overflow': Flags.boolean({
+      default: false,
       summary: 'Let values that are too large for the type become infinite',
     }),
   }

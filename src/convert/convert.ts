@@ -5,7 +5,7 @@ import type { FloatType } from '../checkpoint/dtype.js'
 import { readAbout } from '../formats/about.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
-import { inputError, OpenLlamaError, usageError } from '../io/errors.js'
+import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { allotMemory, type Executed, execute, minMemory, type Progress } from './execute.js'
@@ -131,8 +131,10 @@ export async function runConversion(
   const { plan, staging, options } = conversion
   await checkOutputPath(staging, run.force)
   const resuming = await prepareStaging(staging, run)
-  if (!resuming) checkFreeDisk(conversion)
+  let begun = resuming
   try {
+    if (!resuming) checkFreeDisk(conversion)
+    begun = true
     const executed = await execute(plan, staging.path, { ...options, ...run, resuming })
     const provenance = provenanceOf(conversion, run, executed)
     await writeProvenance(staging.path, provenance)
@@ -140,9 +142,11 @@ export async function runConversion(
     const warnings = [...conversion.warnings, ...valueWarnings(executed.facts, plan)]
     return { out: staging.out, ...provenance, warnings }
   } catch (error) {
-    // What an input error stopped will not go better next time: nothing to resume.
-    if (error instanceof OpenLlamaError && error.code === 'input') await discard(staging)
-    throw error
+    // What an input error stopped will not go better next time, and what did not fit was not
+    // begun: in neither case is there something to resume.
+    const hopeless = error instanceof OpenLlamaError && error.code === 'input'
+    if (hopeless || !begun) await discard(staging)
+    throw fromSystemError(error, staging.out, 'write it')
   }
 }
 
