@@ -10,8 +10,18 @@ import {
   shown,
 } from './geometry.js'
 import type { MetadataEntry } from './metadata.js'
-import { allTensors, headName, layoutIn, type Naming, nameOf, type Role, roleOf } from './names.js'
-import type { Part, Tensor } from './tensor.js'
+import {
+  allTensors,
+  embeddingName,
+  headName,
+  isDerived,
+  layoutIn,
+  type Naming,
+  nameOf,
+  type Role,
+  roleOf,
+} from './names.js'
+import type { Layout, Part, Tensor } from './tensor.js'
 
 export type FormatName = 'easylm' | 'flax' | 'safetensors' | 'pytorch' | 'meta' | 'gguf' | 'onnx'
 
@@ -19,6 +29,17 @@ export type FormatName = 'easylm' | 'flax' | 'safetensors' | 'pytorch' | 'meta' 
 export interface SourceFile {
   path: string
   size: number
+  /** What the file says of ranges of its bytes that opening it does not read. */
+  checksums?: Checksum[]
+}
+
+/** The CRC-32 that a range of a file's bytes must have. */
+export interface Checksum {
+  /** What the range is called in the file. */
+  name: string
+  offset: number
+  length: number
+  crc32: number
 }
 
 /** A tensor as a format's reader finds it: by its own name and shape, not yet understood. */
@@ -27,6 +48,8 @@ export interface StoredArray {
   dtype: DType
   /** The stored shape, row-major. */
   shape: readonly number[]
+  /** Stored as the transpose of its shape: its columns, and not its rows, lie in order. */
+  transposed?: boolean
   /** Where the stored matrix lies; `wholePart` for one that is in one piece. */
   parts: Part[]
   /** The bytes of each element are in big-endian order. */
@@ -95,14 +118,21 @@ export function understand(
   const where = { format, path }
   const byName = new Map<string, { array: StoredArray; role: Role; shape: Shape }>()
   const unknown: string[] = []
+  const derived: string[] = []
   for (const array of arrays) {
+    if (isDerived(array.name)) {
+      derived.push(array.name)
+      continue
+    }
     const named = roleOf(array.name, naming)
     if (named === undefined) {
       unknown.push(array.name)
       continue
     }
     const { transposed } = layoutIn(naming, named.role, 0)
-    byName.set(nameOf(named, 'hf'), {
+    const name = nameOf(named, 'hf')
+    if (byName.has(name)) throw inputError('it is there twice', { ...where, tensor: array.name })
+    byName.set(name, {
       array,
       role: named.role,
       shape: {
@@ -120,6 +150,16 @@ export function understand(
       },
     )
   }
+  const leftOut: string[] = []
+  if (derived.length > 0) {
+    leftOut.push(
+      `${derived.length === 1 ? 'a tensor' : `${derived.length} tensors`} that the model computes from its configuration ${derived.length === 1 ? 'is' : 'are'} left out: ${list(derived, 3)}`,
+    )
+  }
+  if (isShared(byName) && (given ?? listing.config)?.values.tie_word_embeddings !== false) {
+    byName.delete(headName)
+    leftOut.push('the output head is stored as the embedding itself: they are tied')
+  }
   const shapes = new Map([...byName].map(([name, { shape }]) => [name, shape]))
   const measured = measureGeometry(shapes, naming, where)
   const tied = !byName.has(headName)
@@ -133,7 +173,7 @@ export function understand(
       dtype: array.dtype,
       shape: shape.shape,
       layout: {
-        ...layoutIn(naming, role, config.head_dim),
+        ...turned(layoutIn(naming, role, config.head_dim), array.transposed),
         ...(array.bigEndian ? { bigEndian: true } : {}),
       },
       parts: array.parts,
@@ -148,7 +188,7 @@ export function understand(
     tensors,
     tokenizer,
     ...(listing.metadata === undefined ? {} : { metadata: listing.metadata }),
-    notes: [...listing.notes, ...warnings],
+    notes: [...listing.notes, ...leftOut, ...warnings],
   }
 }
 
@@ -171,6 +211,23 @@ export function checkArrayBytes(
   if (expected !== bytes) {
     throw inputError(`${shown(shape)} of ${dtype} takes ${expected} bytes, it has ${bytes}`, where)
   }
+}
+
+function turned(layout: Layout, transposed = false): Layout {
+  return transposed ? { ...layout, transposed: !layout.transposed } : layout
+}
+
+/** Whether the head and the embedding are the same bytes of the same file. */
+function isShared(byName: ReadonlyMap<string, { array: StoredArray }>): boolean {
+  const head = byName.get(headName)?.array
+  const embedding = byName.get(embeddingName)?.array
+  return (
+    head !== undefined &&
+    embedding !== undefined &&
+    head.dtype === embedding.dtype &&
+    head.transposed === embedding.transposed &&
+    JSON.stringify(head.parts) === JSON.stringify(embedding.parts)
+  )
 }
 
 function sortedByRole<T>(byName: ReadonlyMap<string, T>, layers: number): [string, T][] {

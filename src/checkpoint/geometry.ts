@@ -171,6 +171,15 @@ export function settleConfig(
       suggestions: ['Check --config or --heads.'],
     })
   }
+  // Without a word from a configuration, a stream that lost its last record would pass for tied.
+  if (tied && given === undefined) {
+    throw inputError('there is no output head', {
+      path,
+      suggestions: [
+        'The checkpoint is incomplete; or, where the embedding serves as the head, say so with --config: a config.json that has "tie_word_embeddings": true.',
+      ],
+    })
+  }
   if (tied && base.tie_word_embeddings === false) {
     throw inputError(
       `there is no output head, and ${given?.from ?? path} has tie_word_embeddings false`,

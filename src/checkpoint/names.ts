@@ -151,7 +151,16 @@ export function roleOf(storedName: string, naming: Naming): Named | undefined {
     if (role && String(Number(digits)) === digits) return { role, layer: Number(digits) }
   }
   const role = tables[naming].get(storedName)
-  return role && { role }
+  // The table's own "{i}" is no layer either.
+  return role && !isPerLayer(role) ? { role } : undefined
+}
+
+/**
+ * Buffers that older code saved with the weights although the model computes
+ * them from its configuration: the frequencies and tables of rotary embedding.
+ */
+export function isDerived(storedName: string): boolean {
+  return /(^|\.)(rotary_emb\.(inv_freq|cos_cached|sin_cached)|rope\.freqs)$/.test(storedName)
 }
 
 /** The name that `naming` has for a role. */

@@ -42,7 +42,8 @@ export interface Part {
 
 /**
  * One tensor of a checkpoint, located and not loaded. Its parts cover the
- * stored matrix exactly once.
+ * stored matrix exactly once; those of a tensor that is to be written may
+ * cover it once for each copy.
  */
 export interface Tensor {
   /** Hugging Face's name: model.layers.0.self_attn.q_proj.weight. */

@@ -58,6 +58,11 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       helpValue: 'SIZE',
       summary: 'Weights in one file at most; by default 5GB, and one file for gguf',
     }),
+    'model-parallel': Flags.integer({
+      min: 1,
+      helpValue: 'N',
+      summary: 'For meta: the number of files that the weights are shared out to',
+    }),
     'max-memory': Flags.string({
       default: '512MB',
       helpValue: 'SIZE',
@@ -86,7 +91,16 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
     const shard = flags['max-shard-size']
     const maxShardSize = shard === undefined ? undefined : parseSize(shard, '--max-shard-size')
     const conversion = await prepareConversion(args.source, {
-      ...given({ config, heads, tokenizer, out, maxShardSize, name, metadata }),
+      ...given({
+        config,
+        heads,
+        tokenizer,
+        out,
+        maxShardSize,
+        name,
+        metadata,
+        modelParallel: flags['model-parallel'],
+      }),
       to: flags.to,
       dtype: flags.dtype,
       maxMemory: parseSize(flags['max-memory'], '--max-memory'),

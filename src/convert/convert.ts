@@ -23,6 +23,8 @@ export interface ConvertOptions extends OpenOptions {
   dtype: FloatType | 'auto'
   /** Bytes of tensors in one file at most; by default the format's own. */
   maxShardSize?: number
+  /** Files that Meta's format shares the weights out to. */
+  modelParallel?: number
   /** Bytes of buffers at most. */
   maxMemory: number
   threads: number
@@ -82,8 +84,12 @@ export async function prepareConversion(
   if (options.metadata !== undefined && format.name !== 'gguf') {
     throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
   }
+  const { modelParallel } = options
+  if (modelParallel !== undefined && format.name !== 'meta') {
+    throw usageError(`--model-parallel is for meta, the format is ${format.name}`)
+  }
   const checkpoint = await openCheckpoint(source, options)
-  const tokenizer = await loadTokenizer(checkpoint)
+  const tokenizer = await loadTokenizer(checkpoint.tokenizer, checkpoint)
   const tokenizerJson = await loadTokenizerJson(checkpoint.tokenizer)
   const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
   const { extension } = format
@@ -98,6 +104,7 @@ export async function prepareConversion(
     ...(metadata === undefined ? {} : { metadata }),
     ...(maxShardSize === undefined ? {} : { maxShardSize }),
     ...(single ? { fileName: basename(out) } : {}),
+    ...(modelParallel === undefined ? {} : { modelParallel }),
   })
   const plan = planConversion(checkpoint, target)
   return {

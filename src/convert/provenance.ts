@@ -24,6 +24,7 @@ export interface Provenance {
     max_shard_size: number | null
     name: string | null
     metadata: readonly string[]
+    model_parallel: number | null
     allow_non_finite: boolean
     allow_overflow: boolean
   }
@@ -72,6 +73,7 @@ export function provenanceOf(
       max_shard_size: options.maxShardSize ?? null,
       name: options.name ?? null,
       metadata: options.metadata ?? [],
+      model_parallel: options.modelParallel ?? null,
       allow_non_finite: run.allowNonFinite,
       allow_overflow: run.allowOverflow,
     },

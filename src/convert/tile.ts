@@ -85,11 +85,12 @@ function runStep(
     case 'cast':
       return castOf(kernels, step.from, step.to)(from, to, tile.rows * tile.columns) ?? 0
     case 'transpose': {
-      const elementBytes = dtypes[dtype].bytes
-      if (!isFloat(dtype) || (elementBytes !== 2 && elementBytes !== 4)) {
-        throw new Error(`no transposition for ${dtype}`)
-      }
-      const transpose = elementBytes === 2 ? kernels.transpose16 : kernels.transpose32
+      if (!isFloat(dtype)) throw new Error(`no transposition for ${dtype}`)
+      const transpose = {
+        2: kernels.transpose16,
+        4: kernels.transpose32,
+        8: kernels.transpose64,
+      }[dtypes[dtype].bytes]
       if (transposed) transpose(from, to, tile.columns, tile.rows)
       else transpose(from, to, tile.rows, tile.columns)
       return 0
@@ -117,6 +118,8 @@ function castOf(kernels: Kernels, from: DType, to: DType): Cast {
     'bf16 f32': kernels.castBf16ToF32,
     'bf16 f16': kernels.castBf16ToF16,
     'f64 f32': kernels.castF64ToF32,
+    'f64 f16': kernels.castF64ToF16,
+    'f64 bf16': kernels.castF64ToBf16,
   }
   const cast = casts[`${from} ${to}`]
   if (cast === undefined) throw new Error(`no cast from ${from} to ${to}`)

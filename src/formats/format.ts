@@ -17,8 +17,8 @@ export interface Format {
   readonly extension?: string
   /** EasyLM's load types (`params::…`) that name this format. */
   readonly loaders?: readonly string[]
-  /** Whether a file that starts with `head` (up to 512 bytes) is of this format. */
-  detect?(head: Uint8Array): boolean
+  /** Whether a file of this name that starts with `head` (up to 512 bytes) is of this format. */
+  detect?(head: Uint8Array, name: string): boolean
   /**
    * Which of a directory's entries is the checkpoint, or undefined where none is of this format.
    * The entry is opened; `''` opens the directory itself.
@@ -37,12 +37,14 @@ export interface TargetOptions {
   fileName?: string
   /** The source's tokenizer, where it has one. */
   tokenizer?: LoadedTokenizer
+  /** Files that the weights are shared out to, where the format has model parallelism. */
+  modelParallel?: number
   /** The source's tokenizer.json, where it has nothing else. */
   tokenizerJson?: SourceFile
   /** The model's name (--name), for formats that keep one. */
   name?: string
   /** What lies beside the weights and says where the model is from. */
-  about: About
+  about?: About
   /** Changes of the file's metadata (--metadata key=value), for formats that have any. */
   metadata?: readonly string[]
   /** A quantisation mix: types of single tensors, by Hugging Face's names, in the place of `dtype`. */

@@ -3,6 +3,7 @@ import { type DType, isFloat } from '../checkpoint/dtype.js'
 import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
 import { type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
 import { usageError } from '../io/errors.js'
+import { nothingKnown } from './about.js'
 import type { Target, TargetFile, TargetOptions } from './format.js'
 import { assign, parseAssignment } from './gguf-assign.js'
 import { architecture, configEntries } from './gguf-config.js'
@@ -167,7 +168,7 @@ function isComputed(key: string): boolean {
 function originOf(
   { metadata }: Checkpoint,
   parameters: number,
-  { about, name }: TargetOptions,
+  { about = nothingKnown, name }: TargetOptions,
 ): MetadataEntry[] {
   if (metadata === undefined) return generalEntries(about, name, parameters)
   const own = metadata.filter(
@@ -206,7 +207,7 @@ function mainType(tensors: readonly Tensor[]): DType {
 function stemOf(
   { metadata }: Checkpoint,
   tensors: readonly Tensor[],
-  { name, about, mix }: TargetOptions,
+  { name, about = nothingKnown, mix }: TargetOptions,
 ): string {
   const own = metadata && lookUp(metadata).text('general.name')
   const known = name ?? own ?? nameOnCard(about) ?? about.folder

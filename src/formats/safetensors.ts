@@ -7,7 +7,7 @@ import { isJsonObject, type JsonObject, parseJsonObject } from '../io/json.js'
 import { type ByteSource, openFile } from '../io/source.js'
 import type { Format, Target, TargetFile, TargetOptions } from './format.js'
 import { hfFiles } from './hf-folder.js'
-import { joinShards, shardIndex, shardName, splitShards } from './shards.js'
+import { defaultShard, joinShards, shardIndex, shardName, splitShards } from './shards.js'
 import { outputTensors } from './target.js'
 
 /** Hugging Face's safetensors: a JSON header of names, dtypes, shapes and offsets, then the bytes. */
@@ -52,9 +52,6 @@ export const safetensors: Format = {
 }
 
 const indexName = 'model.safetensors.index.json'
-
-/** What transformers splits at, in bytes. */
-const defaultShard = 5e9
 
 /** The format's own cap on the header, in bytes. */
 const maxHeader = 100_000_000

@@ -11,6 +11,9 @@ import { jsonFile } from './hf-folder.js'
 /** An index of 10,000 tensors has some 1 MB. */
 const maxIndex = 64 * 1024 * 1024
 
+/** What transformers splits at, in bytes. */
+export const defaultShard = 5e9
+
 /**
  * Splits tensors, in order, into shards of at most `most` bytes. A tensor that
  * is larger than that has a shard of its own; no shard is empty.

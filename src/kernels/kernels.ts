@@ -11,6 +11,8 @@ interface Exports {
   castBf16ToF32: Cast
   castBf16ToF16: Cast
   castF64ToF32: Cast
+  castF64ToF16: Cast
+  castF64ToBf16: Cast
   countNonFinite16: Count
   countNonFinite32: Count
   countInfinite16: Count
@@ -22,6 +24,7 @@ interface Exports {
   swap64: Swap
   transpose16: Transpose
   transpose32: Transpose
+  transpose64: Transpose
 }
 
 /** Gives the number of values lost to zero, where the cast can lose any. */
