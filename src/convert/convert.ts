@@ -21,10 +21,10 @@ export interface ConvertOptions extends OpenOptions {
    */
   out?: string
   dtype: FloatType | 'auto'
-  /** Bytes of tensors in one file at most; by default the format's own. */
-  maxShardSize?: number
   /** Files that Meta's format shares the weights out to. */
   modelParallel?: number
+  /** Bytes of tensors in one file at most; by default the format's own. */
+  maxShardSize?: number
   /** Bytes of buffers at most. */
   maxMemory: number
   threads: number
@@ -81,15 +81,15 @@ export async function prepareConversion(
       `--max-memory is ${formatBytes(options.maxMemory)}, at least ${formatBytes(minMemory)} are needed`,
     )
   }
-  if (options.metadata !== undefined && format.name !== 'gguf') {
-    throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
-  }
   const { modelParallel } = options
   if (modelParallel !== undefined && format.name !== 'meta') {
     throw usageError(`--model-parallel is for meta, the format is ${format.name}`)
   }
+  if (options.metadata !== undefined && format.name !== 'gguf') {
+    throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
+  }
   const checkpoint = await openCheckpoint(source, options)
-  const tokenizer = await loadTokenizer(checkpoint.tokenizer, checkpoint)
+  const tokenizer = await loadTokenizer(checkpoint)
   const tokenizerJson = await loadTokenizerJson(checkpoint.tokenizer)
   const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
   const { extension } = format
@@ -99,12 +99,12 @@ export async function prepareConversion(
     dtype: options.dtype,
     about: await readAbout(checkpoint),
     ...(tokenizer ? { tokenizer } : {}),
+    ...(modelParallel === undefined ? {} : { modelParallel }),
     ...(tokenizerJson ? { tokenizerJson } : {}),
     ...(name === undefined ? {} : { name }),
     ...(metadata === undefined ? {} : { metadata }),
     ...(maxShardSize === undefined ? {} : { maxShardSize }),
     ...(single ? { fileName: basename(out) } : {}),
-    ...(modelParallel === undefined ? {} : { modelParallel }),
   })
   const plan = planConversion(checkpoint, target)
   return {

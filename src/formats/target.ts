@@ -34,11 +34,6 @@ export function outputTensors(
   })
 }
 
-/** Only GGUF holds block types; elsewhere such a tensor becomes the smallest type that keeps its steps. */
-function plainTypeOf({ dtype }: Tensor): Float {
-  return isFloat(dtype) ? dtype : 'f16'
-}
-
 /** With an output head, for formats that have no other way to say that the embedding serves as one. */
 export function withHead(
   checkpoint: Checkpoint,
@@ -59,4 +54,9 @@ export function withHead(
       layout: layoutIn(naming, head.role, checkpoint.config.head_dim),
     },
   ]
+}
+
+/** Only GGUF holds block types; elsewhere such a tensor becomes the smallest type that keeps its steps. */
+function plainTypeOf({ dtype }: Tensor): Float {
+  return isFloat(dtype) ? dtype : 'f16'
 }

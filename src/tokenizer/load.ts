@@ -22,13 +22,12 @@ export interface LoadedTokenizer {
 const maxTokenizer = 128 * 1024 * 1024
 
 /** Reads the tokenizer that was found beside a checkpoint, or in its metadata. */
-export async function loadTokenizer(
-  { model: path, beside }: TokenizerFiles,
-  checkpoint?: Pick<Checkpoint, 'path' | 'metadata'>,
-): Promise<LoadedTokenizer | undefined> {
-  if (path === undefined) {
-    return checkpoint?.metadata && embeddedTokenizer(checkpoint.metadata, checkpoint.path)
-  }
+export async function loadTokenizer({
+  path: checkpoint,
+  tokenizer: { model: path, beside },
+  metadata,
+}: Pick<Checkpoint, 'path' | 'tokenizer' | 'metadata'>): Promise<LoadedTokenizer | undefined> {
+  if (path === undefined) return metadata && embeddedTokenizer(metadata, checkpoint)
   const bytes = await readSmallFile(path, maxTokenizer)
   const sources: SourceFile[] = []
   for (const file of beside) {
