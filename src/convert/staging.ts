@@ -11,6 +11,7 @@ import {
 import { basename, dirname, join } from 'node:path'
 import type { TargetFile } from '../formats/format.js'
 import { fromSystemError, usageError } from '../io/errors.js'
+import { syncDirectory } from '../io/sync.js'
 
 /**
  * The directory beside the output in which the result is made. It becomes the
@@ -152,17 +153,6 @@ export async function publish(staging: Staging, force: boolean): Promise<void> {
 
 export async function discard({ path }: Staging): Promise<void> {
   await rm(path, { recursive: true, force: true })
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  // Windows cannot open directories; its renames are journalled by the file system.
-  if (process.platform === 'win32') return
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
 
 async function isOurs(directory: string): Promise<boolean> {

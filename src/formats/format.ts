@@ -44,7 +44,7 @@ export interface TargetOptions {
   /** The model's name (--name), for formats that keep one. */
   name?: string
   /** What lies beside the weights and says where the model is from. */
-  about: About
+  about?: About
   /** Changes of the file's metadata (--metadata key=value), for formats that have any. */
   metadata?: readonly string[]
   /** A quantisation mix: types of single tensors, by Hugging Face's names, in the place of `dtype`. */
