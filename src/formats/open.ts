@@ -31,7 +31,7 @@ export async function openCheckpoint(
 ): Promise<Checkpoint> {
   const { format, path, loader } = await locate(source)
   if (format.open === undefined) throw inputError(`${format.title} cannot be read`, { path })
-  const folder = (await isDirectory(path)) ? path : dirname(path)
+  const folder = format.homeOf?.(path) ?? ((await isDirectory(path)) ? path : dirname(path))
   const given =
     options.config === undefined ? await configBeside(folder) : await chosenConfig(options.config)
   const listing = await format.open(path, loader)
@@ -75,7 +75,9 @@ async function locateInDirectory(folder: string): Promise<Location> {
     const entry = format.detectDirectory?.(entries)
     if (entry !== undefined) {
       const path = join(folder, entry)
-      if (entry !== '' && !entry.endsWith('.json')) refuseStandIns(path, await headOf(path))
+      if (!entry.endsWith('.json') && !(await isDirectory(path))) {
+        refuseStandIns(path, await headOf(path))
+      }
       return { format, path }
     }
   }
