@@ -1,0 +1,102 @@
+// Small tools of the quantisation kernels. Where ggml searches a block's scale one element after
+// the other, these kernels search four blocks at once, one in each lane: element i of the four
+// blocks is one vector, so that every lane adds in ggml's order and ends with ggml's bits.
+import { f16FromF32x4, f32FromF16x4 } from './cast'
+
+/** 1.5 · 2^23: adding it to |v| ≤ 2^22 leaves v, rounded to nearest even, in the low bits. */
+const ROUNDER: f32 = 12582912
+const ROUNDER_BITS: i32 = 0x4b400000
+
+/**
+ * The nearest integer as ggml finds it: by adding a constant and keeping 23 bits. Beyond ±2^22
+ * the result is wrong, and files depend on how: infinities give -2^22, NaN gives 0.
+ */
+export function nearestInt(v: f32): i32 {
+  return (reinterpret<i32>(v + ROUNDER) & 0x7fffff) - 0x400000
+}
+
+/** Four times `nearestInt`. */
+export function nearestInts(v: v128): v128 {
+  const bits = f32x4.add(v, f32x4.splat(ROUNDER))
+  return i32x4.sub(v128.and(bits, i32x4.splat(0x7fffff)), i32x4.splat(0x400000))
+}
+
+/** Whole numbers below 2^22, held as f32, to i32. */
+export function integers(v: v128): v128 {
+  return i32x4.sub(f32x4.add(v, f32x4.splat(ROUNDER)), i32x4.splat(ROUNDER_BITS))
+}
+
+/** Sixteen i32 of 0…255 to bytes, in order. */
+export function packBytes(a: v128, b: v128, c: v128, d: v128): v128 {
+  return i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d))
+}
+
+/** The bits of `v` in f16, rounded to nearest even. */
+export function halfBits(v: f32): u16 {
+  return <u16>i32x4.extract_lane(f16FromF32x4(f32x4.splat(v)), 0)
+}
+
+/** The f16 at `address` as f32. */
+export function loadHalf(address: usize): f32 {
+  return f32x4.extract_lane(f32FromF16x4(i32x4.splat(load<u16>(address))), 0)
+}
+
+/**
+ * Four blocks of `n` f32 at `a`, `b`, `c`, `d` to `n` vectors at `dst`, one block a lane.
+ * `n` must be a multiple of 4.
+ */
+export function gather(a: usize, b: usize, c: usize, d: usize, dst: usize, n: usize): void {
+  for (let i: usize = 0; i < n << 2; i += 16) {
+    const a0 = v128.load(a + i)
+    const b0 = v128.load(b + i)
+    const c0 = v128.load(c + i)
+    const d0 = v128.load(d + i)
+    const abLow = v128.shuffle<u32>(a0, b0, 0, 4, 1, 5)
+    const abHigh = v128.shuffle<u32>(a0, b0, 2, 6, 3, 7)
+    const cdLow = v128.shuffle<u32>(c0, d0, 0, 4, 1, 5)
+    const cdHigh = v128.shuffle<u32>(c0, d0, 2, 6, 3, 7)
+    const to = dst + (i << 2)
+    v128.store(to, v128.shuffle<u64>(abLow, cdLow, 0, 2))
+    v128.store(to, v128.shuffle<u64>(abLow, cdLow, 1, 3), 16)
+    v128.store(to, v128.shuffle<u64>(abHigh, cdHigh, 0, 2), 32)
+    v128.store(to, v128.shuffle<u64>(abHigh, cdHigh, 1, 3), 48)
+  }
+}
+
+/** Σ x² of `n` f32, added one after the other. */
+export function sumOfSquares(src: usize, n: usize): f32 {
+  let sum: f32 = 0
+  for (let i: usize = 0; i < n; i++) {
+    const x = load<f32>(src + (i << 2))
+    sum += x * x
+  }
+  return sum
+}
+
+/** How much element `x` counts, given its column's importance and the block's mean square. */
+export function importance(weights: v128, meanSquare: v128, x: v128): v128 {
+  return f32x4.mul(weights, f32x4.sqrt(f32x4.add(meanSquare, f32x4.mul(x, x))))
+}
+
+/** 256 levels of 2 bits: byte l of every 32 holds elements l, l + 32, l + 64 and l + 96 of 128. */
+export function packCrumbs(levels: usize, dst: usize): void {
+  for (let l: usize = 0; l < 64; l += 16) {
+    const from = levels + ((l & 32) << 2) + (l & 31)
+    const low = v128.or(v128.load(from), i8x16.shl(v128.load(from, 32), 2))
+    const high = v128.or(i8x16.shl(v128.load(from, 64), 4), i8x16.shl(v128.load(from, 96), 6))
+    v128.store(dst + l, v128.or(low, high))
+  }
+}
+
+/** The inverse of `packCrumbs`. */
+export function unpackCrumbs(src: usize, levels: usize): void {
+  const two = i8x16.splat(3)
+  for (let l: usize = 0; l < 64; l += 16) {
+    const bytes = v128.load(src + l)
+    const to = levels + ((l & 32) << 2) + (l & 31)
+    v128.store(to, v128.and(bytes, two))
+    v128.store(to, v128.and(i8x16.shr_u(bytes, 2), two), 32)
+    v128.store(to, v128.and(i8x16.shr_u(bytes, 4), two), 64)
+    v128.store(to, i8x16.shr_u(bytes, 6), 96)
+  }
+}
