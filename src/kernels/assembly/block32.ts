@@ -1,9 +1,21 @@
 // What the types with blocks of 32 elements share: a block's extremes, the rounding of elements to
 // levels, and how levels lie in bytes: the low 4 bits of element l and of element l + 16 in byte l,
 // and the fifth bits of all 32 in one little-endian word.
-import { affineLevels, affineW, affineX, searchAffine } from './affine'
-import { gather, importance, integers, packBytes, sumOfSquares } from './lanes'
-import { searchSymmetric, symmetricLevels, symmetricW, symmetricX } from './symmetric'
+import {
+  AFFINE_RECORD,
+  AFFINE_WEIGHTS,
+  affineLevels,
+  affineRecords,
+  searchAffine,
+} from './affine'
+import { gather, integers, packBytes, sumOfSquares, weighAll } from './lanes'
+import {
+  SYMMETRIC_RECORD,
+  SYMMETRIC_WEIGHTS,
+  searchSymmetric,
+  symmetricLevels,
+  symmetricRecords,
+} from './symmetric'
 
 export const BLOCK: usize = 32
 const BLOCK_BYTES: usize = BLOCK << 2
@@ -116,30 +128,24 @@ export function meanSquare(src: usize, columns: u32): f32 {
   return sumOfSquares(src, columns) / <f32>columns
 }
 
-/** What the search of four blocks of a row left, four f32 each. */
-const PITCH: usize = 16
-const scales: usize = memory.data(64, 16)
+/** What the search of a row's blocks left: tables of eight f32, or four after a symmetric search. */
+const PITCH: usize = 32
+const scales: usize = memory.data(128, 16)
 const minimums: usize = scales + PITCH
 const inverses: usize = scales + 2 * PITCH
 const bases: usize = scales + 3 * PITCH
 
 /** Four blocks from `block` on, the row's last block standing in for those beyond it. */
-function gatherBlocks(row: usize, block: usize, last: usize, dst: usize): void {
+function gatherBlocks(row: usize, block: usize, last: usize, dst: usize, pitch: usize): void {
   gather(
-    row + block * BLOCK_BYTES,
+    row + min(block, last) * BLOCK_BYTES,
     row + min(block + 1, last) * BLOCK_BYTES,
     row + min(block + 2, last) * BLOCK_BYTES,
     row + min(block + 3, last) * BLOCK_BYTES,
     dst,
     BLOCK,
+    pitch,
   )
-}
-
-function weigh(w: usize, x: usize, square: f32): void {
-  const mean = f32x4.splat(square)
-  for (let i: usize = 0; i < BLOCK << 4; i += 16) {
-    v128.store(w + i, importance(v128.load(w + i), mean, v128.load(x + i)))
-  }
 }
 
 /** Searches blocks `block`…`block` + 3 of a row for their scales, levels -top…top-1. */
@@ -151,13 +157,14 @@ export function searchSymmetricBlocks(
   last: usize,
   top: i32,
 ): void {
-  gatherBlocks(row, block, last, symmetricX)
-  gatherBlocks(weights, block, last, symmetricW)
-  weigh(symmetricW, symmetricX, square)
+  const ofWeights = symmetricRecords + SYMMETRIC_WEIGHTS
+  gatherBlocks(row, block, last, symmetricRecords, SYMMETRIC_RECORD)
+  gatherBlocks(weights, block, last, ofWeights, SYMMETRIC_RECORD)
+  weighAll(symmetricRecords, ofWeights, BLOCK, SYMMETRIC_RECORD, f32x4.splat(square))
   searchSymmetric(BLOCK, <f32>top, scales, inverses)
 }
 
-/** Searches blocks `block`…`block` + 3 of a row for scales and minimums, levels 0…top. */
+/** Searches blocks `block`…`block` + 7 of a row for scales and minimums, levels 0…top. */
 export function searchAffineBlocks(
   row: usize,
   weights: usize,
@@ -166,9 +173,13 @@ export function searchAffineBlocks(
   last: usize,
   top: i32,
 ): void {
-  gatherBlocks(row, block, last, affineX)
-  gatherBlocks(weights, block, last, affineW)
-  weigh(affineW, affineX, square)
+  for (let four: usize = 0; four < 2; four++) {
+    const from = affineRecords + (four << 4)
+    const ofWeights = from + AFFINE_WEIGHTS
+    gatherBlocks(row, block + 4 * four, last, from, AFFINE_RECORD)
+    gatherBlocks(weights, block + 4 * four, last, ofWeights, AFFINE_RECORD)
+    weighAll(from, ofWeights, BLOCK, AFFINE_RECORD, f32x4.splat(square))
+  }
   searchAffine(BLOCK, <f32>top, -0.9, 0.05, 36, false, scales, PITCH)
 }
 

@@ -42,10 +42,18 @@ export function loadHalf(address: usize): f32 {
 }
 
 /**
- * Four blocks of `n` f32 at `a`, `b`, `c`, `d` to `n` vectors at `dst`, one block a lane.
- * `n` must be a multiple of 4.
+ * Four blocks of `n` f32 at `a`, `b`, `c`, `d` to vectors at `dst`, `pitch` bytes apart, one block
+ * a lane. `n` must be a multiple of 4.
  */
-export function gather(a: usize, b: usize, c: usize, d: usize, dst: usize, n: usize): void {
+export function gather(
+  a: usize,
+  b: usize,
+  c: usize,
+  d: usize,
+  dst: usize,
+  n: usize,
+  pitch: usize,
+): void {
   for (let i: usize = 0; i < n << 2; i += 16) {
     const a0 = v128.load(a + i)
     const b0 = v128.load(b + i)
@@ -55,11 +63,11 @@ export function gather(a: usize, b: usize, c: usize, d: usize, dst: usize, n: us
     const abHigh = v128.shuffle<u32>(a0, b0, 2, 6, 3, 7)
     const cdLow = v128.shuffle<u32>(c0, d0, 0, 4, 1, 5)
     const cdHigh = v128.shuffle<u32>(c0, d0, 2, 6, 3, 7)
-    const to = dst + (i << 2)
-    v128.store(to, v128.shuffle<u64>(abLow, cdLow, 0, 2))
-    v128.store(to, v128.shuffle<u64>(abLow, cdLow, 1, 3), 16)
-    v128.store(to, v128.shuffle<u64>(abHigh, cdHigh, 0, 2), 32)
-    v128.store(to, v128.shuffle<u64>(abHigh, cdHigh, 1, 3), 48)
+    v128.store(dst, v128.shuffle<u64>(abLow, cdLow, 0, 2))
+    v128.store(dst + pitch, v128.shuffle<u64>(abLow, cdLow, 1, 3))
+    v128.store(dst + 2 * pitch, v128.shuffle<u64>(abHigh, cdHigh, 0, 2))
+    v128.store(dst + 3 * pitch, v128.shuffle<u64>(abHigh, cdHigh, 1, 3))
+    dst += pitch << 2
   }
 }
 
@@ -73,9 +81,27 @@ export function sumOfSquares(src: usize, n: usize): f32 {
   return sum
 }
 
-/** How much element `x` counts, given its column's importance and the block's mean square. */
-export function importance(weights: v128, meanSquare: v128, x: v128): v128 {
-  return f32x4.mul(weights, f32x4.sqrt(f32x4.add(meanSquare, f32x4.mul(x, x))))
+/**
+ * Turns the columns' importance at `weights` into weights of the elements at `x`, given the mean
+ * square: `n` vectors each, `pitch` bytes apart.
+ * @returns the sum of the weights
+ */
+export function weighAll(
+  x: usize,
+  weights: usize,
+  n: usize,
+  pitch: usize,
+  meanSquare: v128,
+): v128 {
+  let sum = f32x4.splat(0)
+  for (let i: usize = 0; i < n * pitch; i += pitch) {
+    const element = v128.load(x + i)
+    const root = f32x4.sqrt(f32x4.add(meanSquare, f32x4.mul(element, element)))
+    const weight = f32x4.mul(v128.load(weights + i), root)
+    v128.store(weights + i, weight)
+    sum = f32x4.add(sum, weight)
+  }
+  return sum
 }
 
 /** 256 levels of 2 bits: byte l of every 32 holds elements l, l + 32, l + 64 and l + 96 of 128. */

@@ -1,15 +1,21 @@
 // Q2_K: 16 blocks of 16 levels of 2 bits, x ≈ d·sc·level - dmin·m, d and dmin in f16, sc and m in
 // 4 bits. Super-block of 256: 16 bytes of sc (low) and m (high), 64 bytes of levels, d, dmin.
-import { affineLevels, affineW, affineX, searchAffine } from './affine'
+import {
+  AFFINE_RECORD,
+  AFFINE_WEIGHTS,
+  affineLevels,
+  affineRecords,
+  searchAffine,
+} from './affine'
 import {
   gather,
   halfBits,
-  importance,
   loadHalf,
   nearestInt,
   packCrumbs,
   sumOfSquares,
   unpackCrumbs,
+  weighAll,
 } from './lanes'
 import { fitPositive } from './positive'
 import { affineLevelsOf, SUPER, superLevels } from './q45k'
@@ -59,17 +65,24 @@ export function quantizeQ2_K(
   }
 }
 
-function gatherBlocks(src: usize, block: usize, dst: usize): void {
-  const at = src + block * BLOCK_BYTES
-  gather(at, at + BLOCK_BYTES, at + 2 * BLOCK_BYTES, at + 3 * BLOCK_BYTES, dst, BLOCK)
+/** Eight blocks from `src` on into the records of the search. */
+function gatherBlocks(src: usize, dst: usize): void {
+  for (let four: usize = 0; four < 2; four++) {
+    const a = src + four * 4 * BLOCK_BYTES
+    const c = a + 2 * BLOCK_BYTES
+    const to = dst + (four << 4)
+    gather(a, a + BLOCK_BYTES, c, c + BLOCK_BYTES, to, BLOCK, AFFINE_RECORD)
+  }
 }
 
 /** Each element weighs its magnitude, and errors count by magnitude, not squared. */
 function searchPlain(src: usize): void {
-  for (let block: usize = 0; block < BLOCKS; block += 4) {
-    gatherBlocks(src, block, affineX)
-    for (let i: usize = 0; i < BLOCK << 4; i += 16) {
-      v128.store(affineW + i, f32x4.abs(v128.load(affineX + i)))
+  for (let block: usize = 0; block < BLOCKS; block += 8) {
+    gatherBlocks(src + block * BLOCK_BYTES, affineRecords)
+    for (let i: usize = 0; i < BLOCK; i++) {
+      const at = affineRecords + i * AFFINE_RECORD
+      v128.store(at, f32x4.abs(v128.load(at)), AFFINE_WEIGHTS)
+      v128.store(at, f32x4.abs(v128.load(at, 16)), AFFINE_WEIGHTS + 16)
     }
     searchAffine(BLOCK, <f32>TOP, -0.5, 0.1, 15, true, scales + (block << 2), PITCH)
   }
@@ -77,16 +90,14 @@ function searchPlain(src: usize): void {
 
 function searchImportant(src: usize, weights: usize): void {
   const square = f32x4.splat(sumOfSquares(src, SUPER) / <f32>SUPER)
-  for (let block: usize = 0; block < BLOCKS; block += 4) {
-    gatherBlocks(src, block, affineX)
-    gatherBlocks(weights, block, affineW)
-    let sum = f32x4.splat(0)
-    for (let i: usize = 0; i < BLOCK << 4; i += 16) {
-      const w = importance(v128.load(affineW + i), square, v128.load(affineX + i))
-      v128.store(affineW + i, w)
-      sum = f32x4.add(sum, w)
+  for (let block: usize = 0; block < BLOCKS; block += 8) {
+    gatherBlocks(src + block * BLOCK_BYTES, affineRecords)
+    gatherBlocks(weights + block * BLOCK_BYTES, affineRecords + AFFINE_WEIGHTS)
+    for (let four: usize = 0; four < 2; four++) {
+      const from = affineRecords + (four << 4)
+      const sum = weighAll(from, from + AFFINE_WEIGHTS, BLOCK, AFFINE_RECORD, square)
+      v128.store(blockWeights + (block << 2) + (four << 4), sum)
     }
-    v128.store(blockWeights + (block << 2), sum)
     searchAffine(BLOCK, <f32>TOP, -0.9, 0.05, 36, false, scales + (block << 2), PITCH)
   }
 }

@@ -4,7 +4,6 @@
 import {
   gather,
   halfBits,
-  importance,
   loadHalf,
   nearestInt,
   nearestInts,
@@ -12,10 +11,17 @@ import {
   packCrumbs,
   sumOfSquares,
   unpackCrumbs,
+  weighAll,
 } from './lanes'
 import { SUPER, superLevels } from './q45k'
 import { refineScales, storeRefinedLevels } from './refine'
-import { searchSymmetric, symmetricLevels, symmetricW, symmetricX } from './symmetric'
+import {
+  SYMMETRIC_RECORD,
+  SYMMETRIC_WEIGHTS,
+  searchSymmetric,
+  symmetricLevels,
+  symmetricRecords,
+} from './symmetric'
 
 const BLOCK: usize = 16
 const BLOCK_BYTES: usize = BLOCK << 2
@@ -89,16 +95,12 @@ function roundScales(): f32 {
 function searchImportant(src: usize, weights: usize): void {
   const square = f32x4.splat((2 * sumOfSquares(src, SUPER)) / <f32>SUPER)
   for (let block: usize = 0; block < BLOCKS; block += 4) {
-    const at = block * BLOCK_BYTES
-    gather(src + at, src + at + 64, src + at + 128, src + at + 192, symmetricX, BLOCK)
-    const from = weights + at
-    gather(from, from + 64, from + 128, from + 192, symmetricW, BLOCK)
-    let sum = f32x4.splat(0)
-    for (let i: usize = 0; i < BLOCK << 4; i += 16) {
-      const w = importance(v128.load(symmetricW + i), square, v128.load(symmetricX + i))
-      v128.store(symmetricW + i, w)
-      sum = f32x4.add(sum, w)
-    }
+    const at = src + block * BLOCK_BYTES
+    gather(at, at + 64, at + 128, at + 192, symmetricRecords, BLOCK, SYMMETRIC_RECORD)
+    const from = weights + block * BLOCK_BYTES
+    const ofWeights = symmetricRecords + SYMMETRIC_WEIGHTS
+    gather(from, from + 64, from + 128, from + 192, ofWeights, BLOCK, SYMMETRIC_RECORD)
+    const sum = weighAll(symmetricRecords, ofWeights, BLOCK, SYMMETRIC_RECORD, square)
     v128.store(blockWeights + (block << 2), sum)
     searchSymmetric(BLOCK, <f32>TOP, scales + (block << 2), inverses + (block << 2))
   }
@@ -107,8 +109,9 @@ function searchImportant(src: usize, weights: usize): void {
 /** Searches the scales' own scale, the same in all four lanes. @returns d */
 function fitScales(): f32 {
   for (let block: usize = 0; block < BLOCKS; block++) {
-    v128.store(symmetricX + (block << 4), v128.load32_splat(scales + (block << 2)))
-    v128.store(symmetricW + (block << 4), v128.load32_splat(blockWeights + (block << 2)))
+    const record = symmetricRecords + block * SYMMETRIC_RECORD
+    v128.store(record, v128.load32_splat(scales + (block << 2)))
+    v128.store(record, v128.load32_splat(blockWeights + (block << 2)), SYMMETRIC_WEIGHTS)
   }
   searchSymmetric(BLOCKS, <f32>TOP_SCALE, scaleOfScales, scaleOfScales + 16)
   const inverse = load<f32>(scaleOfScales, 16)

@@ -75,7 +75,7 @@ export function quantizeQ4_1(
         store<u16>(dst, halfBits(scale))
         store<u16>(dst, halfBits(minimum), 2)
       } else {
-        const lane = block & 3
+        const lane = block & 7
         if (lane === 0) searchAffineBlocks(src, weights, square, block, blocks - 1, 15)
         takeAffineLevels(at, lane, 15)
         store<u16>(dst, halfBits(searchedScale(lane)))

@@ -1,15 +1,21 @@
 // What Q4_K and Q5_K share: a super-block of 256 elements is 8 blocks of 32, x ≈ d·sc·level - dmin·m,
 // with d and dmin in f16 and sc and m in 6 bits. Header: d f16, dmin f16, 12 bytes of sc and m.
-import { affineLevels, affineW, affineX, searchAffine } from './affine'
+import {
+  AFFINE_RECORD,
+  AFFINE_WEIGHTS,
+  affineLevels,
+  affineRecords,
+  searchAffine,
+} from './affine'
 import {
   gather,
   halfBits,
-  importance,
   loadHalf,
   nearestInt,
   nearestInts,
   packBytes,
   sumOfSquares,
+  weighAll,
 } from './lanes'
 import { fitPositive } from './positive'
 
@@ -46,53 +52,53 @@ export function quantizeSuperBlock(
   first: f32,
   steps: i32,
 ): void {
+  gatherBlocks(src, affineRecords)
   if (weights === 0) {
-    for (let block: usize = 0; block < BLOCKS; block += 4) {
-      gatherBlocks(src, block, affineX)
-      weighByMagnitude()
-      searchAffine(BLOCK, <f32>top, first, 0.1, steps, false, scales + (block << 2), PITCH)
-    }
+    weighByMagnitude()
+    searchAffine(BLOCK, <f32>top, first, 0.1, steps, false, scales, PITCH)
     storeLargestScales(dst)
   } else {
-    const square = f32x4.splat((2 * sumOfSquares(src, SUPER)) / <f32>SUPER)
-    for (let block: usize = 0; block < BLOCKS; block += 4) {
-      gatherBlocks(src, block, affineX)
-      gatherBlocks(weights, block, affineW)
-      v128.store(blockWeights + (block << 2), weighByImportance(square))
-      searchAffine(BLOCK, <f32>top, -0.9, 0.05, 36, false, scales + (block << 2), PITCH)
-    }
+    gatherBlocks(weights, affineRecords + AFFINE_WEIGHTS)
+    weighByImportance(f32x4.splat((2 * sumOfSquares(src, SUPER)) / <f32>SUPER))
+    searchAffine(BLOCK, <f32>top, -0.9, 0.05, 36, false, scales, PITCH)
     storeFittedScales(dst)
   }
   levelsOf(src, dst, top)
 }
 
-function gatherBlocks(src: usize, block: usize, dst: usize): void {
-  const at = src + block * BLOCK_BYTES
-  gather(at, at + BLOCK_BYTES, at + 2 * BLOCK_BYTES, at + 3 * BLOCK_BYTES, dst, BLOCK)
+function gatherBlocks(src: usize, dst: usize): void {
+  for (let four: usize = 0; four < 2; four++) {
+    const a = src + four * 4 * BLOCK_BYTES
+    const c = a + 2 * BLOCK_BYTES
+    const to = dst + (four << 4)
+    gather(a, a + BLOCK_BYTES, c, c + BLOCK_BYTES, to, BLOCK, AFFINE_RECORD)
+  }
 }
 
 /** An element weighs its magnitude plus the root mean square of its block. */
 function weighByMagnitude(): void {
-  let sum = f32x4.splat(0)
-  for (let i: usize = 0; i < BLOCK << 4; i += 16) {
-    const x = v128.load(affineX + i)
-    sum = f32x4.add(sum, f32x4.mul(x, x))
-  }
-  const mean = f32x4.sqrt(f32x4.div(sum, f32x4.splat(<f32>BLOCK)))
-  for (let i: usize = 0; i < BLOCK << 4; i += 16) {
-    v128.store(affineW + i, f32x4.add(mean, f32x4.abs(v128.load(affineX + i))))
+  for (let four: usize = 0; four < 2; four++) {
+    const from = affineRecords + (four << 4)
+    const end = from + BLOCK * AFFINE_RECORD
+    let sum = f32x4.splat(0)
+    for (let at = from; at < end; at += AFFINE_RECORD) {
+      const x = v128.load(at)
+      sum = f32x4.add(sum, f32x4.mul(x, x))
+    }
+    const mean = f32x4.sqrt(f32x4.div(sum, f32x4.splat(<f32>BLOCK)))
+    for (let at = from; at < end; at += AFFINE_RECORD) {
+      v128.store(at, f32x4.add(mean, f32x4.abs(v128.load(at))), AFFINE_WEIGHTS)
+    }
   }
 }
 
-/** @returns the four blocks' total weights */
-function weighByImportance(square: v128): v128 {
-  let sum = f32x4.splat(0)
-  for (let i: usize = 0; i < BLOCK << 4; i += 16) {
-    const w = importance(v128.load(affineW + i), square, v128.load(affineX + i))
-    v128.store(affineW + i, w)
-    sum = f32x4.add(sum, w)
+/** Turns columns' importance into elements' weights, and leaves the blocks' totals. */
+function weighByImportance(square: v128): void {
+  for (let four: usize = 0; four < 2; four++) {
+    const from = affineRecords + (four << 4)
+    const sum = weighAll(from, from + AFFINE_WEIGHTS, BLOCK, AFFINE_RECORD, square)
+    v128.store(blockWeights + (four << 4), sum)
   }
-  return sum
 }
 
 /** d and dmin so that the largest scale and minimum are 63 of them. */

@@ -1,7 +1,13 @@
 // Q6_K: 16 blocks of 16 levels -32…31, their scales i8, and one f16 scale above them.
 // Super-block of 256: ql 128 bytes (low 4 bits), qh 64 bytes (high 2 bits), scales 16 × i8, d f16.
 import { gather, halfBits, loadHalf, nearestInt, nearestInts, packBytes } from './lanes'
-import { searchSymmetric, symmetricLevels, symmetricW, symmetricX } from './symmetric'
+import {
+  SYMMETRIC_RECORD,
+  SYMMETRIC_WEIGHTS,
+  searchSymmetric,
+  symmetricLevels,
+  symmetricRecords,
+} from './symmetric'
 
 const SUPER: usize = 256
 const BLOCK: usize = 16
@@ -40,15 +46,16 @@ export function quantizeQ6_K(
 function searchBlocks(src: usize, weights: usize): void {
   for (let block: usize = 0; block < 16; block += 4) {
     const at = src + block * (BLOCK << 2)
-    gather(at, at + 64, at + 128, at + 192, symmetricX, BLOCK)
+    gather(at, at + 64, at + 128, at + 192, symmetricRecords, BLOCK, SYMMETRIC_RECORD)
+    const ofWeights = symmetricRecords + SYMMETRIC_WEIGHTS
     if (weights === 0) {
-      for (let i: usize = 0; i < BLOCK << 4; i += 16) {
-        const x = v128.load(symmetricX + i)
-        v128.store(symmetricW + i, f32x4.mul(x, x))
+      for (let i: usize = 0; i < BLOCK * SYMMETRIC_RECORD; i += SYMMETRIC_RECORD) {
+        const x = v128.load(symmetricRecords + i)
+        v128.store(ofWeights + i, f32x4.mul(x, x))
       }
     } else {
       const from = weights + block * (BLOCK << 2)
-      gather(from, from + 64, from + 128, from + 192, symmetricW, BLOCK)
+      gather(from, from + 64, from + 128, from + 192, ofWeights, BLOCK, SYMMETRIC_RECORD)
     }
     searchSymmetric(BLOCK, <f32>TOP, scales + (block << 2), inverses + (block << 2))
   }

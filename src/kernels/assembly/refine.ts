@@ -26,7 +26,7 @@ const empties: usize = memory.data(64, 16)
 export function refineScales(src: usize, scales: usize): void {
   for (let four: usize = 0; four < 4; four++) {
     const from = src + four * (4 * BLOCK << 2)
-    gather(from, from + 64, from + 128, from + 192, elements + four * FOUR, BLOCK)
+    gather(from, from + 64, from + 128, from + 192, elements + four * FOUR, BLOCK, 16)
     start(four)
   }
   for (let round = 0; round < 5; round++) {

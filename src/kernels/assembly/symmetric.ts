@@ -6,10 +6,14 @@ import { nearestInts, packBytes } from './lanes'
 /** Longest block searched. */
 const LONGEST = 32
 
-/** Elements, weights and weighted elements: `n` vectors each, a block a lane. */
-export const symmetricX: usize = memory.data(LONGEST * 16, 16)
-export const symmetricW: usize = memory.data(LONGEST * 16, 16)
-const weighted: usize = memory.data(LONGEST * 16, 16)
+/**
+ * One record for element i of the four blocks: the elements, their weights, and the product. The
+ * caller fills in elements and weights.
+ */
+export const symmetricRecords: usize = memory.data(LONGEST * 48, 16)
+export const SYMMETRIC_RECORD: usize = 48
+export const SYMMETRIC_WEIGHTS: usize = 16
+const WEIGHTED: usize = 32
 
 /** Blocks with nothing larger are stored as zeros. */
 const ALL_ZERO: f32 = 1e-15
@@ -28,86 +32,94 @@ function levels<Rounding>(scaled: v128, bottom: v128, top: v128): v128 {
   return f32x4.convert_i32x4_s(whole)
 }
 
-/** The magnitude of the block's largest element, and at `signed` that element with its sign. */
-function largest(end: usize, signed: usize): v128 {
+/**
+ * Tries 19 inverse scales, (top + 0.1 · k) / largest for k = -9…9, on the four blocks of `n`
+ * elements in `symmetricRecords`, and keeps the one with the least squared error. At `scale` it
+ * leaves the four scales, at `inverse` the inverse scales that the levels follow from.
+ */
+export function searchSymmetric(n: usize, top: f32, scale: usize, inverse: usize): void {
+  const end = symmetricRecords + n * SYMMETRIC_RECORD
   let magnitude = f32x4.splat(0)
-  let value = f32x4.splat(0)
-  for (let i: usize = 0; i < end; i += 16) {
-    const x = v128.load(symmetricX + i)
+  let signed = f32x4.splat(0)
+  for (let at = symmetricRecords; at < end; at += SYMMETRIC_RECORD) {
+    const x = v128.load(at)
     const absolute = f32x4.abs(x)
     const larger = f32x4.gt(absolute, magnitude)
     magnitude = v128.bitselect(absolute, magnitude, larger)
-    value = v128.bitselect(x, value, larger)
+    signed = v128.bitselect(x, signed, larger)
+    v128.store(at, f32x4.mul(v128.load(at, SYMMETRIC_WEIGHTS), x), WEIGHTED)
   }
-  v128.store(signed, value)
-  return magnitude
+  const empty = f32x4.lt(magnitude, f32x4.splat(ALL_ZERO))
+  largest = v128.bitselect(f32x4.splat(1), signed, empty)
+  if (v128.all_true<i32>(f32x4.le(magnitude, f32x4.splat(LARGEST)))) search<Quick>(end, top)
+  else search<Exact>(end, top)
+  v128.store(scale, v128.andnot(bestScale, empty))
+  v128.store(inverse, v128.andnot(bestInverse, empty))
 }
 
-const signedLargest: usize = memory.data(16, 16)
+/** The four blocks' elements of largest magnitude, and the best tries so far. */
+let largest: v128 = i32x4.splat(0)
+let bestInverse: v128 = i32x4.splat(0)
+let bestScale: v128 = i32x4.splat(0)
+/** Σ w·x·level times the scale: the larger, the smaller the error. */
+let bestFit: v128 = i32x4.splat(0)
 
-/**
- * Tries 19 inverse scales, (top + 0.1 · k) / largest for k = -9…9, on the four blocks of `n`
- * elements in `symmetricX`, weighted by `symmetricW`, and keeps the one with the least squared
- * error. At `scale` it leaves the four scales, at `inverse` what the levels follow from.
- */
-export function searchSymmetric(n: usize, top: f32, scale: usize, inverse: usize): void {
-  const end = n << 4
-  const magnitude = largest(end, signedLargest)
-  for (let i: usize = 0; i < end; i += 16) {
-    v128.store(weighted + i, f32x4.mul(v128.load(symmetricW + i), v128.load(symmetricX + i)))
+function search<Rounding>(end: usize, top: f32): void {
+  // The plain inverse scale comes first, then those around it, two at a time.
+  const plain = f32x4.div(f32x4.splat(-top), largest)
+  tryTwo<Rounding>(end, top, plain, plain, true)
+  for (let k = -9; k < 0; k += 2) {
+    // -9 and -8, … -3 and -2; then -1 and 1.
+    tryTwo<Rounding>(end, top, inverseAt(top, k), inverseAt(top, k === -1 ? 1 : k + 1), false)
   }
-  if (v128.all_true<i32>(f32x4.le(magnitude, f32x4.splat(LARGEST)))) {
-    search<Quick>(end, top, magnitude, scale, inverse)
-  } else {
-    search<Exact>(end, top, magnitude, scale, inverse)
+  for (let k = 2; k < 9; k += 2) {
+    tryTwo<Rounding>(end, top, inverseAt(top, k), inverseAt(top, k + 1), false)
   }
 }
 
-function search<Rounding>(
-  end: usize,
-  levelsTop: f32,
-  magnitude: v128,
-  scaleOut: usize,
-  inverseOut: usize,
-): void {
+function inverseAt(top: f32, k: i32): v128 {
+  return f32x4.div(f32x4.splat(-(top + <f32>0.1 * <f32>k)), largest)
+}
+
+/** Tries two inverse scales, as if one after the other; the `first` try of all wins unasked. */
+function tryTwo<Rounding>(end: usize, levelsTop: f32, a: v128, b: v128, first: bool): void {
   const bottom = f32x4.splat(-levelsTop)
   const top = f32x4.splat(levelsTop - 1)
-  const empty = f32x4.lt(magnitude, f32x4.splat(ALL_ZERO))
-  const signed = v128.bitselect(f32x4.splat(1), v128.load(signedLargest), empty)
-
-  let bestInverse = f32x4.div(bottom, signed)
-  let scale = f32x4.splat(0)
-  let best = f32x4.splat(0)
-  for (let k = 0; k < 19; k++) {
-    // The plain inverse scale comes first, then those around it.
-    const offset = k === 0 ? 0 : k <= 9 ? k - 10 : k - 9
-    const inverse =
-      k === 0 ? bestInverse : f32x4.div(f32x4.splat(-(levelsTop + <f32>0.1 * <f32>offset)), signed)
-    let sumLX = f32x4.splat(0)
-    let sumL2 = f32x4.splat(0)
-    for (let i: usize = 0; i < end; i += 16) {
-      const level = levels<Rounding>(f32x4.mul(inverse, v128.load(symmetricX + i)), bottom, top)
-      const wl = f32x4.mul(v128.load(symmetricW + i), level)
-      sumLX = f32x4.add(sumLX, f32x4.mul(v128.load(weighted + i), level))
-      sumL2 = f32x4.add(sumL2, f32x4.mul(wl, level))
-    }
-    if (k === 0) {
-      const nonZero = f32x4.ne(sumL2, f32x4.splat(0))
-      scale = v128.and(f32x4.div(sumLX, sumL2), nonZero)
-      best = f32x4.mul(scale, sumLX)
-      continue
-    }
-    const better = v128.and(
-      f32x4.gt(sumL2, f32x4.splat(0)),
-      f32x4.gt(f32x4.mul(sumLX, sumLX), f32x4.mul(best, sumL2)),
-    )
-    if (!v128.any_true(better)) continue
-    scale = v128.bitselect(f32x4.div(sumLX, sumL2), scale, better)
-    best = v128.bitselect(f32x4.mul(scale, sumLX), best, better)
-    bestInverse = v128.bitselect(inverse, bestInverse, better)
+  let sumXLA = f32x4.splat(0)
+  let sumXLB = f32x4.splat(0)
+  let sumL2A = f32x4.splat(0)
+  let sumL2B = f32x4.splat(0)
+  for (let at = symmetricRecords; at < end; at += SYMMETRIC_RECORD) {
+    const x = v128.load(at)
+    const w = v128.load(at, SYMMETRIC_WEIGHTS)
+    const wx = v128.load(at, WEIGHTED)
+    const levelA = levels<Rounding>(f32x4.mul(a, x), bottom, top)
+    const levelB = levels<Rounding>(f32x4.mul(b, x), bottom, top)
+    sumXLA = f32x4.add(sumXLA, f32x4.mul(wx, levelA))
+    sumXLB = f32x4.add(sumXLB, f32x4.mul(wx, levelB))
+    sumL2A = f32x4.add(sumL2A, f32x4.mul(f32x4.mul(w, levelA), levelA))
+    sumL2B = f32x4.add(sumL2B, f32x4.mul(f32x4.mul(w, levelB), levelB))
   }
-  v128.store(scaleOut, v128.andnot(scale, empty))
-  v128.store(inverseOut, v128.andnot(bestInverse, empty))
+  if (first) {
+    const nonZero = f32x4.ne(sumL2A, f32x4.splat(0))
+    bestScale = v128.and(f32x4.div(sumXLA, sumL2A), nonZero)
+    bestFit = f32x4.mul(bestScale, sumXLA)
+    bestInverse = a
+    return
+  }
+  judge(a, sumXLA, sumL2A)
+  judge(b, sumXLB, sumL2B)
+}
+
+/** Keeps a try in the lanes where it fits better than the best so far. */
+function judge(inverse: v128, sumXL: v128, sumL2: v128): void {
+  const closer = f32x4.gt(f32x4.mul(sumXL, sumXL), f32x4.mul(bestFit, sumL2))
+  const better = v128.and(f32x4.gt(sumL2, f32x4.splat(0)), closer)
+  if (!v128.any_true(better)) return
+  const scale = f32x4.div(sumXL, sumL2)
+  bestScale = v128.bitselect(scale, bestScale, better)
+  bestFit = v128.bitselect(f32x4.mul(scale, sumXL), bestFit, better)
+  bestInverse = v128.bitselect(inverse, bestInverse, better)
 }
 
 /**
