@@ -168,11 +168,7 @@ function lift<Rounding>(four: usize, end: usize): bool {
   const state = states + four * STATE
   const base = v128.load(state, BEST_MINIMUM)
   const flat = v128.load(state, FLAT)
-  const range = v128.bitselect(
-    f32x4.splat(1),
-    f32x4.sub(v128.load(state, HIGH), base),
-    flat,
-  )
+  const range = v128.bitselect(f32x4.splat(1), f32x4.sub(v128.load(state, HIGH), base), flat)
   v128.store(state, range, RANGE)
   if (isFloat<Rounding>()) {
     const shift = f32x4.sub(base, v128.load(state, LOW))

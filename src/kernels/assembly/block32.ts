@@ -1,14 +1,8 @@
 // What the types with blocks of 32 elements share: a block's extremes, the rounding of elements to
 // levels, and how levels lie in bytes: the low 4 bits of element l and of element l + 16 in byte l,
 // and the fifth bits of all 32 in one little-endian word.
-import {
-  AFFINE_RECORD,
-  AFFINE_WEIGHTS,
-  affineLevels,
-  affineRecords,
-  searchAffine,
-} from './affine'
-import { gather, integers, packBytes, sumOfSquares, weighAll } from './lanes'
+import { AFFINE_RECORD, AFFINE_WEIGHTS, affineLevels, affineRecords, searchAffine } from './affine'
+import { gather, highestOf, integers, lowestOf, packBytes, sumOfSquares, weighAll } from './lanes'
 import {
   SYMMETRIC_RECORD,
   SYMMETRIC_WEIGHTS,
@@ -22,24 +16,6 @@ const BLOCK_BYTES: usize = BLOCK << 2
 
 /** The levels of 32 elements, a byte each. */
 export const blockLevels: usize = memory.data(32, 16)
-
-/** The smallest of four f32. */
-function lowestOf(v: v128): f32 {
-  const pairs = f32x4.pmin(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1))
-  return f32x4.extract_lane(
-    f32x4.pmin(pairs, v128.shuffle<u32>(pairs, pairs, 1, 0, 3, 2)),
-    0,
-  )
-}
-
-/** The largest of four f32. */
-function highestOf(v: v128): f32 {
-  const pairs = f32x4.pmax(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1))
-  return f32x4.extract_lane(
-    f32x4.pmax(pairs, v128.shuffle<u32>(pairs, pairs, 1, 0, 3, 2)),
-    0,
-  )
-}
 
 /** The first of the block's elements that equals `value` but for the sign of zero or, if `orNegative`, its sign. */
 function firstOf(src: usize, value: f32, orNegative: bool): f32 {
@@ -220,7 +196,22 @@ function bit5(bits: u32): v128 {
   const spread = v128.shuffle<u8>(
     i32x4.splat(bits),
     i32x4.splat(bits),
-    0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    1,
+    1,
+    1,
+    1,
+    1,
+    1,
+    1,
+    1,
   )
   const each = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128)
   return v128.and(i8x16.eq(v128.and(spread, each), each), i8x16.splat(16))

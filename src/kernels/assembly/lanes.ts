@@ -26,6 +26,18 @@ export function integers(v: v128): v128 {
   return i32x4.sub(f32x4.add(v, f32x4.splat(ROUNDER)), i32x4.splat(ROUNDER_BITS))
 }
 
+/** The smallest of four f32. */
+export function lowestOf(v: v128): f32 {
+  const pairs = f32x4.pmin(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1))
+  return f32x4.extract_lane(f32x4.pmin(pairs, v128.shuffle<u32>(pairs, pairs, 1, 0, 3, 2)), 0)
+}
+
+/** The largest of four f32. */
+export function highestOf(v: v128): f32 {
+  const pairs = f32x4.pmax(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1))
+  return f32x4.extract_lane(f32x4.pmax(pairs, v128.shuffle<u32>(pairs, pairs, 1, 0, 3, 2)), 0)
+}
+
 /** Sixteen i32 of 0…255 to bytes, in order. */
 export function packBytes(a: v128, b: v128, c: v128, d: v128): v128 {
   return i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d))
@@ -86,13 +98,7 @@ export function sumOfSquares(src: usize, n: usize): f32 {
  * square: `n` vectors each, `pitch` bytes apart.
  * @returns the sum of the weights
  */
-export function weighAll(
-  x: usize,
-  weights: usize,
-  n: usize,
-  pitch: usize,
-  meanSquare: v128,
-): v128 {
+export function weighAll(x: usize, weights: usize, n: usize, pitch: usize, meanSquare: v128): v128 {
   let sum = f32x4.splat(0)
   for (let i: usize = 0; i < n * pitch; i += pitch) {
     const element = v128.load(x + i)

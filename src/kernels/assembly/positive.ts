@@ -21,7 +21,7 @@ export function fitPositive(values: usize, weights: usize, n: usize, top: i32, l
     memory.fill(levels, 0, n)
     return 0
   }
-  let inverse = bestInverse(values, weights, n, top, largest)
+  const inverse = bestInverse(values, weights, n, top, largest)
   let sumLX: f32 = 0
   let sumL2: f32 = 0
   for (let i: usize = 0; i < n; i++) {

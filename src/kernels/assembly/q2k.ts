@@ -1,12 +1,6 @@
 // Q2_K: 16 blocks of 16 levels of 2 bits, x ≈ d·sc·level - dmin·m, d and dmin in f16, sc and m in
 // 4 bits. Super-block of 256: 16 bytes of sc (low) and m (high), 64 bytes of levels, d, dmin.
-import {
-  AFFINE_RECORD,
-  AFFINE_WEIGHTS,
-  affineLevels,
-  affineRecords,
-  searchAffine,
-} from './affine'
+import { AFFINE_RECORD, AFFINE_WEIGHTS, affineLevels, affineRecords, searchAffine } from './affine'
 import {
   gather,
   halfBits,

@@ -1,12 +1,6 @@
 // What Q4_K and Q5_K share: a super-block of 256 elements is 8 blocks of 32, x ≈ d·sc·level - dmin·m,
 // with d and dmin in f16 and sc and m in 6 bits. Header: d f16, dmin f16, 12 bytes of sc and m.
-import {
-  AFFINE_RECORD,
-  AFFINE_WEIGHTS,
-  affineLevels,
-  affineRecords,
-  searchAffine,
-} from './affine'
+import { AFFINE_RECORD, AFFINE_WEIGHTS, affineLevels, affineRecords, searchAffine } from './affine'
 import {
   gather,
   halfBits,

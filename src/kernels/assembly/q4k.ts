@@ -1,6 +1,6 @@
 // Q4_K: the header of q45k.ts, then 128 bytes of levels: byte l of every 32 holds the levels of
 // elements l and l + 32 of 64.
-import { HEADER, quantizeSuperBlock, storeSuperBlock, SUPER, superLevels } from './q45k'
+import { HEADER, quantizeSuperBlock, SUPER, storeSuperBlock, superLevels } from './q45k'
 
 const BYTES: usize = 144
 const TOP = 15

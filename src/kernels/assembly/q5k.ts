@@ -1,6 +1,6 @@
 // Q5_K: the header of q45k.ts, then 32 bytes of fifth bits (bit b of byte l: element 32·b + l) and
 // 128 bytes of low bits: byte l of every 32 holds those of elements l and l + 32 of 64.
-import { HEADER, quantizeSuperBlock, storeSuperBlock, SUPER, superLevels } from './q45k'
+import { HEADER, quantizeSuperBlock, SUPER, storeSuperBlock, superLevels } from './q45k'
 
 const BYTES: usize = 176
 const LOW: usize = HEADER + 32

@@ -1,5 +1,5 @@
 // Q8_0: 32 levels of 8 bits and their f16 scale. Block: d f16, 32 × i8.
-import { halfBits, integers, loadHalf } from './lanes'
+import { halfBits, highestOf, integers, loadHalf } from './lanes'
 
 const BLOCK: usize = 32
 const BYTES: usize = 34
@@ -21,9 +21,9 @@ export function quantizeQ8_0(
     for (let i: usize = 16; i < BLOCK << 2; i += 16) {
       largest = f32x4.pmax(largest, f32x4.abs(v128.load(src + i)))
     }
-    const scale = highest(largest) / 127
+    const scale = highestOf(largest) / 127
     store<u16>(dst, halfBits(scale))
-    let inverse: f32 = scale !== 0 ? 1 / scale : 0
+    const inverse: f32 = scale !== 0 ? 1 / scale : 0
     // The inverse of a subnormal scale is infinite, and ggml's cast of infinity to a byte gives 0.
     if (inverse === Infinity) {
       memory.fill(dst + 2, 0, BLOCK)
@@ -45,13 +45,6 @@ function rounded(src: usize, factor: v128): v128 {
   const sign = v128.and(scaled, i32x4.splat(<i32>0x80000000))
   const half = v128.or(sign, f32x4.splat(JUST_UNDER_HALF))
   return integers(f32x4.trunc(f32x4.add(scaled, half)))
-}
-
-/** The largest of four f32. */
-function highest(v: v128): f32 {
-  const pairs = f32x4.pmax(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1))
-  const all = f32x4.pmax(pairs, v128.shuffle<u32>(pairs, pairs, 1, 0, 3, 2))
-  return f32x4.extract_lane(all, 0)
 }
 
 /** `n` elements of Q8_0 at `src` to f32 at `dst`. */

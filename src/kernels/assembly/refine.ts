@@ -1,10 +1,15 @@
 // The refinement by which Q3_K finds scales without importance: starting from the element of
 // largest magnitude, each element in turn moves to the level that fits the others best, if the
-// squared error (elements weigh their square) gets smaller; up to five rounds. The 16 blocks of a
+// squared error (elements weigh their square) gets smaller; up to five rounds. The blocks of a
 // super-block take their steps side by side: a step waits for the one before it in its block alone.
-import { gather, nearestInts } from './lanes'
+//
+// ggml asks for Σ x³·level of the other elements to be positive. Where the largest element is
+// positive it stands for level -4, every term of that sum is negative or zero, and so is the sum of
+// some of them as of all: nothing ever moves. Such blocks, half of all, only keep their first levels.
+import { gather, highestOf, lowestOf, nearestInts } from './lanes'
 
 const BLOCK: usize = 16
+const BLOCK_BYTES: usize = BLOCK << 2
 /** Bytes from the vectors of four blocks to those of the next four. */
 const FOUR: usize = BLOCK << 4
 
@@ -21,30 +26,69 @@ const levels: usize = memory.data(1024, 16)
 const sumsLX: usize = memory.data(64, 16)
 const sumsL2: usize = memory.data(64, 16)
 const empties: usize = memory.data(64, 16)
+/** The block at each place of the tables, and the place of each block. */
+const order: usize = memory.data(16)
+const places: usize = memory.data(16)
 
 /** Leaves at `scales` the 16 f32 scales of the super-block at `src`. */
 export function refineScales(src: usize, scales: usize): void {
+  const moving = orderBlocks(src)
   for (let four: usize = 0; four < 4; four++) {
-    const from = src + four * (4 * BLOCK << 2)
-    gather(from, from + 64, from + 128, from + 192, elements + four * FOUR, BLOCK, 16)
+    gather(
+      src + blockAt(four * 4),
+      src + blockAt(four * 4 + 1),
+      src + blockAt(four * 4 + 2),
+      src + blockAt(four * 4 + 3),
+      elements + four * FOUR,
+      BLOCK,
+      16,
+    )
     start(four)
   }
+  const end = ((moving + 3) >> 2) * FOUR
   for (let round = 0; round < 5; round++) {
     let changed = i32x4.splat(0)
-    for (let at: usize = 0; at < FOUR; at += 16) {
-      changed = v128.or(changed, step(at, 0))
-      changed = v128.or(changed, step(at + FOUR, 16))
-      changed = v128.or(changed, step(at + 2 * FOUR, 32))
-      changed = v128.or(changed, step(at + 3 * FOUR, 48))
+    for (let i: usize = 0; i < FOUR; i += 16) {
+      for (let four: usize = 0; four < end; four += FOUR) {
+        changed = v128.or(changed, step(four + i, four >> 4))
+      }
     }
     if (!v128.any_true(changed)) break
   }
-  for (let four: usize = 0; four < 64; four += 16) {
-    const sumL2 = v128.load(sumsL2 + four)
-    const scale = f32x4.div(v128.load(sumsLX + four), sumL2)
-    const known = v128.andnot(f32x4.gt(sumL2, f32x4.splat(0)), v128.load(empties + four))
-    v128.store(scales + four, v128.and(scale, known))
+  for (let place: usize = 0; place < 16; place++) {
+    const sumL2 = load<f32>(sumsL2 + (place << 2))
+    const known = sumL2 > 0 && load<i32>(empties + (place << 2)) === 0
+    const scale: f32 = known ? load<f32>(sumsLX + (place << 2)) / sumL2 : 0
+    store<f32>(scales + ((<usize>load<u8>(order + place)) << 2), scale)
   }
+}
+
+/**
+ * Gives every block a place in the tables: those whose largest element may be negative first.
+ * @returns how many those are
+ */
+function orderBlocks(src: usize): usize {
+  let moving: usize = 0
+  let still: usize = 16
+  for (let block: usize = 0; block < 16; block++) {
+    const from = src + block * BLOCK_BYTES
+    const a = v128.load(from)
+    const b = v128.load(from, 16)
+    const c = v128.load(from, 32)
+    const d = v128.load(from, 48)
+    const low = f32x4.pmin(f32x4.pmin(a, b), f32x4.pmin(c, d))
+    const high = f32x4.pmax(f32x4.pmax(a, b), f32x4.pmax(c, d))
+    const mayMove = -lowestOf(low) >= highestOf(high)
+    const place = mayMove ? moving++ : --still
+    store<u8>(order + place, <u8>block)
+    store<u8>(places + block, <u8>place)
+  }
+  return moving
+}
+
+/** Bytes from the super-block's start to the block at a place of the tables. */
+function blockAt(place: usize): usize {
+  return <usize>load<u8>(order + place) * BLOCK_BYTES
 }
 
 /** The levels, as f32, that go with the plain inverse scale -4 / largest. */
@@ -60,10 +104,7 @@ function start(four: usize): void {
     signed = v128.bitselect(x, signed, larger)
   }
   const empty = f32x4.lt(magnitude, f32x4.splat(ALL_ZERO))
-  const inverse = f32x4.div(
-    f32x4.splat(<f32>LOWEST),
-    v128.bitselect(f32x4.splat(1), signed, empty),
-  )
+  const inverse = f32x4.div(f32x4.splat(<f32>LOWEST), v128.bitselect(f32x4.splat(1), signed, empty))
   let sumLX = f32x4.splat(0)
   let sumL2 = f32x4.splat(0)
   for (let i: usize = 0; i < FOUR; i += 16) {
@@ -96,10 +137,10 @@ function step(at: usize, sums: usize): v128 {
   const othersLX = f32x4.sub(sumLX, f32x4.mul(wx, level))
   const othersL2 = f32x4.sub(sumL2, f32x4.mul(f32x4.mul(w, level), level))
   const other = clamped(f32x4.div(f32x4.mul(x, othersL2), othersLX))
+  const moves = v128.and(f32x4.gt(othersLX, zero), f32x4.ne(other, level))
+  if (!v128.any_true(moves)) return moves
   const newLX = f32x4.add(othersLX, f32x4.mul(wx, other))
   const newL2 = f32x4.add(othersL2, f32x4.mul(f32x4.mul(w, other), other))
-
-  const moves = v128.and(f32x4.gt(othersLX, zero), f32x4.ne(other, level))
   const gains = f32x4.gt(
     f32x4.mul(f32x4.mul(newLX, newLX), sumL2),
     f32x4.mul(f32x4.mul(sumLX, sumLX), newL2),
@@ -119,9 +160,10 @@ function clamped(scaled: v128): v128 {
 
 /** Writes the refined levels 0…7 of a block as bytes; an empty block has level 0. */
 export function storeRefinedLevels(block: usize, dst: usize): void {
-  const four = block >> 2
-  const lane = (block & 3) << 2
-  const empty = load<i32>(empties + (four << 4) + lane) !== 0
+  const place = <usize>load<u8>(places + block)
+  const four = place >> 2
+  const lane = (place & 3) << 2
+  const empty = load<i32>(empties + (place << 2)) !== 0
   for (let i: usize = 0; i < BLOCK; i++) {
     const level = <i32>load<f32>(levels + four * FOUR + (i << 4) + lane) - LOWEST
     store<u8>(dst + i, empty ? 0 : <u8>level)
