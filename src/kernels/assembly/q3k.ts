@@ -32,6 +32,9 @@ const SCALES: usize = 96
 const D: usize = 108
 const TOP = 4
 const TOP_SCALE = 32
+/** The low 4 and the low 2 bits of each of eight bytes. */
+const LOW4: u64 = (0x0f0f0f0f << 32) | 0x0f0f0f0f
+const LOW2: u64 = (0x03030303 << 32) | 0x03030303
 
 const scales: usize = memory.data(64, 16)
 const inverses: usize = memory.data(64, 16)
@@ -123,10 +126,9 @@ function fitScales(): f32 {
 function packScales(dst: usize): void {
   const first = load<u64>(scaleLevels)
   const second = load<u64>(scaleLevels, 8)
-  const low: u64 = 0x0f0f0f0f0f0f0f0f
-  store<u64>(dst, (first & low) | ((second & low) << 4))
-  const high1 = (first >> 4) & 0x0303030303030303
-  const high2 = (second >> 4) & 0x0303030303030303
+  store<u64>(dst, (first & LOW4) | ((second & LOW4) << 4))
+  const high1 = (first >> 4) & LOW2
+  const high2 = (second >> 4) & LOW2
   const pair1 = <u32>high1 | ((<u32>(high1 >> 32)) << 2)
   const pair2 = <u32>high2 | ((<u32>(high2 >> 32)) << 2)
   store<u32>(dst, pair1 | (pair2 << 4), 8)
@@ -197,12 +199,10 @@ export function dequantizeQ3_K(src: usize, dst: usize, n: usize): void {
 function unpackScales(src: usize): void {
   const both = load<u64>(src)
   const high = <u64>load<u32>(src, 8)
-  const low: u64 = 0x0f0f0f0f0f0f0f0f
-  const two: u64 = 0x0303030303030303
-  const high1 = (high | (high << 30)) & two
-  const high2 = ((high >> 4) | (high << 26)) & two
-  store<u64>(scaleLevels, (both & low) | (high1 << 4))
-  store<u64>(scaleLevels, ((both >> 4) & low) | (high2 << 4), 8)
+  const high1 = (high | (high << 30)) & LOW2
+  const high2 = ((high >> 4) | (high << 26)) & LOW2
+  store<u64>(scaleLevels, (both & LOW4) | (high1 << 4))
+  store<u64>(scaleLevels, ((both >> 4) & LOW4) | (high2 << 4), 8)
 }
 
 /** The levels 0…7 of a super-block, in order. */
