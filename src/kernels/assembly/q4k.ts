@@ -15,7 +15,7 @@ export function quantizeQ4_K(
 ): void {
   for (let row: u32 = 0; row < rows; row++) {
     for (let column: u32 = 0; column < columns; column += <u32>SUPER) {
-      const important = weights === 0 ? 0 : weights + ((<usize>column) << 2)
+      const important = weights === 0 ? <usize>0 : weights + ((<usize>column) << 2)
       quantizeSuperBlock(src, dst, important, TOP, -1, 20)
       for (let l: usize = 0; l < 128; l += 16) {
         const from = superLevels + ((l & ~31) << 1) + (l & 31)

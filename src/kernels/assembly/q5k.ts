@@ -16,7 +16,7 @@ export function quantizeQ5_K(
 ): void {
   for (let row: u32 = 0; row < rows; row++) {
     for (let column: u32 = 0; column < columns; column += <u32>SUPER) {
-      const important = weights === 0 ? 0 : weights + ((<usize>column) << 2)
+      const important = weights === 0 ? <usize>0 : weights + ((<usize>column) << 2)
       quantizeSuperBlock(src, dst, important, TOP, -0.5, 15)
       packLevels(dst)
       src += SUPER << 2

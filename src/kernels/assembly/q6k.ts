@@ -34,7 +34,7 @@ export function quantizeQ6_K(
 ): void {
   for (let row: u32 = 0; row < rows; row++) {
     for (let column: u32 = 0; column < columns; column += <u32>SUPER) {
-      searchBlocks(src, weights === 0 ? 0 : weights + ((<usize>column) << 2))
+      searchBlocks(src, weights === 0 ? <usize>0 : weights + ((<usize>column) << 2))
       quantizeSuperBlock(src, dst)
       src += SUPER << 2
       dst += BYTES
