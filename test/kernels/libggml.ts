@@ -15,7 +15,10 @@ export interface LibGgml {
   dequantize(type: BlockType, src: Uint8Array, n: number): Float32Array
 }
 
-const modules = fileURLToPath(new URL('../../../node_modules/@node-llama-cpp', import.meta.url))
+/** Where npm puts the libraries of node-llama-cpp: beside it. */
+const modules = fileURLToPath(
+  new URL('../../@node-llama-cpp', import.meta.resolve('node-llama-cpp')),
+)
 
 /**
  * The portable libggml that node-llama-cpp brings along; a sentence where there is none. On ARM its
