@@ -33,9 +33,15 @@ export const distributions: Record<string, Next> = {
   'negative constant but for the last bits': (uniform) => -1000 + 1e-3 * uniform(),
   zero: () => 0,
   'zeros of both signs': (uniform) => sign(uniform, 0) * 0,
+  'zeros of both signs among positives': (uniform) =>
+    uniform() < 0.3 ? sign(uniform, 0) * 0 : uniform(),
   'one outlier a block': (uniform, i) => (i % 32 === 7 ? 50 : 0.02) * normal(uniform, 0),
   'on a grid': (uniform) => Math.round(3 * normal(uniform, 0)) / 8,
   halves: (uniform) => Math.round(64 * uniform()) / 2,
+  'halves and what is just below, in blocks of scale 1': (uniform, i) =>
+    i % 32 === 0
+      ? 127
+      : (Math.round(200 * uniform() - 100) / 2) * (1 - sign(uniform, 0) * 2 ** -24),
   sparse: (uniform) => (uniform() < 0.05 ? normal(uniform, 0) : 0),
   denormal: (uniform) => 1e-39 * normal(uniform, 0),
   'a few units of the smallest denormal': (uniform) =>
