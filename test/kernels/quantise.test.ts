@@ -49,6 +49,20 @@ if (typeof libggml === 'string') {
       }
     })
 
+    test(`${type} takes importance of any magnitude, and sums that overflow`, () => {
+      const { block, bytes } = ggmlTypes[type]
+      for (const size of [1, 1e12]) {
+        const elements = sample((uniform) => size * (uniform() - 0.4), block * 48, 3)
+        for (const power of [-44, -20, 15, 22, 30, 38]) {
+          const weights = sample((uniform) => uniform() * 10 ** power, block * 4, power + 50)
+          const expected = libggml.quantize(type, elements, block * 4, weights)
+          const got = kernels.quantize(type, elements, block * 4, weights)
+          const difference = firstDifference(got, expected, bytes)
+          assert.is(difference, undefined, `elements of ${size}, importance of 10^${power}`)
+        }
+      }
+    })
+
     test(`${type}: any bytes have the values that ggml reads`, () => {
       const { block, bytes } = ggmlTypes[type]
       const n = 64 * block

@@ -54,7 +54,7 @@ export function searchSymmetric(n: usize, top: f32, scale: usize, inverse: usize
   if (v128.all_true<i32>(f32x4.le(magnitude, f32x4.splat(LARGEST)))) search<Quick>(end, top)
   else search<Exact>(end, top)
   v128.store(scale, v128.andnot(bestScale, empty))
-  v128.store(inverse, v128.andnot(bestInverse, empty))
+  v128.store(inverse, v128.bitselect(f32x4.splat(Infinity), bestInverse, empty))
 }
 
 /** The four blocks' elements of largest magnitude, and the best tries so far. */
@@ -124,10 +124,10 @@ function judge(inverse: v128, sumXL: v128, sumL2: v128): void {
 
 /**
  * The levels 0…2·top-1 that the search gave the 16 elements at `src`, as bytes, from the inverse
- * scale that it left. An empty block, whose inverse scale is 0, has level 0 and not the middle one.
+ * scale that it left. An empty block, marked by infinity, has level 0 and not the middle one.
  */
 export function symmetricLevels(src: usize, inverse: f32, top: i32): v128 {
-  if (inverse === 0) return i32x4.splat(0)
+  if (inverse === Infinity) return i32x4.splat(0)
   return packBytes(
     levelsOf(src, inverse, top),
     levelsOf(src + 16, inverse, top),
