@@ -9,10 +9,10 @@ import {
   bufferBytes,
   type Move,
   planConversion,
-  stepsBetween,
   summarizeCasts,
   tilesOf,
 } from '../../src/convert/plan.js'
+import { stepsBetween } from '../../src/convert/steps.js'
 import { safetensors } from '../../src/formats/safetensors.js'
 import { fails } from '../support/errors.js'
 import { configOf, listingOf } from '../support/listing.js'
