@@ -29,6 +29,7 @@ if (tests) {
   const copy = 'build/src/kernels/kernels.wasm'
   mkdirSync(dirname(copy), { recursive: true })
   copyFileSync(kernels, copy)
+  copyFileSync('package.json', 'build/package.json')
 }
 
 function run(command, ...args) {

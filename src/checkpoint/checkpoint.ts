@@ -9,6 +9,7 @@ import {
   settleConfig,
   shown,
 } from './geometry.js'
+import type { MetadataEntry } from './metadata.js'
 import {
   allTensors,
   embeddingName,
@@ -51,6 +52,8 @@ export interface StoredArray {
   transposed?: boolean
   /** Where the stored matrix lies; `wholePart` for one that is in one piece. */
   parts: Part[]
+  /** The bytes of each element are in big-endian order. */
+  bigEndian?: true
 }
 
 /** What a format's reader finds in the headers of a checkpoint. */
@@ -64,6 +67,8 @@ export interface Listing {
   arrays: StoredArray[]
   /** What the checkpoint's own metadata says of the model. */
   config?: ConfigSource
+  /** The metadata themselves, where the format has any (GGUF): name, origin, vocabulary. */
+  metadata?: readonly MetadataEntry[]
   /** What is in the files and was left out, in sentences. */
   notes: string[]
 }
@@ -86,6 +91,8 @@ export interface Checkpoint {
   /** By Hugging Face's names, in the order of a forward pass. */
   tensors: ReadonlyMap<string, Tensor>
   tokenizer: TokenizerFiles
+  /** The file's own metadata, where the format has any (GGUF). */
+  metadata?: readonly MetadataEntry[]
   /** What was assumed or left out, in sentences. */
   notes: string[]
 }
@@ -168,7 +175,10 @@ export function understand(
       storedName: array.name,
       dtype: array.dtype,
       shape: shape.shape,
-      layout: turned(layoutIn(naming, role, config.head_dim), array.transposed),
+      layout: {
+        ...turned(layoutIn(naming, role, config.head_dim), array.transposed),
+        ...(array.bigEndian ? { bigEndian: true } : {}),
+      },
       parts: array.parts,
     })
   }
@@ -180,6 +190,7 @@ export function understand(
     config,
     tensors,
     tokenizer,
+    ...(listing.metadata === undefined ? {} : { metadata: listing.metadata }),
     notes: [...listing.notes, ...leftOut, ...warnings],
   }
 }
@@ -216,6 +227,7 @@ function isShared(byName: ReadonlyMap<string, { array: StoredArray }>): boolean 
   return (
     head !== undefined &&
     embedding !== undefined &&
+    head.parts.length > 0 &&
     head.dtype === embedding.dtype &&
     head.transposed === embedding.transposed &&
     JSON.stringify(head.parts) === JSON.stringify(embedding.parts)

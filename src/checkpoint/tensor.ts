@@ -22,6 +22,8 @@ export interface Layout {
   transposed: boolean
   /** Only on tensors whose rows rotary embedding pairs up. */
   rotary?: Rotary
+  /** The bytes of each element are in big-endian order. */
+  bigEndian?: true
 }
 
 /**

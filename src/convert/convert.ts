@@ -2,11 +2,12 @@ import { stat, statfs } from 'node:fs/promises'
 import { basename, dirname, extname, resolve } from 'node:path'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
+import { readAbout } from '../formats/about.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
 import { inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
-import { type LoadedTokenizer, loadTokenizer } from '../tokenizer/load.js'
+import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { allotMemory, type Executed, execute, minMemory, type Progress } from './execute.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
@@ -14,16 +15,23 @@ import { checkOutputPath, discard, prepareStaging, publish, type Staging } from 
 
 export interface ConvertOptions extends OpenOptions {
   to: string
-  /** The output directory; by default named after the source and the format. */
+  /**
+   * The output directory, or one file where the path ends with the format's
+   * extension; by default a directory named after the source and the format.
+   */
   out?: string
   dtype: FloatType | 'auto'
-  /** Bytes of tensors in one file at most. */
-  maxShardSize: number
   /** Files that Meta's format shares the weights out to. */
   modelParallel?: number
+  /** Bytes of tensors in one file at most; by default the format's own. */
+  maxShardSize?: number
   /** Bytes of buffers at most. */
   maxMemory: number
   threads: number
+  /** The model's name, for formats that keep one. */
+  name?: string
+  /** Changes of the metadata of formats that have any: `key=value`. */
+  metadata?: readonly string[]
 }
 
 /** A conversion whose whole cost is known; nothing has been written. */
@@ -77,22 +85,34 @@ export async function prepareConversion(
   if (modelParallel !== undefined && format.name !== 'meta') {
     throw usageError(`--model-parallel is for meta, the format is ${format.name}`)
   }
+  if (options.metadata !== undefined && format.name !== 'gguf') {
+    throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
+  }
   const checkpoint = await openCheckpoint(source, options)
-  const tokenizer = await loadTokenizer(checkpoint.tokenizer)
+  const tokenizer = await loadTokenizer(checkpoint)
+  const tokenizerJson = await loadTokenizerJson(checkpoint.tokenizer)
+  const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
+  const { extension } = format
+  const single = extension !== undefined && out.toLowerCase().endsWith(extension)
+  const { maxShardSize, name, metadata } = options
   const target = format.describe(checkpoint, {
     dtype: options.dtype,
-    maxShardSize: options.maxShardSize,
+    about: await readAbout(checkpoint),
     ...(tokenizer ? { tokenizer } : {}),
     ...(modelParallel === undefined ? {} : { modelParallel }),
+    ...(tokenizerJson ? { tokenizerJson } : {}),
+    ...(name === undefined ? {} : { name }),
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(maxShardSize === undefined ? {} : { maxShardSize }),
+    ...(single ? { fileName: basename(out) } : {}),
   })
   const plan = planConversion(checkpoint, target)
-  const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
   return {
     checkpoint,
     plan,
-    staging: { out, path: `${out}.partial` },
+    staging: { out, path: `${out}.partial`, single },
     options,
-    warnings: [...checkpoint.notes, ...tokenizerNotes(checkpoint, tokenizer), ...target.notes],
+    warnings: [...checkpoint.notes, ...sizeNotes(checkpoint, tokenizer), ...target.notes],
     casts: summarizeCasts(plan),
     memory: allotMemory(plan, options).memory,
     freeDisk: await freeDiskAt(out),
@@ -109,7 +129,7 @@ export async function runConversion(
   run: RunOptions,
 ): Promise<ConvertResult> {
   const { plan, staging, options } = conversion
-  await checkOutputPath(staging.out, run.force)
+  await checkOutputPath(staging, run.force)
   const resuming = await prepareStaging(staging, run)
   if (!resuming) checkFreeDisk(conversion)
   try {
@@ -127,12 +147,8 @@ export async function runConversion(
 }
 
 /** Whether tokenizer and embedding belong together, as far as their sizes tell. */
-function tokenizerNotes({ config }: Checkpoint, tokenizer: LoadedTokenizer | undefined): string[] {
-  if (tokenizer === undefined) {
-    return [
-      'no tokenizer.model is beside the checkpoint: the output has no tokenizer (--tokenizer names one)',
-    ]
-  }
+function sizeNotes({ config }: Checkpoint, tokenizer: LoadedTokenizer | undefined): string[] {
+  if (tokenizer === undefined) return []
   const pieces = tokenizer.model.pieces.length
   if (pieces === config.vocab_size) return []
   if (pieces > config.vocab_size) {

@@ -8,7 +8,7 @@ import {
   rm,
   stat,
 } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { TargetFile } from '../formats/format.js'
 import { fromSystemError, usageError } from '../io/errors.js'
 
@@ -21,10 +21,17 @@ export interface Staging {
   out: string
   /** Where it is made: `out` with `.partial`. */
   path: string
+  /** The result is one file, and not a directory. */
+  single: boolean
 }
 
-/** The record beside every output: what it was made from, how, and its hashes. */
+/** The record in every output directory: what it was made from, how, and its hashes. */
 export const provenanceName = 'openllama.json'
+
+/** The record of an output that is a file, beside it. */
+export function provenanceBeside(out: string): string {
+  return `${out}.${provenanceName}`
+}
 
 /** In the staging directory: what has been done, for --resume. */
 export const journalName = '.journal.jsonl'
@@ -33,13 +40,20 @@ export const journalName = '.journal.jsonl'
  * Checks that the output path is free, or that what is there may be replaced.
  * @throws usage error otherwise
  */
-export async function checkOutputPath(out: string, force: boolean): Promise<void> {
+export async function checkOutputPath({ out, single }: Staging, force: boolean): Promise<void> {
   const there = await kindOf(out)
   if (there === undefined) return
   if (!force) {
     throw usageError('it exists already', {
       path: out,
       suggestions: ['Choose another --out, or replace it with --force.'],
+    })
+  }
+  if (single) {
+    if (there === 'file') return
+    throw usageError('it is a directory, a file is to be written there', {
+      path: out,
+      suggestions: ['Choose another --out.'],
     })
   }
   // A slip of the hand must not replace a home directory by a model.
@@ -104,12 +118,21 @@ export async function createFiles(
 }
 
 /** Gives the finished result its name. Everything in it must have been synced. */
-export async function publish({ out, path }: Staging, force: boolean): Promise<void> {
+export async function publish(staging: Staging, force: boolean): Promise<void> {
+  const { out, path } = staging
   try {
     await rm(join(path, journalName), { force: true })
     await syncDirectory(path)
     // Once more: something may have come into being at the path meanwhile.
-    await checkOutputPath(out, force)
+    await checkOutputPath(staging, force)
+    if (staging.single) {
+      // The record first: a file is never there without it, and replaces another in one step.
+      await rename(join(path, provenanceName), provenanceBeside(out))
+      await rename(join(path, basename(out)), out)
+      await syncDirectory(dirname(out))
+      await rm(path, { recursive: true })
+      return
+    }
     const replaced =
       (await kindOf(out)) === undefined ? undefined : `${out}.replaced-${process.pid}`
     if (replaced !== undefined) await rename(out, replaced)

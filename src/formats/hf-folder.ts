@@ -5,6 +5,10 @@ import { formatJson } from '../io/json.js'
 import { tokenizerFiles } from '../tokenizer/tokenizer-files.js'
 import type { TargetFile, TargetOptions } from './format.js'
 
+/** Said where the source has no tokenizer that can be taken along. */
+export const noTokenizer =
+  'no tokenizer.model is beside the checkpoint: the output has no tokenizer (--tokenizer names one)'
+
 /** What lies beside the weights in a folder for transformers: configuration and tokenizer. */
 export function hfFiles(
   checkpoint: Checkpoint,
@@ -17,7 +21,7 @@ export function hfFiles(
     jsonFile('config.json', configToHf(config, matrix?.dtype ?? 'f32')),
     jsonFile('generation_config.json', generationConfigToHf(config)),
   ]
-  if (tokenizer === undefined) return { files, notes: [] }
+  if (tokenizer === undefined) return { files, notes: [noTokenizer] }
   const written = tokenizerFiles(tokenizer.model, tokenizer.path, {
     ids: {
       bos: config.bos_token_id ?? undefined,

@@ -7,7 +7,7 @@ import { hfFiles } from './hf-folder.js'
 import { paramsBeside } from './meta-params.js'
 import { listTorchFile, startsTorchFile, type TorchFile } from './pytorch-file.js'
 import { layOutTorchFile } from './pytorch-layout.js'
-import { joinShards, shardIndex, shardName, splitShards } from './shards.js'
+import { defaultShard, joinShards, shardIndex, shardName, splitShards } from './shards.js'
 import { outputTensors } from './target.js'
 
 /** PyTorch's state dicts with Hugging Face's names: pytorch_model.bin, or its shards. */
@@ -92,7 +92,7 @@ async function listing(path: string, files: TorchFile[], arrays: StoredArray[]):
 /** Lays out a checkpoint of one or more shards with its configuration. */
 function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
   const wanted = outputTensors(checkpoint, 'hf', options)
-  const shards = splitShards(wanted, tensorBytes, options.maxShardSize)
+  const shards = splitShards(wanted, tensorBytes, options.maxShardSize ?? defaultShard)
   const files: TargetFile[] = []
   const tensors: Tensor[] = []
   shards.forEach((shard, i) => {

@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { type Float, isFloat } from '../checkpoint/dtype.js'
 import {
   embeddingName,
   headName,
@@ -25,7 +26,7 @@ export function outputTensors(
     return {
       name: tensor.name,
       storedName: nameOf(named, naming),
-      dtype: dtype === 'auto' ? tensor.dtype : dtype,
+      dtype: dtype === 'auto' ? plainTypeOf(tensor) : dtype,
       shape: tensor.shape,
       layout: layoutIn(naming, named.role, checkpoint.config.head_dim),
       parts: [],
@@ -53,4 +54,9 @@ export function withHead(
       layout: layoutIn(naming, head.role, checkpoint.config.head_dim),
     },
   ]
+}
+
+/** Only GGUF holds block types; elsewhere such a tensor becomes the smallest type that keeps its steps. */
+function plainTypeOf({ dtype }: Tensor): Float {
+  return isFloat(dtype) ? dtype : 'f16'
 }

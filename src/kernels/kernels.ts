@@ -19,6 +19,9 @@ interface Exports {
   countInfinite32: Count
   rotaryToHalf: Rotary
   rotaryToInterleaved: Rotary
+  swap16: Swap
+  swap32: Swap
+  swap64: Swap
   transpose16: Transpose
   transpose32: Transpose
   transpose64: Transpose
@@ -28,6 +31,7 @@ interface Exports {
 export type Cast = (src: number, dst: number, n: number) => number | undefined
 type Count = (src: number, n: number, exponent: number) => number
 type Rotary = (src: number, dst: number, rows: number, headDim: number, rowBytes: number) => void
+type Swap = (address: number, n: number) => void
 type Transpose = (src: number, dst: number, rows: number, columns: number) => void
 
 /** An instance of the kernels with a memory of its own: one for each worker. */

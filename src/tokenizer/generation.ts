@@ -126,5 +126,14 @@ export function llamaCppLimits(model: SentencePieceModel): KnownLimit[] {
       explains: (text) => /[^\x20-\x7e]/.test(text),
     })
   }
+  const cutOut = model.pieces.filter(({ type }) => type === 'userDefined').map(({ text }) => text)
+  if (cutOut.length > 0 && model.normalizer.addDummyPrefix) {
+    limits.push({
+      engine: llamaCppName,
+      what: `llama.cpp puts a space after each user-defined piece ("${cutOut[0]}"), as at the start of a text`,
+      advice: 'Nothing in a GGUF can mend it; expect one token more there.',
+      explains: (text) => cutOut.some((piece) => text.includes(piece)),
+    })
+  }
   return limits
 }

@@ -2,7 +2,7 @@
  * Texts that tell tokenizers apart: each stands for a rule that some conversion
  * has got wrong. A tokenizer that agrees on all of them agrees on most of the rest.
  */
-export const probes: readonly string[] = [
+export const probes: readonly string[] = distinct([
   ...spaces(),
   ...lineBreaks(),
   ...controlBytes(),
@@ -12,7 +12,11 @@ export const probes: readonly string[] = [
   ...numbers(),
   ...longRuns(),
   ...code(),
-]
+])
+
+function distinct(texts: readonly string[]): string[] {
+  return [...new Set(texts)]
+}
 
 /** Spaces of every kind and place: the two generations of OpenLLaMA differ in them. */
 function spaces(): string[] {
@@ -103,7 +107,7 @@ function scripts(): string[] {
   return [
     '동해 물과 백두산이 마르고 닳도록',
     '한글은 1443년에 창제되었다.',
-    '한글 (decomposed)',
+    '\u1112\u1161\u11ab\u1100\u1173\u11af in conjoining letters',
     '吾輩は猫である。名前はまだ無い。',
     'カタカナ、ひらがな、漢字。「括弧」',
     '学而时习之，不亦说乎？',

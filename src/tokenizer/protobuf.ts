@@ -76,6 +76,12 @@ function readField(cursor: Cursor, place: Place): WireField {
 
 function readVarint(cursor: Cursor, place: Place): bigint {
   const start = cursor.offset
+  // Nearly all take one byte; a model of 32,000 pieces has 200,000 of them.
+  const first = cursor.bytes[start]
+  if (first !== undefined && first < 0x80) {
+    cursor.offset++
+    return BigInt(first)
+  }
   let value = 0n
   for (let i = 0; i < maxVarintBytes; i++) {
     const byte = cursor.bytes[cursor.offset]

@@ -78,13 +78,11 @@ test('one file of two is told from its shapes', async () => {
 })
 
 test('files of two models are told apart', async () => {
-  const folder = tempDir()
-  for (const name of ['consolidated.00.pth', 'params.json']) {
-    copyFileSync(join(llama3, name), join(folder, name))
-  }
-  const { out } = await convert(llama3, { to: 'meta', modelParallel: 2, dtype: 'f16' })
-  copyFileSync(join(out, 'consolidated.01.pth'), join(folder, 'consolidated.01.pth'))
-  await fails(() => openCheckpoint(folder), 'input', 'f32', 'f16')
+  const mixed = await convert(llama3, { to: 'meta', modelParallel: 2 })
+  const other = await convert(llama3, { to: 'meta', modelParallel: 2, dtype: 'f16' })
+  const second = 'consolidated.01.pth'
+  copyFileSync(join(other.out, second), join(mixed.out, second))
+  await fails(() => openCheckpoint(mixed.out), 'input', 'f32', 'f16')
 })
 
 test('norms must be the same shape in all files', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { understand } from '../../src/checkpoint/checkpoint.js'
+import type { About } from '../../src/formats/about.js'
 import type { Target, TargetOptions } from '../../src/formats/format.js'
 import { listFile, safetensors } from '../../src/formats/safetensors.js'
 import { splitShards } from '../../src/formats/shards.js'
@@ -186,6 +187,8 @@ test('shards: in order, none empty, none over the limit unless one tensor is', (
   assert.equal(split([5, 5], 5), [[5], [5]])
 })
 
+const about: About = { folder: 'test', card: new Map(), generation: {} }
+
 const checkpoint = understand(
   listingOf(small),
   { given: { values: configOf(small), from: 'test' } },
@@ -195,6 +198,7 @@ const describe = (options: Partial<TargetOptions> = {}): Target => {
   const target = safetensors.describe?.(checkpoint, {
     dtype: 'bf16',
     maxShardSize: 5e9,
+    about,
     ...options,
   })
   if (target === undefined) throw new Error('safetensors cannot be written')
@@ -213,7 +217,10 @@ function written(target: Target, name: string): Uint8Array {
 const tokenizerPath = fixture('tiny-v2', 'easylm', 'tokenizer.model')
 
 test('one file: our reader takes it, in the order of a forward pass, aligned to 8, format pt', async () => {
-  const tokenizer = await loadTokenizer({ model: tokenizerPath, beside: [] })
+  const tokenizer = await loadTokenizer({
+    path: tokenizerPath,
+    tokenizer: { model: tokenizerPath, beside: [] },
+  })
   assert.ok(tokenizer)
   const target = describe({ tokenizer })
   assert.equal(
@@ -289,6 +296,7 @@ test('tied embeddings: no head is written, and config.json says so', () => {
   const target = safetensors.describe?.(tied, {
     dtype: 'auto',
     maxShardSize: 5e9,
+    about,
   })
   assert.ok(target)
   assert.not(target.tensors.has('lm_head.weight'))

@@ -135,6 +135,7 @@ const malformed: [name: string, bytes: Uint8Array, message: RegExp][] = [
   ['bytes for a score', bytesField(1, bytesField(2, 'abcd')), /where 32 bits/],
   ['a number for a text', bytesField(1, varintField(1, 5)), /where bytes/],
   ['bytes for a flag', concatenate([unk, bytesField(3, bytesField(3, 'x'))]), /where a varint/],
+  ['one byte too few', Uint8Array.of(0x0a, 0x01), /1 bytes are promised, 0 are left/],
   ['a varint cut off', Uint8Array.of(0x80), /cut off/],
   [
     'a varint of 11 bytes',

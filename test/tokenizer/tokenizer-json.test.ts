@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { OpenLlamaError } from '../../src/io/errors.js'
 import { compareEngines } from '../../src/tokenizer/compare.js'
 import { sentencePieceEngine, tokenizerJsonEngine } from '../../src/tokenizer/engine.js'
 import { probes } from '../../src/tokenizer/probes.js'
@@ -69,6 +70,30 @@ test('the same bytes every time, in order of ids', () => {
   )
 })
 
+test('merges: by falling score of the piece, then by the ids of left and right', () => {
+  const model = fixtureModel('tiny-v2')
+  const idOf = (text: string) => model.pieces.findIndex((piece) => piece.text === text)
+  const merges: string[] = JSON.parse(tokenizerJson(model, 'tiny-v2').text).model.merges
+  const keys = merges.map((merge) => {
+    const [left = '', right = ''] = merge.split(' ')
+    return [-(model.pieces[idOf(left + right)]?.score ?? 0), idOf(left), idOf(right)]
+  })
+  assert.ok(keys.every((key) => key.every((part) => !Number.isNaN(part) && part >= 0)))
+  const sorted = keys.toSorted((a, b) => {
+    const at = a.findIndex((part, i) => part !== b[i])
+    return at < 0 ? 0 : (a[at] ?? 0) - (b[at] ?? 0)
+  })
+  assert.equal(keys, sorted)
+  // Every way to split: ▁the is made of ▁t+he and of ▁+the or ▁th+e, where those are pieces.
+  const splits = model.pieces.flatMap(({ text, type }) =>
+    type === 'normal'
+      ? Array.from({ length: text.length - 1 }, (_, i) => [text.slice(0, i + 1), text.slice(i + 1)])
+      : [],
+  )
+  const possible = splits.filter((parts) => parts.every((part) => idOf(part) > 258))
+  assert.is(merges.length, possible.length)
+})
+
 test('BOS before every text, and EOS after it where asked for', async () => {
   const model = fixtureModel('tiny-v1')
   const single = (options: object) =>
@@ -125,6 +150,19 @@ for (const [name, fixtureName, spoil] of faults) {
     assert.ok((report.pairs[0]?.examples.length ?? 0) > 0)
   })
 }
+
+test('what is no tokenizer.json is a clear error', async () => {
+  for (const text of ['', '{', 'null', '[]', '{"model": null}', '{"model": {"type": "none"}}']) {
+    try {
+      await tokenizerJsonEngine(text, 'broken/tokenizer.json')
+    } catch (error) {
+      assert.instance(error, OpenLlamaError)
+      assert.match(String(error), /broken\/tokenizer\.json: it cannot be loaded/)
+      continue
+    }
+    assert.unreachable(`accepted ${text}`)
+  }
+})
 
 for (const generation of ['v1', 'v2']) {
   const path = realFile(`openllama-tokenizers/${generation}/tokenizer.model`)

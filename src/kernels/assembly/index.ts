@@ -11,6 +11,7 @@ export {
 } from './cast'
 export { countInfinite16, countInfinite32, countNonFinite16, countNonFinite32 } from './finite'
 export { rotaryToHalf, rotaryToInterleaved } from './rotary'
+export { swap16, swap32, swap64 } from './swap'
 export { transpose16, transpose32, transpose64 } from './transpose'
 
 /** The first byte that the caller may use: everything below belongs to the module. */
