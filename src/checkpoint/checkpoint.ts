@@ -156,14 +156,17 @@ export function understand(
       `${derived.length === 1 ? 'a tensor' : `${derived.length} tensors`} that the model computes from its configuration ${derived.length === 1 ? 'is' : 'are'} left out: ${list(derived, 3)}`,
     )
   }
-  if (isShared(byName) && (given ?? listing.config)?.values.tie_word_embeddings !== false) {
+  const told = given ?? listing.config
+  const shared = isShared(byName) && told?.values.tie_word_embeddings !== false
+  if (shared) {
     byName.delete(headName)
     leftOut.push('the output head is stored as the embedding itself: they are tied')
   }
   const shapes = new Map([...byName].map(([name, { shape }]) => [name, shape]))
   const measured = measureGeometry(shapes, naming, where)
-  const tied = !byName.has(headName)
-  const { config, warnings } = settleConfig(measured, given ?? listing.config, heads, tied, path)
+  const tied = !byName.has(headName) && !shared
+  const { config: settled, warnings } = settleConfig(measured, told, heads, tied, path)
+  const config = shared ? { ...settled, tie_word_embeddings: true } : settled
 
   const tensors = new Map<string, Tensor>()
   for (const [name, { array, role, shape }] of sortedByRole(byName, measured.layers)) {
@@ -224,6 +227,7 @@ function isShared(byName: ReadonlyMap<string, { array: StoredArray }>): boolean 
   return (
     head !== undefined &&
     embedding !== undefined &&
+    head.parts.length > 0 &&
     head.dtype === embedding.dtype &&
     head.transposed === embedding.transposed &&
     JSON.stringify(head.parts) === JSON.stringify(embedding.parts)

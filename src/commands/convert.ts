@@ -5,6 +5,7 @@ import { describePlan, describeResult, planJson } from '../cli/conversion.js'
 import { startProgress } from '../cli/progress.js'
 import { checkFreeDisk, prepareConversion, runConversion } from '../convert/convert.js'
 import { defaultThreads } from '../convert/execute.js'
+import { onnxTargets } from '../formats/format.js'
 import { targetFormats } from '../formats/index.js'
 import { parseSize } from '../io/units.js'
 
@@ -63,6 +64,11 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       helpValue: 'N',
       summary: 'For meta: the number of files that the weights are shared out to',
     }),
+    'onnx-target': Flags.option({
+      options: onnxTargets,
+      summary:
+        'For onnx: genai adds the configuration of onnxruntime-genai to that of transformers.js',
+    })(),
     'max-memory': Flags.string({
       default: '512MB',
       helpValue: 'SIZE',
@@ -73,14 +79,22 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       helpValue: 'N',
       summary: 'Worker threads; by default one a core',
     }),
-    'dry-run': Flags.boolean({ summary: 'Show the plan and write nothing' }),
+    'dry-run': Flags.boolean({ default: false, summary: 'Show the plan and write nothing' }),
     resume: Flags.boolean({
+      default: false,
       summary: 'Go on from an interrupted conversion',
       exclusive: ['force'],
     }),
-    force: Flags.boolean({ summary: 'Replace an existing output, discard an unfinished one' }),
-    'allow-non-finite': Flags.boolean({ summary: 'Keep NaN and infinities of the source' }),
+    force: Flags.boolean({
+      default: false,
+      summary: 'Replace an existing output, discard an unfinished one',
+    }),
+    'allow-non-finite': Flags.boolean({
+      default: false,
+      summary: 'Keep NaN and infinities of the source',
+    }),
     'allow-overflow': Flags.boolean({
+      default: false,
       summary: 'Let values that are too large for the type become infinite',
     }),
   }
@@ -100,6 +114,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
         name,
         metadata,
         modelParallel: flags['model-parallel'],
+        onnxTarget: flags['onnx-target'],
       }),
       to: flags.to,
       dtype: flags.dtype,

@@ -76,6 +76,8 @@ export async function execute(
         if (entry === undefined || earlier.has(tile)) continue
         earlier.add(tile)
         elements += entry.tile.rows * entry.tile.columns
+        // What the earlier run was allowed, this one may not be.
+        refuse(plan, entry.move, entry.tile, seen, options)
         addFacts(facts, plan, entry.move, seen)
       }
       const pending = tiles.flatMap((entry, id) => (earlier.has(id) ? [] : [{ ...entry, id }]))
@@ -101,7 +103,7 @@ export async function execute(
     await fillPatches(pool, plan, handles, options.signal, verified)
     for (const handle of handles.values()) await handle.sync()
     const { hashes, sourceHashes } = await hashAll(pool, plan, staging, options.signal, verified)
-    return { hashes, sourceHashes, facts }
+    return { hashes, sourceHashes, facts: inOrder(facts, plan) }
   } finally {
     for (const lane of pool) lane.close()
     for (const handle of handles.values()) await handle.close()
@@ -258,6 +260,16 @@ async function fillPatches(
     for (const position of at) await handles.get(name)?.write(bytes, 0, 4, position)
     verified(of.length)
   })
+}
+
+/** Tiles are done in any order; the record of them has one. */
+function inOrder(facts: ReadonlyMap<string, TileFacts>, plan: Plan): Map<string, TileFacts> {
+  return new Map(
+    plan.moves.flatMap(({ target: { name } }) => {
+      const seen = facts.get(name)
+      return seen === undefined ? [] : [[name, seen] as const]
+    }),
+  )
 }
 
 async function hashAll(

@@ -36,10 +36,24 @@ export function planConversion(source: Checkpoint, target: Target): Plan {
   const moves = [...target.tensors.values()].map((tensor) => {
     const from = source.tensors.get(tensor.name) ?? tiedHead(source, tensor)
     if (from === undefined) throw new Error(`nothing to make ${tensor.name} from`)
-    return { source: from, target: tensor, steps: stepsBetween(from, tensor) }
+    const steps = stepsBetween(from, tensor)
+    checkKernels(source, from, tensor, steps)
+    return { source: from, target: tensor, steps }
   })
   const bytes = target.files.reduce((sum, file) => sum + file.size, 0)
   return { source, target, moves, bytes }
+}
+
+/** f64 is rare in checkpoints: its one kernel is the cast to f32. */
+function checkKernels(source: Checkpoint, from: Tensor, to: Tensor, steps: readonly Step[]): void {
+  if (from.dtype !== 'f64' || to.dtype === 'f32') return
+  if (steps.every(({ kind }) => kind === 'rotary')) return
+  throw inputError(`it is of f64, which can be converted to f32 alone, not to ${to.dtype}`, {
+    format: source.format,
+    path: source.path,
+    tensor: from.storedName,
+    suggestions: ['Choose --dtype f32; from there other types are a conversion away.'],
+  })
 }
 
 /** A format that always has an output head gets the embedding in its place. */

@@ -57,8 +57,14 @@ export async function checkOutputPath({ out, single }: Staging, force: boolean):
       suggestions: ['Choose another --out.'],
     })
   }
+  if (there === 'file') {
+    throw usageError('it is a file, and the output is a directory', {
+      path: out,
+      suggestions: ['Remove it yourself, or choose another --out.'],
+    })
+  }
   // A slip of the hand must not replace a home directory by a model.
-  if (there === 'directory' && !(await isOurs(out))) {
+  if (!(await isOurs(out))) {
     throw usageError(
       `it is a directory that was not made by this program (it has no ${provenanceName})`,
       {
@@ -122,8 +128,6 @@ export async function createFiles(
 export async function publish(staging: Staging, force: boolean): Promise<void> {
   const { out, path } = staging
   try {
-    await rm(join(path, journalName), { force: true })
-    await syncDirectory(path)
     // Once more: something may have come into being at the path meanwhile.
     await checkOutputPath(staging, force)
     if (staging.single) {
@@ -134,6 +138,8 @@ export async function publish(staging: Staging, force: boolean): Promise<void> {
       await rm(path, { recursive: true })
       return
     }
+    await rm(join(path, journalName), { force: true })
+    await syncDirectory(path)
     const replaced =
       (await kindOf(out)) === undefined ? undefined : `${out}.replaced-${process.pid}`
     if (replaced !== undefined) await rename(out, replaced)

@@ -23,6 +23,23 @@ export interface Files {
 
 /** Reads a tile, carries out its steps in the kernels' memory, and writes it. */
 export function runTile(kernels: Kernels, files: Files, move: Move, tile: Tile): TileFacts {
+  const { output, facts } = loadTile(kernels, files, move, tile)
+  transferTile(move.target, tile, (path, offset, position, length) =>
+    files.write(path, offset, output.subarray(position, position + length)),
+  )
+  return facts
+}
+
+/**
+ * Reads a tile and carries out its steps.
+ * @returns its bytes as the target has them, in the kernels' memory until the next tile
+ */
+export function loadTile(
+  kernels: Kernels,
+  files: Pick<Files, 'read'>,
+  move: Move,
+  tile: Tile,
+): { output: Uint8Array; facts: TileFacts } {
   const elements = tile.rows * tile.columns
   const half = Math.ceil(bufferBytes(move, elements) / (move.steps.length === 0 ? 1 : 2))
   let from = kernels.base
@@ -53,14 +70,13 @@ export function runTile(kernels: Kernels, files: Files, move: Move, tile: Tile):
       ? source
       : countNonFinite(kernels, from, elements, move.target.dtype)
 
-  const output = kernels.bytes(from, byteLength(move.target.dtype, elements))
-  transferTile(move.target, tile, (path, offset, position, length) =>
-    files.write(path, offset, output.subarray(position, position + length)),
-  )
   return {
-    ...source,
-    overflowed: after.nan + after.infinite - source.nan - source.infinite,
-    vanished,
+    output: kernels.bytes(from, byteLength(move.target.dtype, elements)),
+    facts: {
+      ...source,
+      overflowed: after.nan + after.infinite - source.nan - source.infinite,
+      vanished,
+    },
   }
 }
 

@@ -359,12 +359,7 @@ function checkPieces(pieces: readonly Piece[], trainer: TrainerSpec, place: Plac
 }
 
 /** The byte that a piece such as `<0x0A>` stands for. */
-export function byteOf(text: string): number | undefined {
+function byteOf(text: string): number | undefined {
   const hex = /^<0x([0-9A-F]{2})>$/.exec(text)?.[1]
   return hex === undefined ? undefined : Number.parseInt(hex, 16)
-}
-
-/** The piece that stands for a byte. */
-export function bytePiece(byte: number): string {
-  return `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`
 }

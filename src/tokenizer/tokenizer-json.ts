@@ -23,7 +23,7 @@ import type { AddedToken, Token } from './tokenizer-config.js'
  * a tokenizer.json is weighed in f64.
  */
 
-export const spaceSymbol = '\u2581'
+const spaceSymbol = '\u2581'
 
 export interface TokenizerJsonOptions {
   /** BOS before every text: as LLaMA's own tokenizers do. Default true. */
