@@ -7,8 +7,7 @@ import { parseArgs } from 'node:util'
 import { type FloatType, isFloatType } from '../src/checkpoint/dtype.js'
 import { allTensors, type Geometry, layoutIn, nameOf } from '../src/checkpoint/names.js'
 import { presets } from '../src/checkpoint/presets.js'
-import { tensorBytes } from '../src/checkpoint/tensor.js'
-import { recordHead } from '../src/formats/easylm-record.js'
+import { layOutRecord } from '../src/formats/flax-layout.js'
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -39,21 +38,24 @@ let position = 0
 let turn = 0
 for (const named of allTensors(config.num_hidden_layers)) {
   const shape = named.role.shape.map((field) => sizes[field])
-  const length = tensorBytes({ shape, dtype })
   const stored = layoutIn('easylm', named.role, config.head_dim).transposed
     ? shape.reverse()
     : shape
-  const head = recordHead(nameOf(named, 'easylm'), dtype, stored, length)
-  await file.write(head, 0, head.length, position)
-  position += head.length
-  for (let done = 0; done < length && !values.sparse; ) {
-    // Starting elsewhere each time keeps rows and tensors from being equal.
-    const from = (turn++ * 8191 * 8) % (pool.length / 2)
-    const chunk = pool.subarray(from, Math.min(pool.length, from + length - done))
-    await file.write(chunk, 0, chunk.length, position + done)
-    done += chunk.length
+  for (const segment of layOutRecord(nameOf(named, 'easylm'), dtype, stored)) {
+    if (!('payload' in segment)) {
+      await file.write(segment, 0, segment.length, position)
+      position += segment.length
+      continue
+    }
+    for (let done = 0; done < segment.payload && !values.sparse; ) {
+      // Starting elsewhere each time keeps rows and tensors from being equal.
+      const from = (turn++ * 8191 * 8) % (pool.length / 2)
+      const chunk = pool.subarray(from, Math.min(pool.length, from + segment.payload - done))
+      await file.write(chunk, 0, chunk.length, position + done)
+      done += chunk.length
+    }
+    position += segment.payload
   }
-  position += length
 }
 await file.truncate(position)
 await file.close()

@@ -9,8 +9,19 @@ import {
   settleConfig,
   shown,
 } from './geometry.js'
-import { allTensors, headName, layoutIn, type Naming, nameOf, type Role, roleOf } from './names.js'
-import type { Part, Tensor } from './tensor.js'
+import type { MetadataEntry } from './metadata.js'
+import {
+  allTensors,
+  embeddingName,
+  headName,
+  isDerived,
+  layoutIn,
+  type Naming,
+  nameOf,
+  type Role,
+  roleOf,
+} from './names.js'
+import type { Layout, Part, Tensor } from './tensor.js'
 
 export type FormatName = 'easylm' | 'flax' | 'safetensors' | 'pytorch' | 'meta' | 'gguf' | 'onnx'
 
@@ -18,6 +29,17 @@ export type FormatName = 'easylm' | 'flax' | 'safetensors' | 'pytorch' | 'meta' 
 export interface SourceFile {
   path: string
   size: number
+  /** What the file says of ranges of its bytes that opening it does not read. */
+  checksums?: Checksum[]
+}
+
+/** The CRC-32 that a range of a file's bytes must have. */
+export interface Checksum {
+  /** What the range is called in the file. */
+  name: string
+  offset: number
+  length: number
+  crc32: number
 }
 
 /** A tensor as a format's reader finds it: by its own name and shape, not yet understood. */
@@ -26,8 +48,12 @@ export interface StoredArray {
   dtype: DType
   /** The stored shape, row-major. */
   shape: readonly number[]
+  /** Stored as the transpose of its shape: its columns, and not its rows, lie in order. */
+  transposed?: boolean
   /** Where the stored matrix lies; `wholePart` for one that is in one piece. */
   parts: Part[]
+  /** The bytes of each element are in big-endian order. */
+  bigEndian?: true
 }
 
 /** What a format's reader finds in the headers of a checkpoint. */
@@ -41,6 +67,8 @@ export interface Listing {
   arrays: StoredArray[]
   /** What the checkpoint's own metadata says of the model. */
   config?: ConfigSource
+  /** The metadata themselves, where the format has any (GGUF): name, origin, vocabulary. */
+  metadata?: readonly MetadataEntry[]
   /** What is in the files and was left out, in sentences. */
   notes: string[]
 }
@@ -49,6 +77,8 @@ export interface Listing {
 export interface TokenizerFiles {
   /** The SentencePiece model. */
   model?: string
+  /** tokenizer.json, tokenizer_config.json and their kin, as far as they are there. */
+  beside: string[]
 }
 
 /** A checkpoint, described: nothing of its weights has been read. */
@@ -61,6 +91,8 @@ export interface Checkpoint {
   /** By Hugging Face's names, in the order of a forward pass. */
   tensors: ReadonlyMap<string, Tensor>
   tokenizer: TokenizerFiles
+  /** The file's own metadata, where the format has any (GGUF). */
+  metadata?: readonly MetadataEntry[]
   /** What was assumed or left out, in sentences. */
   notes: string[]
 }
@@ -86,7 +118,12 @@ export function understand(
   const where = { format, path }
   const byName = new Map<string, { array: StoredArray; role: Role; shape: Shape }>()
   const unknown: string[] = []
+  const derived: string[] = []
   for (const array of arrays) {
+    if (isDerived(array.name)) {
+      derived.push(array.name)
+      continue
+    }
     const named = roleOf(array.name, naming)
     if (named === undefined) {
       unknown.push(array.name)
@@ -113,10 +150,23 @@ export function understand(
       },
     )
   }
+  const leftOut: string[] = []
+  if (derived.length > 0) {
+    leftOut.push(
+      `${derived.length === 1 ? 'a tensor' : `${derived.length} tensors`} that the model computes from its configuration ${derived.length === 1 ? 'is' : 'are'} left out: ${list(derived, 3)}`,
+    )
+  }
+  const told = given ?? listing.config
+  const shared = isShared(byName) && told?.values.tie_word_embeddings !== false
+  if (shared) {
+    byName.delete(headName)
+    leftOut.push('the output head is stored as the embedding itself: they are tied')
+  }
   const shapes = new Map([...byName].map(([name, { shape }]) => [name, shape]))
   const measured = measureGeometry(shapes, naming, where)
-  const tied = !byName.has(headName)
-  const { config, warnings } = settleConfig(measured, given ?? listing.config, heads, tied, path)
+  const tied = !byName.has(headName) && !shared
+  const { config: settled, warnings } = settleConfig(measured, told, heads, tied, path)
+  const config = shared ? { ...settled, tie_word_embeddings: true } : settled
 
   const tensors = new Map<string, Tensor>()
   for (const [name, { array, role, shape }] of sortedByRole(byName, measured.layers)) {
@@ -125,7 +175,10 @@ export function understand(
       storedName: array.name,
       dtype: array.dtype,
       shape: shape.shape,
-      layout: layoutIn(naming, role, config.head_dim),
+      layout: {
+        ...turned(layoutIn(naming, role, config.head_dim), array.transposed),
+        ...(array.bigEndian ? { bigEndian: true } : {}),
+      },
       parts: array.parts,
     })
   }
@@ -137,7 +190,8 @@ export function understand(
     config,
     tensors,
     tokenizer,
-    notes: [...listing.notes, ...warnings],
+    ...(listing.metadata === undefined ? {} : { metadata: listing.metadata }),
+    notes: [...listing.notes, ...leftOut, ...warnings],
   }
 }
 
@@ -160,6 +214,24 @@ export function checkArrayBytes(
   if (expected !== bytes) {
     throw inputError(`${shown(shape)} of ${dtype} takes ${expected} bytes, it has ${bytes}`, where)
   }
+}
+
+function turned(layout: Layout, transposed = false): Layout {
+  return transposed ? { ...layout, transposed: !layout.transposed } : layout
+}
+
+/** Whether the head and the embedding are the same bytes of the same file. */
+function isShared(byName: ReadonlyMap<string, { array: StoredArray }>): boolean {
+  const head = byName.get(headName)?.array
+  const embedding = byName.get(embeddingName)?.array
+  return (
+    head !== undefined &&
+    embedding !== undefined &&
+    head.parts.length > 0 &&
+    head.dtype === embedding.dtype &&
+    head.transposed === embedding.transposed &&
+    JSON.stringify(head.parts) === JSON.stringify(embedding.parts)
+  )
 }
 
 function sortedByRole<T>(byName: ReadonlyMap<string, T>, layers: number): [string, T][] {

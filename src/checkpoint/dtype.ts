@@ -7,9 +7,26 @@ export const dtypes = {
   f32: { block: 1, bytes: 4 },
   f16: { block: 1, bytes: 2 },
   bf16: { block: 1, bytes: 2 },
+  q4_0: { block: 32, bytes: 18 },
+  q4_1: { block: 32, bytes: 20 },
+  q5_0: { block: 32, bytes: 22 },
+  q5_1: { block: 32, bytes: 24 },
+  q8_0: { block: 32, bytes: 34 },
+  q2_k: { block: 256, bytes: 84 },
+  q3_k: { block: 256, bytes: 110 },
+  q4_k: { block: 256, bytes: 144 },
+  q5_k: { block: 256, bytes: 176 },
+  q6_k: { block: 256, bytes: 210 },
 } as const
 
 export type DType = keyof typeof dtypes
+
+/** The types whose elements are numbers of their own: all but the block types. */
+export type Float = 'f64' | 'f32' | 'f16' | 'bf16'
+
+export function isFloat(dtype: DType): dtype is Float {
+  return dtypes[dtype].block === 1
+}
 
 /** The types a cast can have as its target: those every format can hold. */
 export const floatTypes = ['f32', 'f16', 'bf16'] as const

@@ -155,6 +155,14 @@ export function roleOf(storedName: string, naming: Naming): Named | undefined {
   return role && !isPerLayer(role) ? { role } : undefined
 }
 
+/**
+ * Buffers that older code saved with the weights although the model computes
+ * them from its configuration: the frequencies and tables of rotary embedding.
+ */
+export function isDerived(storedName: string): boolean {
+  return /(^|\.)(rotary_emb\.(inv_freq|cos_cached|sin_cached)|rope\.freqs)$/.test(storedName)
+}
+
 /** The name that `naming` has for a role. */
 export function nameOf({ role, layer }: Named, naming: Naming): string {
   return role.names[naming].replace('{i}', String(layer))

@@ -22,6 +22,8 @@ export interface Layout {
   transposed: boolean
   /** Only on tensors whose rows rotary embedding pairs up. */
   rotary?: Rotary
+  /** The bytes of each element are in big-endian order. */
+  bigEndian?: true
 }
 
 /**
@@ -40,7 +42,8 @@ export interface Part {
 
 /**
  * One tensor of a checkpoint, located and not loaded. Its parts cover the
- * stored matrix exactly once.
+ * stored matrix exactly once; those of a tensor that is to be written may
+ * cover it once for each copy.
  */
 export interface Tensor {
   /** Hugging Face's name: model.layers.0.self_attn.q_proj.weight. */

@@ -1,8 +1,10 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { configToHf } from '../checkpoint/config.js'
 import { shown } from '../checkpoint/geometry.js'
+import { lookUp } from '../checkpoint/metadata.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import { formatBytes, formatCount } from '../io/units.js'
+import { describeMetadata, metadataJson } from './metadata.js'
 import { formatTable } from './table.js'
 
 /** A checkpoint, for people. */
@@ -34,9 +36,10 @@ export function describeCheckpoint(checkpoint: Checkpoint, withTensors: boolean)
     ['vocabulary', `${config.vocab_size}${config.tie_word_embeddings ? ', embeddings tied' : ''}`],
     ['positions', `${config.max_position_embeddings}, rope theta ${config.rope_theta}`],
     ['rms epsilon', String(config.rms_norm_eps)],
-    ['tokenizer', tokenizer.model ?? 'none found'],
+    ['tokenizer', tokenizer.model ?? embeddedVocabulary(checkpoint) ?? 'none found'],
   ]
-  if (!withTensors) return formatTable(facts)
+  const metadata = checkpoint.metadata ? `\n\n${describeMetadata(checkpoint.metadata)}` : ''
+  if (!withTensors) return formatTable(facts) + metadata
   const tensors = [...checkpoint.tensors.values()].map((tensor) => [
     tensor.storedName,
     tensor.dtype,
@@ -44,7 +47,7 @@ export function describeCheckpoint(checkpoint: Checkpoint, withTensors: boolean)
     layoutOf(tensor),
     formatBytes(tensorBytes(tensor)),
   ])
-  return `${formatTable(facts)}\n\n${formatTable([['tensor', 'type', 'shape [out, in]', 'layout', 'size'], ...tensors], [4])}`
+  return `${formatTable(facts)}${metadata}\n\n${formatTable([['tensor', 'type', 'shape [out, in]', 'layout', 'size'], ...tensors], [4])}`
 }
 
 /** A checkpoint, for programs. */
@@ -60,6 +63,7 @@ export function inspection(checkpoint: Checkpoint, withTensors: boolean): object
     dtypes,
     config: configToHf(checkpoint.config, matrix?.dtype ?? 'f32'),
     tokenizer: checkpoint.tokenizer,
+    ...(checkpoint.metadata ? { metadata: metadataJson(checkpoint.metadata) } : {}),
     notes: checkpoint.notes,
     ...(withTensors
       ? {
@@ -76,6 +80,14 @@ export function inspection(checkpoint: Checkpoint, withTensors: boolean): object
         }
       : {}),
   }
+}
+
+/** A vocabulary in the checkpoint's own metadata, in words. */
+function embeddedVocabulary({ metadata }: Checkpoint): string | undefined {
+  const entries = lookUp(metadata ?? [])
+  const tokens = entries.get('tokenizer.ggml.tokens')
+  if (tokens?.type !== 'string[]') return undefined
+  return `in the metadata (${entries.text('tokenizer.ggml.model') ?? 'unknown'}, ${tokens.value.length} tokens)`
 }
 
 function totals({ tensors }: Checkpoint): {

@@ -1,13 +1,19 @@
-import type { Progress } from '../convert/execute.js'
 import { formatBytes, formatSeconds } from '../io/units.js'
+
+/** What is going on, and bytes of it. */
+export interface Shown {
+  phase: keyof typeof phases
+  done: number
+  total: number
+}
 
 /** Draws progress on stderr: a spinner on a terminal, plain lines elsewhere. */
 export interface ProgressDisplay {
-  update(progress: Progress): void
+  update(progress: Shown): void
   stop(): void
 }
 
-const phases = { convert: 'converting', verify: 'verifying' }
+const phases = { convert: 'converting', verify: 'verifying', compare: 'comparing' }
 
 /** Seconds between plain lines. */
 const plainInterval = 5
@@ -43,7 +49,7 @@ function startLines(): ProgressDisplay {
 }
 
 /** Percentage, bytes, rate and remaining time, from the start of the phase. */
-function startClock(): (progress: Progress) => string {
+function startClock(): (progress: Shown) => string {
   let phase = ''
   let start = Date.now()
   let before = 0

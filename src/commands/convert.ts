@@ -19,6 +19,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
   static override examples = [
     '<%= config.bin %> <%= command.id %> open_llama_7b_v2_easylm/checkpoint --to safetensors --dtype f16',
     '<%= config.bin %> <%= command.id %> trainstate_params::streaming_train_state --to safetensors --config open_llama_3b_v2',
+    '<%= config.bin %> <%= command.id %> open_llama_3b_v2/ --to gguf --dtype f16 --out open_llama_3b_v2-f16.gguf',
     '<%= config.bin %> <%= command.id %> params::streaming_params --to safetensors --max-shard-size 2GB --dry-run',
   ]
 
@@ -34,7 +35,8 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
     }),
     out: Flags.string({
       helpValue: 'PATH',
-      summary: 'Where the output goes; by default named after the source, in the working directory',
+      summary:
+        'Where the output goes, a directory or a file such as model.gguf; by default a directory named after the source',
     }),
     dtype: Flags.option({
       options: ['auto', ...floatTypes] as const,
@@ -42,10 +44,24 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       summary: 'The type of the weights; auto keeps the source’s',
     })(),
     ...sourceFlags,
+    name: Flags.string({
+      helpValue: 'NAME',
+      summary: 'The model’s name in the metadata of gguf; by default the card’s or the folder’s',
+    }),
+    metadata: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'KEY=VALUE',
+      summary: 'Set a key of gguf’s metadata, KEY:TYPE=VALUE with its type; may be repeated',
+    }),
     'max-shard-size': Flags.string({
-      default: '5GB',
       helpValue: 'SIZE',
-      summary: 'Weights in one file at most',
+      summary: 'Weights in one file at most; by default 5GB, and one file for gguf',
+    }),
+    'model-parallel': Flags.integer({
+      min: 1,
+      helpValue: 'N',
+      summary: 'For meta: the number of files that the weights are shared out to',
     }),
     'max-memory': Flags.string({
       default: '512MB',
@@ -79,12 +95,22 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Convert)
-    const { config, heads, tokenizer, out } = flags
+    const { config, heads, tokenizer, out, name, metadata } = flags
+    const shard = flags['max-shard-size']
+    const maxShardSize = shard === undefined ? undefined : parseSize(shard, '--max-shard-size')
     const conversion = await prepareConversion(args.source, {
-      ...given({ config, heads, tokenizer, out }),
+      ...given({
+        config,
+        heads,
+        tokenizer,
+        out,
+        maxShardSize,
+        name,
+        metadata,
+        modelParallel: flags['model-parallel'],
+      }),
       to: flags.to,
       dtype: flags.dtype,
-      maxShardSize: parseSize(flags['max-shard-size'], '--max-shard-size'),
       maxMemory: parseSize(flags['max-memory'], '--max-memory'),
       threads: flags.threads ?? defaultThreads(),
     })

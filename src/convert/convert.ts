@@ -2,11 +2,12 @@ import { stat, statfs } from 'node:fs/promises'
 import { basename, dirname, extname, resolve } from 'node:path'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
+import { readAbout } from '../formats/about.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
-import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
+import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
-import { tokenizerCompanions } from '../tokenizer/companions.js'
+import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { allotMemory, type Executed, execute, minMemory, type Progress } from './execute.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
@@ -14,14 +15,23 @@ import { checkOutputPath, discard, prepareStaging, publish, type Staging } from 
 
 export interface ConvertOptions extends OpenOptions {
   to: string
-  /** The output directory; by default named after the source and the format. */
+  /**
+   * The output directory, or one file where the path ends with the format's
+   * extension; by default a directory named after the source and the format.
+   */
   out?: string
   dtype: FloatType | 'auto'
-  /** Bytes of tensors in one file at most. */
-  maxShardSize: number
+  /** Files that Meta's format shares the weights out to. */
+  modelParallel?: number
+  /** Bytes of tensors in one file at most; by default the format's own. */
+  maxShardSize?: number
   /** Bytes of buffers at most. */
   maxMemory: number
   threads: number
+  /** The model's name, for formats that keep one. */
+  name?: string
+  /** Changes of the metadata of formats that have any: `key=value`. */
+  metadata?: readonly string[]
 }
 
 /** A conversion whose whole cost is known; nothing has been written. */
@@ -71,21 +81,38 @@ export async function prepareConversion(
       `--max-memory is ${formatBytes(options.maxMemory)}, at least ${formatBytes(minMemory)} are needed`,
     )
   }
+  const { modelParallel } = options
+  if (modelParallel !== undefined && format.name !== 'meta') {
+    throw usageError(`--model-parallel is for meta, the format is ${format.name}`)
+  }
+  if (options.metadata !== undefined && format.name !== 'gguf') {
+    throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
+  }
   const checkpoint = await openCheckpoint(source, options)
-  const { files: companions, notes } = await tokenizerCompanions(checkpoint)
+  const tokenizer = await loadTokenizer(checkpoint)
+  const tokenizerJson = await loadTokenizerJson(checkpoint.tokenizer)
+  const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
+  const { extension } = format
+  const single = extension !== undefined && out.toLowerCase().endsWith(extension)
+  const { maxShardSize, name, metadata } = options
   const target = format.describe(checkpoint, {
     dtype: options.dtype,
-    maxShardSize: options.maxShardSize,
-    companions,
+    about: await readAbout(checkpoint),
+    ...(tokenizer ? { tokenizer } : {}),
+    ...(modelParallel === undefined ? {} : { modelParallel }),
+    ...(tokenizerJson ? { tokenizerJson } : {}),
+    ...(name === undefined ? {} : { name }),
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(maxShardSize === undefined ? {} : { maxShardSize }),
+    ...(single ? { fileName: basename(out) } : {}),
   })
   const plan = planConversion(checkpoint, target)
-  const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
   return {
     checkpoint,
     plan,
-    staging: { out, path: `${out}.partial` },
+    staging: { out, path: `${out}.partial`, single },
     options,
-    warnings: [...checkpoint.notes, ...notes, ...target.notes],
+    warnings: [...checkpoint.notes, ...sizeNotes(checkpoint, tokenizer), ...target.notes],
     casts: summarizeCasts(plan),
     memory: allotMemory(plan, options).memory,
     freeDisk: await freeDiskAt(out),
@@ -102,7 +129,7 @@ export async function runConversion(
   run: RunOptions,
 ): Promise<ConvertResult> {
   const { plan, staging, options } = conversion
-  await checkOutputPath(staging.out, run.force)
+  await checkOutputPath(staging, run.force)
   const resuming = await prepareStaging(staging, run)
   let begun = resuming
   try {
@@ -121,6 +148,25 @@ export async function runConversion(
     if (hopeless || !begun) await discard(staging)
     throw fromSystemError(error, staging.out, 'write it')
   }
+}
+
+/** Whether tokenizer and embedding belong together, as far as their sizes tell. */
+function sizeNotes({ config }: Checkpoint, tokenizer: LoadedTokenizer | undefined): string[] {
+  if (tokenizer === undefined) return []
+  const pieces = tokenizer.model.pieces.length
+  if (pieces === config.vocab_size) return []
+  if (pieces > config.vocab_size) {
+    throw inputError(
+      `the tokenizer has ${pieces} pieces, the embedding only ${config.vocab_size} rows`,
+      {
+        path: tokenizer.path,
+        suggestions: ['It is of another model: give the right one with --tokenizer.'],
+      },
+    )
+  }
+  return [
+    `the embedding has ${config.vocab_size} rows for ${pieces} pieces of the tokenizer; all rows are kept`,
+  ]
 }
 
 /** @throws resources error that has both numbers, when the output does not fit */

@@ -1,6 +1,8 @@
+import type { FileHandle } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { inputError, OpenLlamaError } from '../io/errors.js'
+import { digestBuffer } from './digest.js'
 import { fingerprintOf, openJournal } from './journal.js'
 import { type Lane, startLane, startWorkerLane } from './lane.js'
 import { type Plan, type Tile, tilesOf } from './plan.js'
@@ -19,7 +21,7 @@ export interface ExecuteOptions {
   onProgress?(progress: Progress): void
 }
 
-/** Bytes of weights written, then bytes of files hashed. */
+/** Bytes of weights written, then bytes of files summed up and hashed. */
 export interface Progress {
   phase: 'convert' | 'verify'
   done: number
@@ -37,7 +39,8 @@ export interface Executed {
 
 /**
  * Carries out a plan into the staging directory: tiles over the lanes, each
- * read, converted and written on its own; then all files are synced and hashed.
+ * read, converted and written on its own; then patches are filled in, and all
+ * files synced and hashed.
  * @throws input error for values that are not finite or overflow, unless allowed
  */
 export async function execute(
@@ -96,8 +99,10 @@ export async function execute(
     } finally {
       await journal.close()
     }
+    const verified = verification(plan, options)
+    await fillPatches(pool, plan, handles, options.signal, verified)
     for (const handle of handles.values()) await handle.sync()
-    const { hashes, sourceHashes } = await hashAll(pool, plan, staging, options)
+    const { hashes, sourceHashes } = await hashAll(pool, plan, staging, options.signal, verified)
     return { hashes, sourceHashes, facts: inOrder(facts, plan) }
   } finally {
     for (const lane of pool) lane.close()
@@ -112,7 +117,7 @@ export async function execute(
 const maxTile = 48 * 1024 * 1024
 
 /** What hashing takes in a lane. */
-const hashBuffer = 4 * 1024 * 1024
+const hashBuffer = digestBuffer
 
 /** Below this a lane's tiles would be so small that seeking outweighs everything. */
 export const minMemory = 16 * 1024 * 1024
@@ -217,6 +222,46 @@ function addFacts(all: Map<string, TileFacts>, plan: Plan, index: number, seen: 
   })
 }
 
+/** Counts the bytes of the last phase, which are known beforehand. */
+function verification(plan: Plan, { onProgress }: ExecuteOptions): (bytes: number) => void {
+  const sizes = [
+    ...plan.target.files.flatMap(({ patches }) => (patches ?? []).map(({ of }) => of.length)),
+    ...plan.target.files.map(({ size }) => size),
+    ...plan.source.files.map(({ size }) => size),
+  ]
+  const total = sizes.reduce((sum, size) => sum + size, 0)
+  let done = 0
+  return (bytes) => {
+    done += bytes
+    onProgress?.({ phase: 'verify', done, total })
+  }
+}
+
+/**
+ * Fills in what depends on the bytes written. A patch covers none of the places
+ * that patches are written to, so a resumed run may do it once more.
+ */
+async function fillPatches(
+  pool: readonly Lane[],
+  { target }: Plan,
+  handles: ReadonlyMap<string, FileHandle>,
+  signal: AbortSignal | undefined,
+  verified: (bytes: number) => void,
+): Promise<void> {
+  const patches = target.files.flatMap(({ name, patches }) =>
+    (patches ?? []).map((patch) => ({ name, ...patch })),
+  )
+  patches.sort((a, b) => b.of.length - a.of.length)
+  await drain(pool, patches, signal, async (lane, { kind, name, of, at }) => {
+    const result = await lane.run({ kind, name, ...of })
+    if (result.kind !== 'crc32') return
+    const bytes = new Uint8Array(4)
+    new DataView(bytes.buffer).setUint32(0, result.crc32, true)
+    for (const position of at) await handles.get(name)?.write(bytes, 0, 4, position)
+    verified(of.length)
+  })
+}
+
 /** Tiles are done in any order; the record of them has one. */
 function inOrder(facts: ReadonlyMap<string, TileFacts>, plan: Plan): Map<string, TileFacts> {
   return new Map(
@@ -231,7 +276,8 @@ async function hashAll(
   pool: readonly Lane[],
   plan: Plan,
   staging: string,
-  { signal, onProgress }: ExecuteOptions,
+  signal: AbortSignal | undefined,
+  verified: (bytes: number) => void,
 ): Promise<{ hashes: Map<string, string>; sourceHashes: Map<string, string> }> {
   const hashes = new Map<string, string>()
   const sourceHashes = new Map<string, string>()
@@ -241,16 +287,20 @@ async function hashAll(
       key: name,
       path: join(staging, name),
       size,
+      checksums: [],
     })),
-    ...plan.source.files.map(({ path, size }) => ({ into: sourceHashes, key: path, path, size })),
+    ...plan.source.files.map(({ path, size, checksums }) => ({
+      into: sourceHashes,
+      key: path,
+      path,
+      size,
+      checksums: checksums ?? [],
+    })),
   ].sort((a, b) => b.size - a.size)
-  const total = files.reduce((sum, { size }) => sum + size, 0)
-  let done = 0
-  await drain(pool, files, signal, async (lane, { into, key, path, size }) => {
-    const result = await lane.run({ kind: 'hash', path })
+  await drain(pool, files, signal, async (lane, { into, key, path, size, checksums }) => {
+    const result = await lane.run({ kind: 'hash', path, checksums })
     if (result.kind === 'hash') into.set(key, result.sha256)
-    done += size
-    onProgress?.({ phase: 'verify', done, total })
+    verified(size)
   })
   return { hashes, sourceHashes }
 }

@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto'
-import { open } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { type ErrorCode, fromSystemError, OpenLlamaError } from '../io/errors.js'
+import type { Checksum } from '../checkpoint/checkpoint.js'
+import { type ErrorCode, OpenLlamaError } from '../io/errors.js'
 import { type Kernels, loadKernels } from '../kernels/kernels.js'
+import { crc32Of, hashFile } from './digest.js'
 import { openFiles } from './files.js'
 import type { Move, Tile } from './plan.js'
 import { memoryFor, runTile, type TileFacts } from './tile.js'
@@ -17,9 +18,16 @@ export interface LaneSetup {
   budget: number
 }
 
-export type Task = { kind: 'tile'; move: number; tile: Tile } | { kind: 'hash'; path: string }
+export type Task =
+  | { kind: 'tile'; move: number; tile: Tile }
+  | { kind: 'hash'; path: string; checksums: Checksum[] }
+  /** Of a range of an output, by its name. */
+  | { kind: 'crc32'; name: string; offset: number; length: number }
 
-export type TaskResult = { kind: 'tile'; facts: TileFacts } | { kind: 'hash'; sha256: string }
+export type TaskResult =
+  | { kind: 'tile'; facts: TileFacts }
+  | { kind: 'hash'; sha256: string }
+  | { kind: 'crc32'; crc32: number }
 
 /** Where tasks are carried out, one at a time: in this thread, or in one of its own. */
 export interface Lane {
@@ -48,7 +56,13 @@ export function startLane({ moves, staging, budget }: LaneSetup): Lane {
   let kernels: Kernels | undefined
   return {
     async run(task) {
-      if (task.kind === 'hash') return { kind: 'hash', sha256: await hashFile(task.path) }
+      if (task.kind === 'hash') {
+        return { kind: 'hash', sha256: await hashFile(task.path, task.checksums) }
+      }
+      if (task.kind === 'crc32') {
+        const { name, offset, length } = task
+        return { kind: 'crc32', crc32: await crc32Of(join(staging, name), offset, length) }
+      }
       const move = moves[task.move]
       if (move === undefined) throw new Error(`there is no move ${task.move}`)
       // Between tiles the thread looks up: a signal must not wait for the last one.
@@ -83,26 +97,4 @@ export function startWorkerLane(setup: LaneSetup): Lane {
 /** The message has format, file and tensor in it already. */
 function rebuild(error: Extract<Reply, { error: object }>['error']): OpenLlamaError {
   return new OpenLlamaError(error.code, error.message, { suggestions: error.suggestions })
-}
-
-/** Bytes that are read and hashed at a time. */
-const hashChunk = 4 * 1024 * 1024
-
-async function hashFile(path: string): Promise<string> {
-  try {
-    const handle = await open(path, 'r')
-    try {
-      const hash = createHash('sha256')
-      const buffer = new Uint8Array(hashChunk)
-      for (;;) {
-        const { bytesRead } = await handle.read(buffer, 0, hashChunk, null)
-        if (bytesRead === 0) return hash.digest('hex')
-        hash.update(buffer.subarray(0, bytesRead))
-      }
-    } finally {
-      await handle.close()
-    }
-  } catch (error) {
-    throw fromSystemError(error, path, 'read it')
-  }
 }

@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { byteLength, type DType, dtypes } from '../checkpoint/dtype.js'
+import { byteLength, type DType, dtypes, isFloat } from '../checkpoint/dtype.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import type { Target } from '../formats/format.js'
@@ -7,6 +7,7 @@ import { inputError } from '../io/errors.js'
 
 /** What the executor does to a tile, one after the other. */
 export type Step =
+  | { kind: 'swap' }
   | { kind: 'cast'; from: DType; to: DType }
   | { kind: 'transpose' }
   | { kind: 'rotary'; to: 'half' | 'interleaved'; headDim: number }
@@ -63,10 +64,19 @@ function tiedHead(source: Checkpoint, { name }: Tensor): Tensor | undefined {
 }
 
 /**
+ * Values are understood only in this machine's byte order, so that comes first.
  * Rotary rows are rows only where the matrix is not transposed, so the order
  * matters: cast while the smaller type saves work, transpose, permute.
  */
 export function stepsBetween(source: Tensor, target: Tensor): Step[] {
+  if (source.dtype !== target.dtype && !(isFloat(source.dtype) && isFloat(target.dtype))) {
+    throw inputError(`there is no way from ${source.dtype} to ${target.dtype}`, {
+      path: source.parts[0]?.extents[0]?.path,
+      tensor: source.storedName,
+      suggestions: ['Quantised tensors can be kept as they are: --to gguf --dtype auto.'],
+    })
+  }
+  const swap: Step[] = source.layout.bigEndian ? [{ kind: 'swap' }] : []
   const cast: Step[] =
     source.dtype === target.dtype ? [] : [{ kind: 'cast', from: source.dtype, to: target.dtype }]
   const rotary: Step[] =
@@ -77,7 +87,7 @@ export function stepsBetween(source: Tensor, target: Tensor): Step[] {
   const turned: Step[] = transposes ? [{ kind: 'transpose' }] : []
   const moved = source.layout.transposed ? [...turned, ...rotary] : [...rotary, ...turned]
   const shrinks = dtypes[target.dtype].bytes <= dtypes[source.dtype].bytes
-  return shrinks ? [...cast, ...moved] : [...moved, ...cast]
+  return shrinks ? [...swap, ...cast, ...moved] : [...swap, ...moved, ...cast]
 }
 
 /** A rectangle of the canonical matrix. */
@@ -99,9 +109,10 @@ export function tilesOf(move: Move, budget: number): Tile[] {
   const rotary = move.steps.find((step) => step.kind === 'rotary')
   const granule = rotary ? rotary.headDim : 1
   const room = Math.max(1, Math.floor(budget / bytesPerElement))
-  const tileColumns = move.target.layout.transposed
-    ? clamp(Math.floor(room / rows), 1, columns)
-    : clamp(Math.floor(room / granule), 1, columns)
+  // A block is taken whole or not at all.
+  const block = Math.max(dtypes[move.source.dtype].block, dtypes[move.target.dtype].block)
+  const fittingColumns = Math.floor(room / (move.target.layout.transposed ? rows : granule))
+  const tileColumns = clamp(Math.floor(fittingColumns / block) * block, block, columns)
   const fitting = Math.floor(room / tileColumns / granule) * granule
   const tileRows = clamp(fitting, granule, rows)
   const tiles: Tile[] = []

@@ -21,7 +21,10 @@ export interface Provenance {
     dtype: string
     config: string | null
     heads: number | null
-    max_shard_size: number
+    model_parallel: number | null
+    max_shard_size: number | null
+    name: string | null
+    metadata: readonly string[]
     allow_non_finite: boolean
     allow_overflow: boolean
   }
@@ -67,7 +70,10 @@ export function provenanceOf(
       dtype: options.dtype,
       config: options.config === undefined ? null : basename(options.config),
       heads: options.heads ?? null,
-      max_shard_size: options.maxShardSize,
+      model_parallel: options.modelParallel ?? null,
+      max_shard_size: options.maxShardSize ?? null,
+      name: options.name ?? null,
+      metadata: options.metadata ?? [],
       allow_non_finite: run.allowNonFinite,
       allow_overflow: run.allowOverflow,
     },

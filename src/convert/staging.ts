@@ -8,9 +8,10 @@ import {
   rm,
   stat,
 } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { TargetFile } from '../formats/format.js'
 import { fromSystemError, usageError } from '../io/errors.js'
+import { syncDirectory } from '../io/sync.js'
 
 /**
  * The directory beside the output in which the result is made. It becomes the
@@ -21,10 +22,17 @@ export interface Staging {
   out: string
   /** Where it is made: `out` with `.partial`. */
   path: string
+  /** The result is one file, and not a directory. */
+  single: boolean
 }
 
-/** The record beside every output: what it was made from, how, and its hashes. */
+/** The record in every output directory: what it was made from, how, and its hashes. */
 export const provenanceName = 'openllama.json'
+
+/** The record of an output that is a file, beside it. */
+export function provenanceBeside(out: string): string {
+  return `${out}.${provenanceName}`
+}
 
 /** In the staging directory: what has been done, for --resume. */
 export const journalName = '.journal.jsonl'
@@ -33,13 +41,20 @@ export const journalName = '.journal.jsonl'
  * Checks that the output path is free, or that what is there may be replaced.
  * @throws usage error otherwise
  */
-export async function checkOutputPath(out: string, force: boolean): Promise<void> {
+export async function checkOutputPath({ out, single }: Staging, force: boolean): Promise<void> {
   const there = await kindOf(out)
   if (there === undefined) return
   if (!force) {
     throw usageError('it exists already', {
       path: out,
       suggestions: ['Choose another --out, or replace it with --force.'],
+    })
+  }
+  if (single) {
+    if (there === 'file') return
+    throw usageError('it is a directory, a file is to be written there', {
+      path: out,
+      suggestions: ['Choose another --out.'],
     })
   }
   if (there === 'file') {
@@ -110,10 +125,19 @@ export async function createFiles(
 }
 
 /** Gives the finished result its name. Everything in it must have been synced. */
-export async function publish({ out, path }: Staging, force: boolean): Promise<void> {
+export async function publish(staging: Staging, force: boolean): Promise<void> {
+  const { out, path } = staging
   try {
     // Once more: something may have come into being at the path meanwhile.
-    await checkOutputPath(out, force)
+    await checkOutputPath(staging, force)
+    if (staging.single) {
+      // The record first: a file is never there without it, and replaces another in one step.
+      await rename(join(path, provenanceName), provenanceBeside(out))
+      await rename(join(path, basename(out)), out)
+      await syncDirectory(dirname(out))
+      await rm(path, { recursive: true })
+      return
+    }
     await rm(join(path, journalName), { force: true })
     await syncDirectory(path)
     const replaced =
@@ -129,17 +153,6 @@ export async function publish({ out, path }: Staging, force: boolean): Promise<v
 
 export async function discard({ path }: Staging): Promise<void> {
   await rm(path, { recursive: true, force: true })
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  // Windows cannot open directories; its renames are journalled by the file system.
-  if (process.platform === 'win32') return
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
 
 async function isOurs(directory: string): Promise<boolean> {

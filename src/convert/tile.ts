@@ -1,4 +1,4 @@
-import { byteLength, type DType, dtypes } from '../checkpoint/dtype.js'
+import { byteLength, type DType, dtypes, isFloat } from '../checkpoint/dtype.js'
 import { alignment, type Cast, type Kernels } from '../kernels/kernels.js'
 import { bufferBytes, type Move, type Step, type Tile } from './plan.js'
 import { transferTile } from './regions.js'
@@ -23,6 +23,23 @@ export interface Files {
 
 /** Reads a tile, carries out its steps in the kernels' memory, and writes it. */
 export function runTile(kernels: Kernels, files: Files, move: Move, tile: Tile): TileFacts {
+  const { output, facts } = loadTile(kernels, files, move, tile)
+  transferTile(move.target, tile, (path, offset, position, length) =>
+    files.write(path, offset, output.subarray(position, position + length)),
+  )
+  return facts
+}
+
+/**
+ * Reads a tile and carries out its steps.
+ * @returns its bytes as the target has them, in the kernels' memory until the next tile
+ */
+export function loadTile(
+  kernels: Kernels,
+  files: Pick<Files, 'read'>,
+  move: Move,
+  tile: Tile,
+): { output: Uint8Array; facts: TileFacts } {
   const elements = tile.rows * tile.columns
   const half = Math.ceil(bufferBytes(move, elements) / (move.steps.length === 0 ? 1 : 2))
   let from = kernels.base
@@ -32,12 +49,15 @@ export function runTile(kernels: Kernels, files: Files, move: Move, tile: Tile):
   transferTile(move.source, tile, (path, offset, position, length) =>
     files.read(path, offset, input.subarray(position, position + length)),
   )
+  const [first, ...rest] = move.steps
+  const swaps = first?.kind === 'swap'
+  if (swaps) swapOf(kernels, move.source.dtype)(from, elements)
   const source = countNonFinite(kernels, from, elements, move.source.dtype)
 
   let dtype = move.source.dtype
   let transposed = move.source.layout.transposed
   let vanished = 0
-  for (const step of move.steps) {
+  for (const step of swaps ? rest : move.steps) {
     vanished += runStep(kernels, step, from, to, tile, dtype, transposed)
     if (step.kind === 'cast') dtype = step.to
     if (step.kind === 'transpose') transposed = !transposed
@@ -50,14 +70,13 @@ export function runTile(kernels: Kernels, files: Files, move: Move, tile: Tile):
       ? source
       : countNonFinite(kernels, from, elements, move.target.dtype)
 
-  const output = kernels.bytes(from, byteLength(move.target.dtype, elements))
-  transferTile(move.target, tile, (path, offset, position, length) =>
-    files.write(path, offset, output.subarray(position, position + length)),
-  )
   return {
-    ...source,
-    overflowed: after.nan + after.infinite - source.nan - source.infinite,
-    vanished,
+    output: kernels.bytes(from, byteLength(move.target.dtype, elements)),
+    facts: {
+      ...source,
+      overflowed: after.nan + after.infinite - source.nan - source.infinite,
+      vanished,
+    },
   }
 }
 
@@ -76,23 +95,34 @@ function runStep(
   dtype: DType,
   transposed: boolean,
 ): number {
-  const elementBytes = dtypes[dtype].bytes
   switch (step.kind) {
+    case 'swap':
+      throw new Error('the byte order is set right before any other step')
     case 'cast':
       return castOf(kernels, step.from, step.to)(from, to, tile.rows * tile.columns) ?? 0
     case 'transpose': {
-      if (elementBytes !== 2 && elementBytes !== 4) throw new Error(`no transposition for ${dtype}`)
-      const transpose = elementBytes === 2 ? kernels.transpose16 : kernels.transpose32
+      if (!isFloat(dtype)) throw new Error(`no transposition for ${dtype}`)
+      const transpose = {
+        2: kernels.transpose16,
+        4: kernels.transpose32,
+        8: kernels.transpose64,
+      }[dtypes[dtype].bytes]
       if (transposed) transpose(from, to, tile.columns, tile.rows)
       else transpose(from, to, tile.rows, tile.columns)
       return 0
     }
     case 'rotary': {
       const permute = step.to === 'half' ? kernels.rotaryToHalf : kernels.rotaryToInterleaved
-      permute(from, to, tile.rows, step.headDim, tile.columns * elementBytes)
+      permute(from, to, tile.rows, step.headDim, byteLength(dtype, tile.columns))
       return 0
     }
   }
+}
+
+/** Swaps in place: nothing else may be done to values before. */
+function swapOf(kernels: Kernels, dtype: DType): (address: number, n: number) => void {
+  if (!isFloat(dtype)) throw new Error(`no byte order for ${dtype}`)
+  return { 2: kernels.swap16, 4: kernels.swap32, 8: kernels.swap64 }[dtypes[dtype].bytes]
 }
 
 function castOf(kernels: Kernels, from: DType, to: DType): Cast {
@@ -104,6 +134,8 @@ function castOf(kernels: Kernels, from: DType, to: DType): Cast {
     'bf16 f32': kernels.castBf16ToF32,
     'bf16 f16': kernels.castBf16ToF16,
     'f64 f32': kernels.castF64ToF32,
+    'f64 f16': kernels.castF64ToF16,
+    'f64 bf16': kernels.castF64ToBf16,
   }
   const cast = casts[`${from} ${to}`]
   if (cast === undefined) throw new Error(`no cast from ${from} to ${to}`)
@@ -119,6 +151,8 @@ function countNonFinite(
   n: number,
   dtype: DType,
 ): { nan: number; infinite: number } {
+  // Block types are only copied: what is in them was looked at when they were made.
+  if (!isFloat(dtype)) return { nan: 0, infinite: 0 }
   if (dtype === 'f64') return countNonFinite64(kernels.bytes(address, n * 8))
   const exponent = exponents[dtype]
   const all =

@@ -2,6 +2,8 @@ import type { Listing, StoredArray } from '../checkpoint/checkpoint.js'
 import { inputError } from '../io/errors.js'
 import { type ByteSource, openFile } from '../io/source.js'
 import { locateArray } from './flax-array.js'
+import { layOutRecord } from './flax-layout.js'
+import { flaxTarget, layOutFile, storedShape } from './flax-target.js'
 import type { Format } from './format.js'
 import {
   atEnd,
@@ -12,6 +14,7 @@ import {
   readText,
   skipBytes,
 } from './msgpack.js'
+import { outputTensors, withHead } from './target.js'
 import { parameterNames } from './train-state.js'
 
 /**
@@ -35,6 +38,15 @@ export const easylm: Format = {
     } finally {
       await source.close()
     }
+  },
+
+  describe(checkpoint, options) {
+    const tensors = withHead(checkpoint, 'easylm', outputTensors(checkpoint, 'easylm', options))
+    const pieces = tensors.map((tensor) => ({
+      segments: layOutRecord(tensor.storedName, tensor.dtype, storedShape(tensor)),
+      tensor,
+    }))
+    return flaxTarget(checkpoint, options, 'easylm', layOutFile('streaming_params', pieces))
   },
 }
 

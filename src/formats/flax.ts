@@ -1,7 +1,11 @@
+import { pack } from 'msgpackr'
 import type { Listing, StoredArray } from '../checkpoint/checkpoint.js'
+import type { Tensor } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
 import { type ByteSource, openFile } from '../io/source.js'
 import { isChunkedKey, locateArray } from './flax-array.js'
+import { layOutArray, mapHead, type Segment } from './flax-layout.js'
+import { flaxTarget, layOutFile, storedShape } from './flax-target.js'
 import type { Format } from './format.js'
 import {
   atEnd,
@@ -12,6 +16,7 @@ import {
   readText,
   skipValue,
 } from './msgpack.js'
+import { outputTensors, withHead } from './target.js'
 import { parameterNames } from './train-state.js'
 
 /**
@@ -37,6 +42,39 @@ export const flax: Format = {
       await source.close()
     }
   },
+
+  describe(checkpoint, options) {
+    const tensors = withHead(checkpoint, 'easylm', outputTensors(checkpoint, 'easylm', options))
+    return flaxTarget(
+      checkpoint,
+      options,
+      'flax',
+      layOutFile('params.msgpack', layOutTree(tensors)),
+    )
+  },
+}
+
+/** The nested maps of names, with the arrays as leaves, depth first. */
+function layOutTree(
+  tensors: readonly Tensor[],
+  depth = 0,
+): { segments: readonly Segment[]; tensor?: Tensor }[] {
+  const branches = new Map<string, Tensor[]>()
+  for (const tensor of tensors) {
+    const key = tensor.storedName.split('/')[depth] ?? ''
+    branches.set(key, [...(branches.get(key) ?? []), tensor])
+  }
+  const pieces: { segments: readonly Segment[]; tensor?: Tensor }[] = [
+    { segments: [mapHead(branches.size)] },
+  ]
+  for (const [key, branch] of branches) {
+    pieces.push({ segments: [pack(key)] })
+    const [leaf] = branch
+    if (leaf && leaf.storedName.split('/').length === depth + 1) {
+      pieces.push({ segments: layOutArray(leaf.dtype, storedShape(leaf)), tensor: leaf })
+    } else pieces.push(...layOutTree(branch, depth + 1))
+  }
+  return pieces
 }
 
 /** Subtrees as deep as any model's modules nest, and then some. */

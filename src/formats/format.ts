@@ -1,6 +1,9 @@
 import type { Checkpoint, FormatName, Listing } from '../checkpoint/checkpoint.js'
-import type { FloatType } from '../checkpoint/dtype.js'
+import type { DType, FloatType } from '../checkpoint/dtype.js'
 import type { Tensor } from '../checkpoint/tensor.js'
+import type { LoadedTokenizer } from '../tokenizer/load.js'
+import type { SourceFile } from '../tokenizer/tokenizer-config.js'
+import type { About } from './about.js'
 
 /**
  * A format describes; it moves no bytes. `open` reads headers and says where
@@ -10,10 +13,12 @@ export interface Format {
   readonly name: FormatName
   /** For people. */
   readonly title: string
+  /** What a path ends with that stands for one file of this format, such as `.gguf`. */
+  readonly extension?: string
   /** EasyLM's load types (`params::…`) that name this format. */
   readonly loaders?: readonly string[]
-  /** Whether a file that starts with `head` (up to 512 bytes) is of this format. */
-  detect?(head: Uint8Array): boolean
+  /** Whether a file of this name that starts with `head` (up to 512 bytes) is of this format. */
+  detect?(head: Uint8Array, name: string): boolean
   /**
    * Which of a directory's entries is the checkpoint, or undefined where none is of this format.
    * The entry is opened; `''` opens the directory itself.
@@ -26,10 +31,32 @@ export interface Format {
 export interface TargetOptions {
   /** The dtype of the weights, or `auto`: each tensor's own. */
   dtype: FloatType | 'auto'
-  /** Bytes of tensors in one file at most. */
-  maxShardSize: number
-  /** Files that were prepared beside the weights (tokenizer, card), by name. */
-  companions: ReadonlyMap<string, Uint8Array>
+  /** Bytes of tensors in one file at most, where the user says so; each format has its own default. */
+  maxShardSize?: number
+  /** The name of the one file that is to be written, where the output is a file and no folder. */
+  fileName?: string
+  /** The source's tokenizer, where it has one. */
+  tokenizer?: LoadedTokenizer
+  /** Files that the weights are shared out to, where the format has model parallelism. */
+  modelParallel?: number
+  /** The source's tokenizer.json, where it has nothing else. */
+  tokenizerJson?: SourceFile
+  /** The model's name (--name), for formats that keep one. */
+  name?: string
+  /** What lies beside the weights and says where the model is from. */
+  about?: About
+  /** Changes of the file's metadata (--metadata key=value), for formats that have any. */
+  metadata?: readonly string[]
+  /** A quantisation mix: types of single tensors, by Hugging Face's names, in the place of `dtype`. */
+  mix?: Mix
+}
+
+export interface Mix {
+  /** As users know it, in lower case: q4_k_m. */
+  name: string
+  /** llama.cpp's number for it, `general.file_type`. */
+  fileType: number
+  types: ReadonlyMap<string, DType>
 }
 
 /** A checkpoint that is to be written. */

@@ -2,20 +2,40 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { configToHf, generationConfigToHf } from '../checkpoint/config.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { formatJson } from '../io/json.js'
+import { tokenizerFiles } from '../tokenizer/tokenizer-files.js'
 import type { TargetFile, TargetOptions } from './format.js'
+
+/** Said where the source has no tokenizer that can be taken along. */
+export const noTokenizer =
+  'no tokenizer.model is beside the checkpoint: the output has no tokenizer (--tokenizer names one)'
 
 /** What lies beside the weights in a folder for transformers: configuration and tokenizer. */
 export function hfFiles(
   checkpoint: Checkpoint,
   tensors: readonly Tensor[],
-  { companions }: TargetOptions,
-): TargetFile[] {
+  { tokenizer }: TargetOptions,
+): { files: TargetFile[]; notes: string[] } {
+  const { config } = checkpoint
   const matrix = tensors.find(({ shape }) => shape.length === 2)
-  return [
-    jsonFile('config.json', configToHf(checkpoint.config, matrix?.dtype ?? 'f32')),
-    jsonFile('generation_config.json', generationConfigToHf(checkpoint.config)),
-    ...[...companions].map(([name, bytes]) => literalFile(name, bytes)),
+  const files = [
+    jsonFile('config.json', configToHf(config, matrix?.dtype ?? 'f32')),
+    jsonFile('generation_config.json', generationConfigToHf(config)),
   ]
+  if (tokenizer === undefined) return { files, notes: [noTokenizer] }
+  const written = tokenizerFiles(tokenizer.model, tokenizer.path, {
+    ids: {
+      bos: config.bos_token_id ?? undefined,
+      eos: [config.eos_token_id].flat()[0] ?? undefined,
+      pad: config.pad_token_id ?? undefined,
+    },
+    modelMaxLength: config.max_position_embeddings,
+    sources: tokenizer.sources,
+  })
+  files.push(literalFile('tokenizer.model', tokenizer.bytes))
+  for (const [name, text] of Object.entries(written.files)) {
+    files.push(literalFile(name, new TextEncoder().encode(text)))
+  }
+  return { files, notes: [...written.warnings] }
 }
 
 export function jsonFile(name: string, value: unknown): TargetFile {

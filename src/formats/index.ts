@@ -2,10 +2,13 @@ import type { FormatName } from '../checkpoint/checkpoint.js'
 import { easylm } from './easylm.js'
 import { flax } from './flax.js'
 import type { Format } from './format.js'
+import { gguf } from './gguf.js'
+import { meta } from './meta.js'
+import { pytorch } from './pytorch.js'
 import { safetensors } from './safetensors.js'
 
 /** The formats there are, in the order in which a file is tried against them. */
-export const formats: readonly Format[] = [safetensors, easylm, flax]
+export const formats: readonly Format[] = [safetensors, gguf, easylm, flax, meta, pytorch]
 
 /** The formats that can be written. */
 export const targetFormats: readonly FormatName[] = formats

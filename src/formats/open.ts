@@ -14,6 +14,7 @@ import { parseJsonObject } from '../io/json.js'
 import { openFile, readSmallFile, readStart } from '../io/source.js'
 import type { Format } from './format.js'
 import { formatOfLoader, formats, loaders } from './index.js'
+import { refuseStandIns } from './stand-ins.js'
 
 export interface OpenOptions {
   /** A preset's name or the path of a config.json (--config). */
@@ -77,7 +78,7 @@ async function locate(source: string): Promise<Location> {
         suggestions: [`There are ${loaders.map((name) => `${name}::`).join(', ')}.`],
       })
     }
-    await refuseStandIns(path, await headOf(path))
+    refuseStandIns(path, await headOf(path))
     return { format, path, loader }
   }
   if (await isDirectory(source)) return locateInDirectory(source)
@@ -90,7 +91,7 @@ async function locateInDirectory(folder: string): Promise<Location> {
     const entry = format.detectDirectory?.(entries)
     if (entry !== undefined) {
       const path = join(folder, entry)
-      if (entry !== '' && !entry.endsWith('.json')) await refuseStandIns(path, await headOf(path))
+      if (entry !== '' && !entry.endsWith('.json')) refuseStandIns(path, await headOf(path))
       return { format, path }
     }
   }
@@ -100,7 +101,7 @@ async function locateInDirectory(folder: string): Promise<Location> {
     const path = join(folder, entry)
     if (!(await isFile(path))) continue
     const head = await headOf(path)
-    const format = formats.find(({ detect }) => detect?.(head))
+    const format = formats.find(({ detect }) => detect?.(head, entry))
     if (format !== undefined) found.push({ format, path })
     else if (head.length > 0) others.push({ path, head })
   }
@@ -123,14 +124,14 @@ async function locateInDirectory(folder: string): Promise<Location> {
 
 async function formatOfFile(path: string): Promise<Format> {
   const head = await headOf(path)
-  await refuseStandIns(path, head)
+  refuseStandIns(path, head)
   if (path.endsWith('.index.json')) {
     const format = formats.find(
       (each) => each.detectDirectory?.([basename(path)]) === basename(path),
     )
     if (format !== undefined) return format
   }
-  const format = formats.find(({ detect }) => detect?.(head))
+  const format = formats.find(({ detect }) => detect?.(head, basename(path)))
   if (format === undefined) {
     throw inputError('it is in none of the known formats', {
       path,
@@ -138,29 +139,6 @@ async function formatOfFile(path: string): Promise<Format> {
     })
   }
   return format
-}
-
-/** What is often saved in a checkpoint's place is called by its name. */
-async function refuseStandIns(path: string, head: Uint8Array): Promise<void> {
-  const text = new TextDecoder('latin1').decode(head).trimStart()
-  if (head.length === 0) {
-    throw inputError('the file is empty', { path, suggestions: ['Download or write it again.'] })
-  }
-  if (text.startsWith('version https://git-lfs.github.com/spec/')) {
-    const size = /^size (\d+)$/m.exec(text)?.[1]
-    throw inputError(
-      `it is a Git LFS pointer, not the file itself${size ? ` (which has ${size} bytes)` : ''}`,
-      { path, suggestions: ['Fetch it with `git lfs pull`, or download it again.'] },
-    )
-  }
-  if (/^<(!doctype html|html|head|\?xml)/i.test(text)) {
-    throw inputError('it is a web page saved in the place of the weights', {
-      path,
-      suggestions: [
-        'The download was answered with a page; sign in or correct the address, and download it again.',
-      ],
-    })
-  }
 }
 
 async function headOf(path: string): Promise<Uint8Array> {
@@ -207,14 +185,26 @@ async function readConfig(path: string): Promise<ConfigSource> {
   return { values: configFromHf(json, path), from: path }
 }
 
+/** What transformers keeps beside a SentencePiece model. */
+const tokenizerJsons = [
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'tokenizer.json',
+]
+
 async function tokenizerFiles(folder: string, chosen: string | undefined): Promise<TokenizerFiles> {
-  if (chosen !== undefined) {
-    const model = (await isDirectory(chosen)) ? join(chosen, 'tokenizer.model') : chosen
-    if (!(await exists(model))) throw inputError('no tokenizer.model is there', { path: chosen })
-    return { model }
+  const isFolder = chosen === undefined || (await isDirectory(chosen))
+  const place = chosen === undefined ? folder : isFolder ? chosen : dirname(chosen)
+  const model = isFolder ? join(place, 'tokenizer.model') : chosen
+  const beside: string[] = []
+  for (const name of tokenizerJsons) {
+    const path = join(place, name)
+    if (await exists(path)) beside.push(path)
   }
-  const model = join(folder, 'tokenizer.model')
-  return (await exists(model)) ? { model } : {}
+  if (await exists(model)) return { model, beside }
+  if (chosen !== undefined) throw inputError('no tokenizer.model is there', { path: chosen })
+  return { beside }
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,13 +1,13 @@
 import type { Checkpoint, StoredArray } from '../checkpoint/checkpoint.js'
 import { checkArrayBytes } from '../checkpoint/checkpoint.js'
-import type { DType } from '../checkpoint/dtype.js'
+import { type DType, type Float, isFloat } from '../checkpoint/dtype.js'
 import { type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
 import { isJsonObject, type JsonObject, parseJsonObject } from '../io/json.js'
 import { type ByteSource, openFile } from '../io/source.js'
 import type { Format, Target, TargetFile, TargetOptions } from './format.js'
 import { hfFiles } from './hf-folder.js'
-import { joinShards, shardIndex, shardName, splitShards } from './shards.js'
+import { defaultShard, joinShards, shardIndex, shardName, splitShards } from './shards.js'
 import { outputTensors } from './target.js'
 
 /** Hugging Face's safetensors: a JSON header of names, dtypes, shapes and offsets, then the bytes. */
@@ -56,7 +56,7 @@ const indexName = 'model.safetensors.index.json'
 /** The format's own cap on the header, in bytes. */
 const maxHeader = 100_000_000
 
-const nameOfDtype = { f64: 'F64', f32: 'F32', f16: 'F16', bf16: 'BF16' } as const
+const nameOfDtype: Record<Float, string> = { f64: 'F64', f32: 'F32', f16: 'F16', bf16: 'BF16' }
 const dtypeNames: Record<string, DType> = { F64: 'f64', F32: 'f32', F16: 'f16', BF16: 'bf16' }
 
 /**
@@ -152,7 +152,7 @@ function numbers(value: unknown): number[] | undefined {
 /** Lays out a checkpoint of one or more shards with its configuration. */
 function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
   const wanted = outputTensors(checkpoint, 'hf', options)
-  const shards = splitShards(wanted, tensorBytes, options.maxShardSize)
+  const shards = splitShards(wanted, tensorBytes, options.maxShardSize ?? defaultShard)
   const files: TargetFile[] = []
   const tensors: Tensor[] = []
   shards.forEach((shard, i) => {
@@ -167,12 +167,13 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
     files.push({ name, size: header.length + bytes, literals: [{ offset: 0, bytes: header }] })
   })
   if (shards.length > 1) files.push(shardIndex(indexName, tensors))
-  files.push(...hfFiles(checkpoint, tensors, options))
+  const beside = hfFiles(checkpoint, tensors, options)
+  files.push(...beside.files)
   return {
     format: 'safetensors',
     files,
     tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
-    notes: [],
+    notes: beside.notes,
   }
 }
 
@@ -187,6 +188,7 @@ function layOut(tensors: readonly Tensor[]): {
   let position = 0
   for (const tensor of tensors) {
     const end = position + tensorBytes(tensor)
+    if (!isFloat(tensor.dtype)) throw new Error(`safetensors holds no ${tensor.dtype}`)
     entries[tensor.name] = {
       dtype: nameOfDtype[tensor.dtype],
       shape: [...tensor.shape],

@@ -8,6 +8,9 @@ import { readSmallFile } from '../io/source.js'
 import type { TargetFile } from './format.js'
 import { jsonFile } from './hf-folder.js'
 
+/** Bytes of weights in one file, as transformers and the Hub's guides have it. */
+export const defaultShard = 5e9
+
 /** An index of 10,000 tensors has some 1 MB. */
 const maxIndex = 64 * 1024 * 1024
 

@@ -1,5 +1,13 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { layoutIn, type Naming, nameOf, roleOf } from '../checkpoint/names.js'
+import { type Float, isFloat } from '../checkpoint/dtype.js'
+import {
+  embeddingName,
+  headName,
+  layoutIn,
+  type Naming,
+  nameOf,
+  roleOf,
+} from '../checkpoint/names.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import type { TargetOptions } from './format.js'
 
@@ -18,10 +26,37 @@ export function outputTensors(
     return {
       name: tensor.name,
       storedName: nameOf(named, naming),
-      dtype: dtype === 'auto' ? tensor.dtype : dtype,
+      dtype: dtype === 'auto' ? plainTypeOf(tensor) : dtype,
       shape: tensor.shape,
       layout: layoutIn(naming, named.role, checkpoint.config.head_dim),
       parts: [],
     }
   })
+}
+
+/** With an output head, for formats that have no other way to say that the embedding serves as one. */
+export function withHead(
+  checkpoint: Checkpoint,
+  naming: Naming,
+  tensors: readonly Tensor[],
+): Tensor[] {
+  const embedding = tensors.find(({ name }) => name === embeddingName)
+  const head = roleOf(headName, 'hf')
+  if (embedding === undefined || head === undefined || checkpoint.tensors.has(headName)) {
+    return [...tensors]
+  }
+  return [
+    ...tensors,
+    {
+      ...embedding,
+      name: headName,
+      storedName: nameOf(head, naming),
+      layout: layoutIn(naming, head.role, checkpoint.config.head_dim),
+    },
+  ]
+}
+
+/** Only GGUF holds block types; elsewhere such a tensor becomes the smallest type that keeps its steps. */
+function plainTypeOf({ dtype }: Tensor): Float {
+  return isFloat(dtype) ? dtype : 'f16'
 }

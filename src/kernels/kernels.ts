@@ -11,20 +11,27 @@ interface Exports {
   castBf16ToF32: Cast
   castBf16ToF16: Cast
   castF64ToF32: Cast
+  castF64ToF16: Cast
+  castF64ToBf16: Cast
   countNonFinite16: Count
   countNonFinite32: Count
   countInfinite16: Count
   countInfinite32: Count
   rotaryToHalf: Rotary
   rotaryToInterleaved: Rotary
+  swap16: Swap
+  swap32: Swap
+  swap64: Swap
   transpose16: Transpose
   transpose32: Transpose
+  transpose64: Transpose
 }
 
 /** Gives the number of values lost to zero, where the cast can lose any. */
 export type Cast = (src: number, dst: number, n: number) => number | undefined
 type Count = (src: number, n: number, exponent: number) => number
 type Rotary = (src: number, dst: number, rows: number, headDim: number, rowBytes: number) => void
+type Swap = (address: number, n: number) => void
 type Transpose = (src: number, dst: number, rows: number, columns: number) => void
 
 /** An instance of the kernels with a memory of its own: one for each worker. */

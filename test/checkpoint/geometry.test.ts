@@ -13,7 +13,7 @@ const given = (values: Partial<LlamaConfig>): ConfigChoice => ({
   given: { values, from: 'my/config.json' },
 })
 const read = (listing: Listing, choice: ConfigChoice = given(configOf(small))) =>
-  understand(listing, choice, {})
+  understand(listing, choice, { beside: [] })
 
 test('the shapes of each naming and a configuration settle every size', () => {
   for (const naming of ['hf', 'easylm', 'meta'] as const) {

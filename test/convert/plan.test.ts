@@ -98,12 +98,12 @@ function planned(model: Model, dtype: DType = 'f32', to: 'auto' | 'f32' | 'f16' 
   const checkpoint: Checkpoint = understand(
     listing,
     { given: { values: configOf(model), from: 'test' } },
-    {},
+    { beside: [] },
   )
   const target = safetensors.describe?.(checkpoint, {
     dtype: to,
     maxShardSize: 5e9,
-    companions: new Map(),
+    about: { folder: 'test', card: new Map(), generation: {} },
   })
   if (target === undefined) throw new Error('safetensors cannot be written')
   return planConversion(checkpoint, target)

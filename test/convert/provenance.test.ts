@@ -48,6 +48,9 @@ test('tool, options, casts and counts', async () => {
     config: null,
     heads: 8,
     max_shard_size: 1e6,
+    model_parallel: null,
+    name: null,
+    metadata: [],
     allow_non_finite: false,
     allow_overflow: false,
   })

@@ -71,7 +71,11 @@ test('--force replaces what this program made, and an empty directory, wholly', 
   assert.equal(readdirSync(join(out, '..')), ['out'])
   const empty = path('out')
   mkdirSync(empty)
-  await fails(() => checkOutputPath(empty, false), 'usage', '--force')
+  await fails(
+    () => checkOutputPath({ out: empty, path: `${empty}.partial`, single: false }, false),
+    'usage',
+    '--force',
+  )
   await convert(empty, { force: true })
   assert.ok(existsSync(join(empty, provenanceName)))
 })
@@ -93,13 +97,16 @@ test('an unfinished conversion: told, resumed, or discarded', async () => {
   writeFileSync(join(`${out}.partial`, 'old'), 'old')
   await fails(() => convert(out), 'usage', `${out}.partial`, '--resume', '--force')
   assert.ok(existsSync(join(`${out}.partial`, 'old')))
-  const staging = { out, path: `${out}.partial` }
+  const staging = { out, path: `${out}.partial`, single: false }
   assert.is(await prepareStaging(staging, { resume: true, force: false }), true)
   assert.ok(existsSync(join(staging.path, 'old')))
   assert.is(await prepareStaging(staging, { resume: false, force: true }), false)
   assert.equal(readdirSync(staging.path), [])
   assert.is(
-    await prepareStaging({ out, path: path('x.partial') }, { resume: true, force: false }),
+    await prepareStaging(
+      { out, path: path('x.partial'), single: false },
+      { resume: true, force: false },
+    ),
     false,
   )
 })
@@ -141,7 +148,7 @@ test('a path below a file', async () => {
 
 test('something that came to the output path meanwhile is not replaced, and the work is kept', async () => {
   const out = path('out')
-  const staging = { out, path: `${out}.partial` }
+  const staging = { out, path: `${out}.partial`, single: false }
   mkdirSync(staging.path)
   writeFileSync(join(staging.path, journalName), '')
   mkdirSync(out)

@@ -49,7 +49,7 @@ for (const { name, bytes, list } of formats) {
   const survives = async (changed: Uint8Array): Promise<boolean> => {
     const counted = inMemory(changed)
     try {
-      understand(await list(counted.source), { heads: 1 }, {})
+      understand(await list(counted.source), { heads: 1 }, { beside: [] })
       return true
     } catch (error) {
       if (!(error instanceof OpenLlamaError)) throw error

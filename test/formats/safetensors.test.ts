@@ -3,14 +3,16 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { understand } from '../../src/checkpoint/checkpoint.js'
+import type { About } from '../../src/formats/about.js'
 import type { Target, TargetOptions } from '../../src/formats/format.js'
 import { listFile, safetensors } from '../../src/formats/safetensors.js'
 import { splitShards } from '../../src/formats/shards.js'
+import { loadTokenizer } from '../../src/tokenizer/load.js'
 import { equalBytes } from '../support/bytes.js'
 import { fails } from '../support/errors.js'
 import { configOf, listingOf } from '../support/listing.js'
 import { fixtures, small, tensorsOf } from '../support/llama.js'
-import { shared } from '../support/paths.js'
+import { fixture, shared } from '../support/paths.js'
 import { bytesOfArray, decode, expectedTensors, hashOfF32, inMemory } from '../support/sources.js'
 import { tempDir } from '../support/temp.js'
 
@@ -109,10 +111,10 @@ test('what the format forbids: each with tensor and numbers', async () => {
 })
 
 test('detection: a header length below the cap and an opening brace', () => {
-  assert.ok(safetensors.detect?.(file({ a: entry(0, 8) }, 8)))
-  assert.not(safetensors.detect?.(Buffer.from('{"a": 1, "b": 2}')))
-  assert.not(safetensors.detect?.(new Uint8Array(512)))
-  assert.not(safetensors.detect?.(Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0)))
+  assert.ok(safetensors.detect?.(file({ a: entry(0, 8) }, 8), 'weights'))
+  assert.not(safetensors.detect?.(Buffer.from('{"a": 1, "b": 2}'), 'weights'))
+  assert.not(safetensors.detect?.(new Uint8Array(512), 'weights'))
+  assert.not(safetensors.detect?.(Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0), 'weights'))
 })
 
 for (const folder of ['hf-bf16', 'hf-f32-sharded']) {
@@ -186,16 +188,18 @@ test('shards: in order, none empty, none over the limit unless one tensor is', (
   assert.equal(split([5, 5], 5), [[5], [5]])
 })
 
+const about: About = { folder: 'test', card: new Map(), generation: {} }
+
 const checkpoint = understand(
   listingOf(small),
   { given: { values: configOf(small), from: 'test' } },
-  {},
+  { beside: [] },
 )
 const describe = (options: Partial<TargetOptions> = {}): Target => {
   const target = safetensors.describe?.(checkpoint, {
     dtype: 'bf16',
     maxShardSize: 5e9,
-    companions: new Map([['tokenizer.model', Uint8Array.of(1, 2, 3)]]),
+    about,
     ...options,
   })
   if (target === undefined) throw new Error('safetensors cannot be written')
@@ -211,11 +215,26 @@ function written(target: Target, name: string): Uint8Array {
   return bytes
 }
 
+const tokenizerPath = fixture('tiny-v2', 'easylm', 'tokenizer.model')
+
 test('one file: our reader takes it, in the order of a forward pass, aligned to 8, format pt', async () => {
-  const target = describe()
+  const tokenizer = await loadTokenizer({
+    path: tokenizerPath,
+    tokenizer: { model: tokenizerPath, beside: [] },
+  })
+  assert.ok(tokenizer)
+  const target = describe({ tokenizer })
   assert.equal(
     target.files.map(({ name }) => name),
-    ['model.safetensors', 'config.json', 'generation_config.json', 'tokenizer.model'],
+    [
+      'model.safetensors',
+      'config.json',
+      'generation_config.json',
+      'tokenizer.model',
+      'tokenizer.json',
+      'tokenizer_config.json',
+      'special_tokens_map.json',
+    ],
   )
   const bytes = written(target, 'model.safetensors')
   const arrays = await list(bytes)
@@ -231,7 +250,7 @@ test('one file: our reader takes it, in the order of a forward pass, aligned to 
     const found = arrays.find((array) => array.name === name)
     assert.equal(found?.parts[0]?.extents[0]?.offset, parts[0]?.extents[0]?.offset, name)
   }
-  equalBytes(written(target, 'tokenizer.model'), Uint8Array.of(1, 2, 3), 'tokenizer.model')
+  equalBytes(written(target, 'tokenizer.model'), readFileSync(tokenizerPath), 'tokenizer.model')
 })
 
 test('shards: each whole by itself, the index names them, the total is of the weights', async () => {
@@ -273,12 +292,12 @@ test('tied embeddings: no head is written, and config.json says so', () => {
   const tied = understand(
     listingOf(model),
     { given: { values: configOf(model), from: 'test' } },
-    {},
+    { beside: [] },
   )
   const target = safetensors.describe?.(tied, {
     dtype: 'auto',
     maxShardSize: 5e9,
-    companions: new Map(),
+    about,
   })
   assert.ok(target)
   assert.not(target.tensors.has('lm_head.weight'))

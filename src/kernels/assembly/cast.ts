@@ -1,4 +1,5 @@
-// Casts between f32, f16 and bf16, eight elements a step, rounding to nearest, ties to even.
+// Casts between f32, f16 and bf16, eight elements a step, and from f64, one a step, rounding to
+// nearest, ties to even, and once.
 // Every cast keeps infinities and NaN (quiet, with the payload's top bits). Overflow gives
 // infinity, as IEEE 754 has it: the caller counts what is not finite afterwards (finite.ts).
 // `src` and `dst` are byte addresses and may not overlap; `n` counts elements.
@@ -188,6 +189,45 @@ export function castF64ToF32(src: usize, dst: usize, n: usize): usize {
     const result = <f32>value
     lost += usize(result === 0 && value !== 0)
     store<f32>(dst + (i << 2), result)
+  }
+  return lost
+}
+
+/**
+ * f64 to f32 (as bits), rounded to odd: a value between two f32 becomes the one whose last bit is
+ * set. Rounded again to a type of at most 22 significant bits, it gives what one rounding of the
+ * f64 would: no tie can come from a value that was none.
+ */
+function f32FromF64Odd(value: f64): i32 {
+  const nearest = <f32>value
+  const bits = reinterpret<i32>(nearest)
+  const back = <f64>nearest
+  // Exact, NaN, or odd already.
+  if (back === value || isNaN(value) || (bits & 1) === 1) return bits
+  // The even neighbour was nearer; the odd one lies on the other side of the value.
+  return abs(back) > abs(value) ? bits - 1 : bits + 1
+}
+
+/** @returns how many non-zero values became zero */
+export function castF64ToF16(src: usize, dst: usize, n: usize): usize {
+  let lost: usize = 0
+  for (let i: usize = 0; i < n; i++) {
+    const value = load<f64>(src + (i << 3))
+    const result = i32x4.extract_lane(f16FromF32x4(i32x4.splat(f32FromF64Odd(value))), 0)
+    lost += usize((result & 0x7fff) === 0 && value !== 0)
+    store<u16>(dst + (i << 1), <u16>result)
+  }
+  return lost
+}
+
+/** @returns how many non-zero values became zero */
+export function castF64ToBf16(src: usize, dst: usize, n: usize): usize {
+  let lost: usize = 0
+  for (let i: usize = 0; i < n; i++) {
+    const value = load<f64>(src + (i << 3))
+    const result = i32x4.extract_lane(bf16FromF32x4(i32x4.splat(f32FromF64Odd(value))), 0)
+    lost += usize((result & 0x7fff) === 0 && value !== 0)
+    store<u16>(dst + (i << 1), <u16>result)
   }
   return lost
 }

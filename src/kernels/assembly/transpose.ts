@@ -6,6 +6,8 @@
 const SQUARE16: u32 = 32
 /** Elements of 32 bits in a cache line of 64 bytes. */
 const SQUARE32: u32 = 16
+/** Elements of 64 bits in a cache line of 64 bytes. */
+const SQUARE64: u32 = 8
 
 export function transpose16(src: usize, dst: usize, rows: u32, columns: u32): void {
   const wholeRows = rows & ~7
@@ -61,6 +63,24 @@ export function transpose32(src: usize, dst: usize, rows: u32, columns: u32): vo
         dst + ((<usize>c * rows + r) << 2),
         load<u32>(src + ((<usize>r * columns + c) << 2)),
       )
+    }
+  }
+}
+
+/** f64 is rare in checkpoints: element by element, in squares of one cache line's width. */
+export function transpose64(src: usize, dst: usize, rows: u32, columns: u32): void {
+  for (let row: u32 = 0; row < rows; row += SQUARE64) {
+    const rowEnd = min(row + SQUARE64, rows)
+    for (let column: u32 = 0; column < columns; column += SQUARE64) {
+      const columnEnd = min(column + SQUARE64, columns)
+      for (let c = column; c < columnEnd; c++) {
+        for (let r = row; r < rowEnd; r++) {
+          store<u64>(
+            dst + ((<usize>c * rows + r) << 3),
+            load<u64>(src + ((<usize>r * columns + c) << 3)),
+          )
+        }
+      }
     }
   }
 }

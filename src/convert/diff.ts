@@ -1,0 +1,248 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import type { LlamaConfig } from '../checkpoint/config.js'
+import { type DType, isFloat } from '../checkpoint/dtype.js'
+import { embeddingName, headName } from '../checkpoint/names.js'
+import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
+import { OpenLlamaError } from '../io/errors.js'
+import { alignment, loadKernels } from '../kernels/kernels.js'
+import { openFiles } from './files.js'
+import { type Move, stepsBetween, type Tile, tilesOf } from './plan.js'
+import { loadTile, memoryFor } from './tile.js'
+
+/** How a tensor of one checkpoint stands to that of the same name in another. */
+export type TensorDifference = { name: string } & (
+  | { status: 'equal'; dtypes: [DType, DType] }
+  /** Equal once both are of type `cast`, which one of them had to be rounded to. */
+  | { status: 'cast'; dtypes: [DType, DType]; cast: DType }
+  | ({ status: 'different'; dtypes: [DType, DType] } & ValueDifference)
+  | { status: 'shape'; shapes: [readonly number[], readonly number[]] }
+  /** Only the second checkpoint has it. */
+  | { status: 'missing' }
+  /** Only the first checkpoint has it. */
+  | { status: 'extra' }
+)
+
+export interface ValueDifference {
+  /** Values that differ, of so many. */
+  count: number
+  elements: number
+  /** The largest difference; infinite where one side is not finite. */
+  largest: number
+  /** Row and column of the first in Hugging Face's layout, and both values. */
+  first: { row: number; column: number; values: [number, number] }
+}
+
+export interface ConfigDifference {
+  field: string
+  values: [unknown, unknown]
+  /** Whether the model computes something else for it. */
+  computes: boolean
+}
+
+export interface Diff {
+  /** Whether both are the same model, as far as their types can tell. */
+  same: boolean
+  tensors: TensorDifference[]
+  config: ConfigDifference[]
+}
+
+export interface DiffOptions {
+  /** Bytes of buffers at most. */
+  maxMemory: number
+  signal?: AbortSignal
+  /** Bytes of the first checkpoint compared, of all. */
+  onProgress?(done: number, total: number): void
+}
+
+/**
+ * Compares two checkpoints tensor by tensor in Hugging Face's layout, whatever
+ * formats they are in, in bounded memory.
+ */
+export async function diffCheckpoints(
+  a: Checkpoint,
+  b: Checkpoint,
+  options: DiffOptions,
+): Promise<Diff> {
+  const comparer = openComparer(Math.min(maxSide, Math.floor(options.maxMemory / 2)))
+  const tensors: TensorDifference[] = []
+  const names = [...new Set([...a.tensors.keys(), ...b.tensors.keys()])]
+  const total = [...a.tensors.values()].reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+  let done = 0
+  try {
+    for (const name of names) {
+      if (options.signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
+      // Between tensors the thread looks up: a signal must not wait for the last one.
+      await new Promise((resolve) => setImmediate(resolve))
+      const ours = tensorOf(a, name)
+      const theirs = tensorOf(b, name)
+      if (ours === undefined) tensors.push({ name, status: 'missing' })
+      else if (theirs === undefined) tensors.push({ name, status: 'extra' })
+      else tensors.push({ name, ...comparer.compare(ours, theirs) })
+      done += ours === undefined ? 0 : tensorBytes(ours)
+      options.onProgress?.(Math.min(done, total), total)
+    }
+  } finally {
+    comparer.close()
+  }
+  const config = configDifferences(a.config, b.config)
+  const same =
+    tensors.every(({ status }) => status === 'equal' || status === 'cast') &&
+    !config.some(({ computes }) => computes)
+  return { same, tensors, config }
+}
+
+/** Bytes of one side's buffers at most: larger ones save nothing. */
+const maxSide = 48 * 1024 * 1024
+
+/** A tied embedding serves as the output head that the other checkpoint spells out. */
+function tensorOf({ tensors, config }: Checkpoint, name: string): Tensor | undefined {
+  const found = tensors.get(name)
+  if (found !== undefined || name !== headName || !config.tie_word_embeddings) return found
+  return tensors.get(embeddingName)
+}
+
+type Comparison =
+  | { status: 'equal'; dtypes: [DType, DType] }
+  | { status: 'cast'; dtypes: [DType, DType]; cast: DType }
+  | ({ status: 'different'; dtypes: [DType, DType] } & ValueDifference)
+  | { status: 'shape'; shapes: [readonly number[], readonly number[]] }
+
+function openComparer(budget: number): {
+  compare(a: Tensor, b: Tensor): Comparison
+  close(): void
+} {
+  const room = budget - 2 * alignment
+  const sides = [loadKernels(memoryFor(room)), loadKernels(memoryFor(room))] as const
+  const files = openFiles('')
+
+  /** Both sides of each tile in `dtype`, until `visit` says stop. */
+  const walk = (
+    a: Tensor,
+    b: Tensor,
+    dtype: DType,
+    visit: (ours: Uint8Array, theirs: Uint8Array, tile: Tile) => boolean,
+  ): boolean => {
+    const ours = canonicalMove(a, dtype)
+    const theirs = canonicalMove(b, dtype)
+    const wider = tilesOf(ours, room).length >= tilesOf(theirs, room).length ? ours : theirs
+    return tilesOf(wider, room).every((tile) =>
+      visit(
+        loadTile(sides[0], files, ours, tile).output,
+        loadTile(sides[1], files, theirs, tile).output,
+        tile,
+      ),
+    )
+  }
+
+  return {
+    compare(a, b) {
+      if (String(a.shape) !== String(b.shape)) {
+        return { status: 'shape', shapes: [a.shape, b.shape] }
+      }
+      const pair: [DType, DType] = [a.dtype, b.dtype]
+      const { exact, rounding } = comparableTypes(...pair)
+      const equalIn = (dtype: DType) =>
+        walk(a, b, dtype, (ours, theirs) => Buffer.compare(ours, theirs) === 0)
+      if (equalIn(exact)) return { status: 'equal', dtypes: pair }
+      const cast = rounding.find(equalIn)
+      if (cast !== undefined) return { status: 'cast', dtypes: pair, cast }
+      const difference = startDifference()
+      walk(a, b, 'f32', (ours, theirs, tile) => {
+        countDifferences(difference, floats(ours), floats(theirs), tile)
+        return true
+      })
+      const { first, ...rest } = difference
+      // Equal as numbers and not as bits: zeros of other sign, NaN of other payload, or below f32.
+      if (first === undefined) return { status: 'cast', dtypes: pair, cast: 'f32' }
+      return { status: 'different', dtypes: pair, ...rest, first }
+    },
+    close: () => files.close(),
+  }
+}
+
+/**
+ * The types to compare two tensors in: one that holds the values of both (or
+ * comes nearest), and those that one side may have been rounded to.
+ */
+function comparableTypes(a: DType, b: DType): { exact: DType; rounding: DType[] } {
+  if (a === b) return { exact: a, rounding: [] }
+  const narrower = [a, b].filter((dtype) => dtype === 'f16' || dtype === 'bf16')
+  return { exact: 'f32', rounding: isFloat(a) && isFloat(b) ? narrower : [] }
+}
+
+/** The way to Hugging Face's layout in `dtype`, for reading values alone. */
+function canonicalMove(source: Tensor, dtype: DType): Move {
+  const { rotary } = source.layout
+  const target: Tensor = {
+    ...source,
+    dtype,
+    layout: {
+      transposed: false,
+      ...(rotary ? { rotary: { order: 'half', headDim: rotary.headDim } } : {}),
+    },
+    parts: [],
+  }
+  return { source, target, steps: stepsBetween(source, target) }
+}
+
+type OpenDifference = Omit<ValueDifference, 'first'> & {
+  first: ValueDifference['first'] | undefined
+}
+
+function startDifference(): OpenDifference {
+  return { count: 0, elements: 0, largest: 0, first: undefined }
+}
+
+function countDifferences(
+  sum: OpenDifference,
+  ours: Float32Array,
+  theirs: Float32Array,
+  tile: Tile,
+): void {
+  sum.elements += ours.length
+  for (let i = 0; i < ours.length; i++) {
+    const x = ours[i] ?? 0
+    const y = theirs[i] ?? 0
+    if (x === y || (Number.isNaN(x) && Number.isNaN(y))) continue
+    sum.count++
+    const distance = Math.abs(x - y)
+    sum.largest = Math.max(sum.largest, Number.isNaN(distance) ? Infinity : distance)
+    const row = tile.row + Math.floor(i / tile.columns)
+    const column = tile.column + (i % tile.columns)
+    const before = sum.first
+    if (!before || row < before.row || (row === before.row && column < before.column)) {
+      sum.first = { row, column, values: [x, y] }
+    }
+  }
+}
+
+function floats(bytes: Uint8Array): Float32Array {
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+}
+
+/** Fields that only describe how a model is used, or that the shapes settle. */
+const uses = new Set<keyof LlamaConfig>([
+  'model_type',
+  'max_position_embeddings',
+  'bos_token_id',
+  'eos_token_id',
+  'pad_token_id',
+  'initializer_range',
+  'tie_word_embeddings',
+])
+
+function configDifferences(a: LlamaConfig, b: LlamaConfig): ConfigDifference[] {
+  const differences: ConfigDifference[] = []
+  let field: keyof LlamaConfig
+  for (field in a) {
+    if (field === 'other' || JSON.stringify(a[field]) === JSON.stringify(b[field])) continue
+    // Files that keep epsilon as f32 give it back as such.
+    if (isSameAsF32(a[field], b[field])) continue
+    differences.push({ field, values: [a[field], b[field]], computes: !uses.has(field) })
+  }
+  return differences
+}
+
+function isSameAsF32(a: unknown, b: unknown): boolean {
+  return typeof a === 'number' && typeof b === 'number' && Math.fround(a) === Math.fround(b)
+}

@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto'
+import { type FileHandle, open } from 'node:fs/promises'
+import { crc32 } from 'node:zlib'
+import type { Checksum } from '../checkpoint/checkpoint.js'
+import { fromSystemError, inputError } from '../io/errors.js'
+
+/** Bytes that are read at a time. */
+export const digestBuffer = 4 * 1024 * 1024
+
+/**
+ * The SHA-256 of a file; on the way, the checksums that the file gives of its
+ * own ranges are held against the bytes.
+ * @throws input error for a range whose bytes are not what they were
+ */
+export async function hashFile(path: string, checksums: readonly Checksum[] = []): Promise<string> {
+  const hash = createHash('sha256')
+  const check = checker(path, checksums)
+  await readThrough(path, 0, Number.POSITIVE_INFINITY, (bytes, offset) => {
+    hash.update(bytes)
+    check.add(bytes, offset)
+  })
+  check.finish()
+  return hash.digest('hex')
+}
+
+/** The CRC-32 of a range of a file. */
+export async function crc32Of(path: string, offset: number, length: number): Promise<number> {
+  let sum = 0
+  const read = await readThrough(path, offset, length, (bytes) => {
+    sum = crc32(bytes, sum)
+  })
+  if (read !== length) throw new Error(`${path}: ${read} bytes at ${offset}, not ${length}`)
+  return sum
+}
+
+/** Follows a file's bytes from its start and sums up each range of `checksums`. */
+function checker(path: string, checksums: readonly Checksum[]) {
+  const ranges = [...checksums]
+    .sort((a, b) => a.offset - b.offset)
+    .map((checksum) => ({ ...checksum, sum: 0 }))
+  let first = 0
+  return {
+    add(bytes: Uint8Array, offset: number): void {
+      for (let i = first; i < ranges.length; i++) {
+        const range = ranges[i]
+        if (range === undefined || range.offset >= offset + bytes.length) return
+        const from = Math.max(range.offset - offset, 0)
+        const to = Math.min(range.offset + range.length - offset, bytes.length)
+        if (from < to) range.sum = crc32(bytes.subarray(from, to), range.sum)
+        else if (i === first) first++
+      }
+    },
+    finish(): void {
+      const wrong = ranges.find((range) => range.sum !== range.crc32)
+      if (wrong === undefined) return
+      throw inputError(
+        `the bytes of ${wrong.name} have the CRC-32 ${hex(wrong.sum)}, the file says ${hex(wrong.crc32)}`,
+        { path, suggestions: ['Bytes of it were damaged; download it again.'] },
+      )
+    },
+  }
+}
+
+/** @returns how many bytes there were */
+async function readThrough(
+  path: string,
+  offset: number,
+  length: number,
+  take: (bytes: Uint8Array, offset: number) => void,
+): Promise<number> {
+  let handle: FileHandle | undefined
+  try {
+    handle = await open(path, 'r')
+    const buffer = new Uint8Array(Math.min(digestBuffer, length))
+    let done = 0
+    while (done < length) {
+      const wanted = Math.min(buffer.length, length - done)
+      const { bytesRead } = await handle.read(buffer, 0, wanted, offset + done)
+      if (bytesRead === 0) break
+      take(buffer.subarray(0, bytesRead), offset + done)
+      done += bytesRead
+    }
+    return done
+  } catch (error) {
+    throw fromSystemError(error, path, 'read it')
+  } finally {
+    await handle?.close()
+  }
+}
+
+function hex(value: number): string {
+  return value.toString(16).padStart(8, '0')
+}

@@ -1,0 +1,44 @@
+import { createReadStream } from 'node:fs'
+import { fromSystemError } from '../io/errors.js'
+
+/**
+ * The longest text, in UTF-16 units, that is compared at once. A longer line is
+ * cut there, so that a file without line breaks does not end up in memory whole.
+ */
+const maxLineLength = 65_536
+
+/**
+ * The lines of a UTF-8 text file, without their line feeds (a carriage return
+ * stays), in bounded memory. Bytes that are no UTF-8 become U+FFFD.
+ */
+export async function* readLines(path: string): AsyncGenerator<string> {
+  let rest = ''
+  try {
+    // The stream's decoder carries characters that a chunk cuts in two.
+    for await (const chunk of createReadStream(path, { encoding: 'utf8' })) {
+      const lines = (rest + String(chunk)).split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) yield* cut(line)
+      if (rest.length > maxLineLength) {
+        const parts = [...cut(rest)]
+        rest = parts.pop() ?? ''
+        yield* parts
+      }
+    }
+  } catch (error) {
+    throw fromSystemError(error, path, 'read the corpus')
+  }
+  if (rest !== '') yield* cut(rest)
+}
+
+function* cut(line: string): Generator<string> {
+  let start = 0
+  while (line.length - start > maxLineLength) {
+    let end = start + maxLineLength
+    // Not through a surrogate pair.
+    if (/[\uD800-\uDBFF]/.test(line.charAt(end - 1))) end--
+    yield line.slice(start, end)
+    start = end
+  }
+  yield line.slice(start)
+}

@@ -1,0 +1,85 @@
+import { inputError } from '../io/errors.js'
+import { type SentencePieceModel, writeSentencePiece } from './sentencepiece.js'
+
+/** Something that turns text into ids and back, to be held against others. */
+export interface Engine {
+  /** What to call it in a report. */
+  readonly name: string
+  /** Ids of a text, without BOS and EOS. */
+  encode(text: string): number[]
+  /** Text of ids, special tokens shown as the engine shows them. */
+  decode(ids: readonly number[]): string
+}
+
+/** The real SentencePiece (C++ compiled to WebAssembly). */
+export async function sentencePieceEngine(model: SentencePieceModel): Promise<Engine> {
+  // Loaded when asked for: the module is 4 MB.
+  const { SentencePieceProcessor } = await import('@sctg/sentencepiece-js')
+  const processor = new SentencePieceProcessor()
+  const base64 = Buffer.from(writeSentencePiece(model)).toString('base64')
+  await processor.loadFromB64StringModel(base64)
+  return {
+    name: 'sentencepiece',
+    encode: (text) => processor.encodeIds(text),
+    decode: (ids) => String(processor.decodeIds(Int32Array.from(ids))),
+  }
+}
+
+/**
+ * `tokenizer.json` in Hugging Face's tokenizers for JavaScript.
+ * @param text the file's text
+ * @param path what to call it in an error
+ */
+export async function tokenizerJsonEngine(
+  text: string,
+  path = 'tokenizer.json',
+  name = 'tokenizer.json',
+): Promise<Engine> {
+  const { Tokenizer } = await import('@huggingface/tokenizers')
+  const failed = (cause: unknown) =>
+    inputError('it cannot be loaded as a tokenizer', {
+      format: 'tokenizer.json',
+      path,
+      cause,
+      suggestions: ['Write it anew with `openllama tokenizer convert`.'],
+    })
+  let tokenizer: LoadedTokenizer
+  try {
+    const json: unknown = JSON.parse(text)
+    if (typeof json !== 'object' || json === null) throw new Error('it is no JSON object')
+    tokenizer = new Tokenizer(json, { clean_up_tokenization_spaces: false })
+  } catch (cause) {
+    throw failed(cause)
+  }
+  keepByteOrderMarks(tokenizer.decoder)
+  return {
+    name,
+    encode: (line) => tokenizer.encode(line, { add_special_tokens: false }).ids,
+    // It refuses an empty list.
+    decode: (ids) =>
+      ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: false }),
+  }
+}
+
+/** What is used of the package's Tokenizer; its own types do not resolve under NodeNext. */
+interface LoadedTokenizer {
+  readonly decoder: unknown
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] }
+  decode(ids: number[], options: { skip_special_tokens: boolean }): string
+}
+
+/**
+ * tokenizers.js 0.2.0 loses a U+FEFF that begins a run of byte pieces: its
+ * TextDecoder takes it for a byte order mark. The file is not at fault.
+ */
+function keepByteOrderMarks(decoder: unknown): void {
+  // Its decoders are functions with fields.
+  if (typeof decoder !== 'function' && typeof decoder !== 'object') return
+  if (decoder === null) return
+  if ('decoders' in decoder && Array.isArray(decoder.decoders)) {
+    for (const step of decoder.decoders) keepByteOrderMarks(step)
+  }
+  if ('text_decoder' in decoder && decoder.text_decoder instanceof TextDecoder) {
+    decoder.text_decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  }
+}

@@ -1,0 +1,286 @@
+import { type Json, stringify } from './json.js'
+import type { SentencePieceModel } from './sentencepiece.js'
+
+/**
+ * `tokenizer_config.json` and `special_tokens_map.json`, which agree with each
+ * other, with the model file and with the ids of `config.json`.
+ *
+ * What is in them, and why (tried with transformers 4.57 and 5.23):
+ * - `tokenizer_class` is PreTrainedTokenizerFast, which both load as the
+ *   tokenizer.json stands; transformers 5's LlamaTokenizer builds rules of its own
+ *   and passes over the normaliser.
+ * - `split_special_tokens`: to SentencePiece `<s>` in a text is three characters.
+ *   transformers makes special tokens of it unless told so, whatever the
+ *   tokenizer.json says; a call can still ask with `split_special_tokens=False`.
+ * - `additional_special_tokens`: transformers.js skips, when it decodes, only the
+ *   tokens named here or in `added_tokens`, and there are none of the latter then.
+ * - no `added_tokens_decoder` for pieces of the model: llama.cpp's converter would
+ *   give them another score and type.
+ * - `clean_up_tokenization_spaces` false: else decoding eats spaces before marks.
+ */
+
+export type SpecialRole = 'bos' | 'eos' | 'unk' | 'pad'
+
+const roles = ['bos', 'eos', 'unk', 'pad'] as const
+
+/** A token beyond the model's pieces, added by a fine-tune. */
+export interface AddedToken {
+  readonly id: number
+  readonly text: string
+  readonly special: boolean
+}
+
+/** JSON files found beside the model, parsed, and what to call them. */
+export interface SourceFile {
+  readonly name: string
+  readonly json: unknown
+}
+
+export interface TokenizerConfigOptions {
+  /** `bos_token_id` and its kin, from `config.json`. */
+  readonly ids?: { readonly [role in SpecialRole]?: number | undefined }
+  /** The longest text in tokens (`max_position_embeddings`). */
+  readonly modelMaxLength?: number | undefined
+  readonly addBos?: boolean | undefined
+  readonly addEos?: boolean | undefined
+  /** See tokenizer-json.ts. By default only where a source has a chat template or special tokens of its own. */
+  readonly specialsInText?: boolean | undefined
+  /** The source's tokenizer_config.json, special_tokens_map.json, added_tokens.json, tokenizer.json. */
+  readonly sources?: readonly SourceFile[]
+}
+
+export interface TokenizerSettings {
+  readonly tokens: { readonly [role in SpecialRole]: Token | undefined }
+  readonly addBos: boolean
+  readonly addEos: boolean
+  readonly specialsInText: boolean
+  readonly added: readonly AddedToken[]
+  readonly modelMaxLength: number | undefined
+  readonly chatTemplate: Json | undefined
+  /** Contradictions found in the sources, and how each was resolved. */
+  readonly warnings: readonly string[]
+}
+
+export interface Token {
+  readonly id: number
+  readonly text: string
+}
+
+/**
+ * What the files will say: decided by the model file; where that is silent, by
+ * the ids of config.json, and then by the source's own maps.
+ */
+export function settleTokenizer(
+  model: SentencePieceModel,
+  options: TokenizerConfigOptions = {},
+): TokenizerSettings {
+  const warnings: string[] = []
+  const sources = options.sources ?? []
+  const added = addedTokens(model, sources, warnings)
+  const textOf = (id: number) =>
+    model.pieces[id]?.text ?? added.find((token) => token.id === id)?.text
+  const idOf = (text: string) => {
+    const id = model.pieces.findIndex((piece) => piece.text === text)
+    return id >= 0 ? id : added.find((token) => token.text === text)?.id
+  }
+
+  const settle = (role: SpecialRole): Token | undefined => {
+    const claims: Claim[] = claimsOf(role, sources).map(({ file, text }) => {
+      return { file, id: idOf(text), said: `"${text}"` }
+    })
+    const configId = options.ids?.[role]
+    // -1 is how the first LLaMA configs said "none".
+    if (configId !== undefined && configId >= 0) {
+      const text = textOf(configId)
+      const said = text === undefined ? `id ${configId}` : `id ${configId} ("${text}")`
+      claims.unshift({ file: 'config.json', id: text === undefined ? undefined : configId, said })
+    }
+    // A fine-tune may have given the role to a token that the model file cannot know.
+    const ownId =
+      claims.find(({ id }) => id !== undefined && id >= model.pieces.length)?.id ??
+      model.specialIds[role] ??
+      claims.find(({ id }) => id !== undefined)?.id
+    const ownText = ownId === undefined ? undefined : textOf(ownId)
+    for (const { file, id, said } of claims) {
+      if (id === ownId && id !== undefined) continue
+      const written =
+        ownText === undefined ? 'none is written' : `"${ownText}" (id ${ownId}) is written`
+      const why = id === undefined ? 'which is no token of the model' : 'against the model file'
+      warnings.push(`${file} calls ${said} the ${role.toUpperCase()}, ${why}; ${written}.`)
+    }
+    return ownId === undefined || ownText === undefined ? undefined : { id: ownId, text: ownText }
+  }
+
+  const tokens = { bos: settle('bos'), eos: settle('eos'), unk: settle('unk'), pad: settle('pad') }
+  const chatTemplate = sources.map(({ json }) => get(json, 'chat_template')).find(isJson)
+  const fineTuned = chatTemplate !== undefined || added.some(({ special }) => special)
+  return {
+    tokens,
+    addBos: options.addBos ?? firstFlag(sources, 'add_bos_token') ?? true,
+    addEos: options.addEos ?? firstFlag(sources, 'add_eos_token') ?? false,
+    specialsInText: options.specialsInText ?? fineTuned,
+    added,
+    modelMaxLength: options.modelMaxLength ?? maxLength(sources),
+    chatTemplate,
+    warnings,
+  }
+}
+
+interface Claim {
+  readonly file: string
+  readonly id: number | undefined
+  /** As it stands in the file. */
+  readonly said: string
+}
+
+/** Writes `tokenizer_config.json`. */
+export function tokenizerConfigJson(
+  model: SentencePieceModel,
+  settings: TokenizerSettings,
+): string {
+  const beyond = settings.added.map(({ id, text, special }): [string, Json] => [
+    String(id),
+    {
+      content: text,
+      lstrip: false,
+      normalized: false,
+      rstrip: false,
+      single_word: false,
+      special,
+    },
+  ])
+  const controls = model.pieces
+    .filter(({ type }) => type === 'control' || type === 'unknown')
+    .map(({ text }) => text)
+  return stringify({
+    add_bos_token: settings.addBos,
+    add_eos_token: settings.addEos,
+    // Read by llama.cpp's converter; the tokenizer.json says the same by itself.
+    add_prefix_space: model.normalizer.addDummyPrefix ? undefined : false,
+    added_tokens_decoder: beyond.length === 0 ? undefined : new Map(beyond),
+    additional_special_tokens: settings.specialsInText ? undefined : controls,
+    bos_token: settings.tokens.bos?.text,
+    chat_template: settings.chatTemplate,
+    clean_up_tokenization_spaces: false,
+    eos_token: settings.tokens.eos?.text,
+    model_max_length: settings.modelMaxLength,
+    pad_token: settings.tokens.pad?.text,
+    split_special_tokens: settings.specialsInText ? undefined : true,
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    unk_token: settings.tokens.unk?.text,
+  })
+}
+
+/** Writes `special_tokens_map.json`. */
+export function specialTokensMapJson(settings: TokenizerSettings): string {
+  return stringify({
+    bos_token: settings.tokens.bos?.text,
+    eos_token: settings.tokens.eos?.text,
+    pad_token: settings.tokens.pad?.text,
+    unk_token: settings.tokens.unk?.text,
+  })
+}
+
+function claimsOf(role: SpecialRole, sources: readonly SourceFile[]) {
+  return sources.flatMap(({ name, json }) => {
+    const text = tokenText(get(json, `${role}_token`))
+    return text === undefined ? [] : [{ file: name, text }]
+  })
+}
+
+/** Tokens beyond the model's pieces, from whichever file names them. */
+function addedTokens(
+  model: SentencePieceModel,
+  sources: readonly SourceFile[],
+  warnings: string[],
+): AddedToken[] {
+  const found = new Map<number, AddedToken>()
+  const note = (file: string, id: number, text: string, special: boolean) => {
+    const piece = model.pieces[id]
+    if (piece !== undefined) {
+      if (piece.text !== text) {
+        warnings.push(
+          `${file} calls token ${id} "${text}"; the model file says "${piece.text}", which is written.`,
+        )
+      }
+      return
+    }
+    const known = found.get(id)
+    if (known === undefined) found.set(id, { id, text, special })
+    else if (known.text !== text) {
+      warnings.push(`${file} calls token ${id} "${text}"; "${known.text}" is written.`)
+    }
+  }
+  for (const { name, json } of sources) {
+    // tokenizer_config.json: {"32000": {"content": "[PAD]", "special": true}}
+    for (const [id, token] of entries(get(json, 'added_tokens_decoder'))) {
+      const text = tokenText(token)
+      if (text !== undefined && isId(Number(id))) {
+        note(name, Number(id), text, get(token, 'special') === true)
+      }
+    }
+    // tokenizer.json: [{"id": 32000, "content": "[PAD]", "special": true}]
+    const list = get(json, 'added_tokens')
+    for (const token of Array.isArray(list) ? list : []) {
+      const id = get(token, 'id')
+      const text = tokenText(token)
+      if (text !== undefined && isId(id)) note(name, id, text, get(token, 'special') === true)
+    }
+    // added_tokens.json: {"[PAD]": 32000}
+    if (name === 'added_tokens.json') {
+      for (const [text, id] of entries(json)) if (isId(id)) note(name, id, text, isRole(text))
+    }
+  }
+  return [...found.values()].sort((a, b) => a.id - b.id)
+
+  function isRole(text: string): boolean {
+    return sources.some(({ json }) =>
+      roles.some((role) => tokenText(get(json, `${role}_token`)) === text),
+    )
+  }
+}
+
+function firstFlag(sources: readonly SourceFile[], key: string): boolean | undefined {
+  return sources.map(({ json }) => get(json, key)).find((value) => typeof value === 'boolean')
+}
+
+/** transformers writes 10^30 for "no limit", which says nothing. */
+function maxLength(sources: readonly SourceFile[]): number | undefined {
+  return sources
+    .map(({ json }) => get(json, 'model_max_length'))
+    .find((value): value is number => isId(value) && value > 0)
+}
+
+/** A special token is sent as a text, or as an object with its `content`. */
+function tokenText(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  const content = get(value, 'content')
+  return typeof content === 'string' ? content : undefined
+}
+
+function isId(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0
+}
+
+function isObject(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function get(value: unknown, key: string): unknown {
+  return isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined
+}
+
+function entries(value: unknown): [string, unknown][] {
+  return isObject(value) ? Object.entries(value) : []
+}
+
+/** A chat template is a text, or a list of named ones; all else is left out. */
+function isJson(value: unknown): value is Json {
+  return (
+    typeof value === 'string' ||
+    (Array.isArray(value) &&
+      value.every(
+        (item) => isObject(item) && Object.values(item).every((part) => typeof part === 'string'),
+      ))
+  )
+}

@@ -1,0 +1,45 @@
+import type { SentencePieceModel } from './sentencepiece.js'
+import {
+  settleTokenizer,
+  specialTokensMapJson,
+  type TokenizerConfigOptions,
+  type TokenizerSettings,
+  tokenizerConfigJson,
+} from './tokenizer-config.js'
+import { tokenizerJson } from './tokenizer-json.js'
+
+/** The tokenizer's part of a Hugging Face folder. */
+export interface TokenizerFiles {
+  /** File name → text. */
+  readonly files: {
+    readonly 'tokenizer.json': string
+    readonly 'tokenizer_config.json': string
+    readonly 'special_tokens_map.json': string
+  }
+  readonly settings: TokenizerSettings
+  /** Contradictions in the sources, and where the files cannot equal SentencePiece. */
+  readonly warnings: readonly string[]
+}
+
+/**
+ * Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`
+ * for a SentencePiece model, agreeing with one another.
+ * @param path what to call the model in an error
+ */
+export function tokenizerFiles(
+  model: SentencePieceModel,
+  path: string,
+  options: TokenizerConfigOptions = {},
+): TokenizerFiles {
+  const settings = settleTokenizer(model, options)
+  const json = tokenizerJson(model, path, settings)
+  return {
+    files: {
+      'tokenizer.json': json.text,
+      'tokenizer_config.json': tokenizerConfigJson(model, settings),
+      'special_tokens_map.json': specialTokensMapJson(settings),
+    },
+    settings,
+    warnings: [...settings.warnings, ...json.warnings],
+  }
+}
