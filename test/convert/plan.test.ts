@@ -14,7 +14,6 @@ import {
 } from '../../src/convert/plan.js'
 import { stepsBetween } from '../../src/convert/steps.js'
 import { safetensors } from '../../src/formats/safetensors.js'
-import { fails } from '../support/errors.js'
 import { configOf, listingOf } from '../support/listing.js'
 import { type Model, small, tensorsOf } from '../support/llama.js'
 
