@@ -63,7 +63,11 @@ function movement(source: Tensor, target: Tensor): Step[] {
     rotary && rotary.order !== source.layout.rotary?.order
       ? [{ kind: 'rotary', to: rotary.order, headDim: rotary.headDim }]
       : []
-  const turn: Step[] =
-    source.layout.transposed === target.layout.transposed ? [] : [{ kind: 'transpose' }]
+  const transpose: Step = { kind: 'transpose' }
+  // EasyLM and ONNX both have columns where rotary order is of rows: there and back again.
+  if (permute.length > 0 && source.layout.transposed && target.layout.transposed) {
+    return [transpose, ...permute, transpose]
+  }
+  const turn: Step[] = source.layout.transposed === target.layout.transposed ? [] : [transpose]
   return source.layout.transposed ? [...turn, ...permute] : [...permute, ...turn]
 }

@@ -33,7 +33,7 @@ export async function openCheckpointEngine(
   })
   const notes = gathered.size === 0 ? [] : [gatheredNote(gathered)]
   const device = deviceFor(options)
-  const session = await createSession({ format, path }, () =>
+  const session = await createSession({ format, path }, device, () =>
     InferenceSession.create(model, sessionOptions(device, options, folder)),
   )
   return engineOf(session, config, device, { notes, inputs: tensorsOf(gathered) })
@@ -46,7 +46,7 @@ export async function openGraphEngine(
   options: EngineOptions,
 ): Promise<Engine> {
   const device = deviceFor(options)
-  const session = await createSession({ format: 'onnx', path }, () =>
+  const session = await createSession({ format: 'onnx', path }, device, () =>
     InferenceSession.create(path, sessionOptions(device, options)),
   )
   for (const name of ['input_ids', 'attention_mask']) {
@@ -99,16 +99,25 @@ function sessionOptions(
   }
 }
 
-/** What the runtime says of a graph that it does not take is about the model, not a bug. */
+/** What the runtime says of a graph or of a device is about them, not a bug. */
 async function createSession(
   where: { format: string; path: string },
+  device: RuntimeDevice,
   create: () => Promise<InferenceSession>,
 ): Promise<InferenceSession> {
   try {
     return await create()
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw inputError(`ONNX Runtime does not load it: ${reason}`, { ...where, cause: error })
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    if (device === 'cpu') {
+      throw inputError(`ONNX Runtime does not load it: ${reason}`, { ...where, cause })
+    }
+    // The list of back ends has those that the package could load, were their libraries here.
+    throw new OpenLlamaError('resources', `ONNX Runtime cannot use ${device} here: ${reason}`, {
+      ...where,
+      suggestions: [`Install what ${device} needs, or choose the device cpu.`],
+      cause,
+    })
   }
 }
 

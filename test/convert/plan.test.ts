@@ -72,6 +72,21 @@ test('what each pair of layouts takes, for each kind of tensor', () => {
     )
 })
 
+test('rotary order of columns: the matrix is turned, and turned back', () => {
+  const turned = (tensor: Tensor): Tensor => ({
+    ...tensor,
+    layout: { ...tensor.layout, transposed: true },
+  })
+  for (const { source, target } of planned(small).moves) {
+    const rotates = /attn\.[qk]_proj/.test(source.name)
+    assert.equal(
+      stepsBetween(turned(source), turned(target)).map(({ kind }) => kind),
+      rotates ? ['transpose', 'rotary', 'transpose'] : [],
+      source.name,
+    )
+  }
+})
+
 test('a cast comes first where it makes less to move, last where it makes more', () => {
   assert.equal(steps(names.query, ['easylm', 'f32'], ['hf', 'f16']), [
     'f32>f16',
