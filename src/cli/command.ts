@@ -31,6 +31,8 @@ export abstract class OpenLlamaCommand extends Command {
 
   override async catch(error: Error & { exitCode?: number }): Promise<void> {
     if (!(error instanceof OpenLlamaError)) {
+      // With --json oclif prints the error and would end with 1, whatever code the error has.
+      if (this.jsonEnabled() && hasExit(error)) process.exitCode = error.oclif.exit
       await super.catch(error)
       return
     }

@@ -1,4 +1,8 @@
 import type { MetadataEntry, MetadataValue } from '../checkpoint/metadata.js'
+import type { Edit } from '../formats/gguf-edit.js'
+import { shortest } from '../formats/gguf-rope.js'
+import type { SetResult } from '../formats/gguf-set.js'
+import type { Json } from '../io/json.js'
 import { formatTable } from './table.js'
 
 /** Longer texts (chat templates, descriptions) are cut. */
@@ -8,7 +12,7 @@ const maxText = 60
 export function describeMetadata(entries: readonly MetadataEntry[]): string {
   return formatTable([
     ['metadata', 'type', 'value'],
-    ...entries.map((entry) => [entry.key, entry.type, shownValue(entry)]),
+    ...entries.map((entry) => [printable(entry.key), entry.type, shownValue(entry)]),
   ])
 }
 
@@ -22,9 +26,61 @@ export function metadataJson(entries: readonly MetadataEntry[]): object {
   )
 }
 
-function shownValue({ value }: MetadataValue): string {
+/** What `gguf set` did, or would do, for people. */
+export function describeEdit(path: string, edit: Edit, dryRun: boolean): string {
+  const how = {
+    none: 'nothing to change',
+    'in place': dryRun ? 'would be changed in place' : 'changed in place',
+    rewrite: dryRun ? 'would be written anew' : 'written anew',
+  }
+  const rows = edit.changes.map(({ key, before, after }) => [
+    `  ${printable(key)}`,
+    after.type,
+    before === undefined ? '(new)' : shownValue(before),
+    '→',
+    shownValue(after),
+  ])
+  return [`${path}: ${how[edit.kind]}`, ...(rows.length > 0 ? [formatTable(rows)] : [])].join('\n')
+}
+
+export function editJson(
+  path: string,
+  { edit, restored, warnings }: SetResult,
+  dryRun: boolean,
+): object {
+  const plain = (value: MetadataValue | undefined) =>
+    value === undefined ? null : { type: value.type, value: plainValue(value) }
+  return {
+    file: path,
+    dry_run: dryRun,
+    restored,
+    action: edit.kind.replace(' ', '_'),
+    changes: edit.changes.map(({ key, before, after }) => ({
+      key,
+      before: plain(before),
+      after: plain(after),
+    })),
+    warnings,
+  }
+}
+
+/** A value as JSON can hold it. */
+function plainValue({ value }: MetadataValue): Json {
+  if (typeof value === 'bigint') return String(value)
+  if (typeof value !== 'object') return value
+  const elements: ArrayLike<number | bigint | string | boolean> = value
+  return Array.from(elements, (item) => (typeof item === 'bigint' ? String(item) : item))
+}
+
+/** Files are not trusted with the terminal: control characters are shown, not sent. */
+function printable(text: string): string {
+  return text.replaceAll('\n', '⏎').replaceAll(/\p{Cc}/gu, '�')
+}
+
+function shownValue({ type, value }: MetadataValue): string {
   if (typeof value === 'object') return `${value.length} elements`
+  if (typeof value === 'number') return String(type === 'float32' ? shortest(value) : value)
   if (typeof value !== 'string') return String(value)
-  const line = value.replaceAll('\n', '⏎')
+  const line = printable(value)
   return line.length > maxText ? `${line.slice(0, maxText)}… (${value.length} characters)` : line
 }

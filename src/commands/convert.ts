@@ -2,11 +2,14 @@ import { Args, Flags } from '@oclif/core'
 import { floatTypes } from '../checkpoint/dtype.js'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { describePlan, describeResult, planJson } from '../cli/conversion.js'
+import { mixFlags, mixOptions } from '../cli/mix-flags.js'
 import { startProgress } from '../cli/progress.js'
 import { checkFreeDisk, prepareConversion, runConversion } from '../convert/convert.js'
 import { defaultThreads } from '../convert/execute.js'
+import { onnxTargets } from '../formats/format.js'
 import { targetFormats } from '../formats/index.js'
 import { parseSize } from '../io/units.js'
+import { mixNames } from '../quantise/mixes.js'
 
 export default class Convert extends OpenLlamaCommand {
   static override summary = 'Convert a checkpoint to another format'
@@ -39,9 +42,9 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
         'Where the output goes, a directory or a file such as model.gguf; by default a directory named after the source',
     }),
     dtype: Flags.option({
-      options: ['auto', ...floatTypes] as const,
+      options: ['auto', ...floatTypes, ...mixNames] as const,
       default: 'auto' as const,
-      summary: 'The type of the weights; auto keeps the source’s',
+      summary: 'The type of the weights; auto keeps the source’s; q… are for gguf',
     })(),
     ...sourceFlags,
     name: Flags.string({
@@ -63,6 +66,11 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       helpValue: 'N',
       summary: 'For meta: the number of files that the weights are shared out to',
     }),
+    'onnx-target': Flags.option({
+      options: onnxTargets,
+      summary:
+        'For onnx: genai adds the configuration of onnxruntime-genai to that of transformers.js',
+    })(),
     'max-memory': Flags.string({
       default: '512MB',
       helpValue: 'SIZE',
@@ -73,14 +81,23 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       helpValue: 'N',
       summary: 'Worker threads; by default one a core',
     }),
-    'dry-run': Flags.boolean({ summary: 'Show the plan and write nothing' }),
+    ...mixFlags,
+    'dry-run': Flags.boolean({ default: false, summary: 'Show the plan and write nothing' }),
     resume: Flags.boolean({
+      default: false,
       summary: 'Go on from an interrupted conversion',
       exclusive: ['force'],
     }),
-    force: Flags.boolean({ summary: 'Replace an existing output, discard an unfinished one' }),
-    'allow-non-finite': Flags.boolean({ summary: 'Keep NaN and infinities of the source' }),
+    force: Flags.boolean({
+      default: false,
+      summary: 'Replace an existing output, discard an unfinished one',
+    }),
+    'allow-non-finite': Flags.boolean({
+      default: false,
+      summary: 'Keep NaN and infinities of the source',
+    }),
     'allow-overflow': Flags.boolean({
+      default: false,
       summary: 'Let values that are too large for the type become infinite',
     }),
   }
@@ -100,6 +117,8 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
         name,
         metadata,
         modelParallel: flags['model-parallel'],
+        onnxTarget: flags['onnx-target'],
+        mix: mixOptions(flags),
       }),
       to: flags.to,
       dtype: flags.dtype,

@@ -3,12 +3,15 @@ import { basename, dirname, extname, resolve } from 'node:path'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
 import { readAbout } from '../formats/about.js'
+import type { OnnxTarget } from '../formats/format.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
-import { inputError, OpenLlamaError, usageError } from '../io/errors.js'
+import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
+import { isMix, type Mix, mixes } from '../quantise/mixes.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { allotMemory, type Executed, execute, minMemory, type Progress } from './execute.js'
+import { chooseMix, type MixOptions, type Quantisation } from './mix.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
 import { checkOutputPath, discard, prepareStaging, publish, type Staging } from './staging.js'
@@ -20,9 +23,11 @@ export interface ConvertOptions extends OpenOptions {
    * extension; by default a directory named after the source and the format.
    */
   out?: string
-  dtype: FloatType | 'auto'
+  dtype: FloatType | Mix | 'auto'
   /** Files that Meta's format shares the weights out to. */
   modelParallel?: number
+  /** Whose configuration ONNX has beside transformers.js's. */
+  onnxTarget?: OnnxTarget
   /** Bytes of tensors in one file at most; by default the format's own. */
   maxShardSize?: number
   /** Bytes of buffers at most. */
@@ -32,6 +37,8 @@ export interface ConvertOptions extends OpenOptions {
   name?: string
   /** Changes of the metadata of formats that have any: `key=value`. */
   metadata?: readonly string[]
+  /** How a quantisation mix is to be departed from. */
+  mix?: MixOptions
 }
 
 /** A conversion whose whole cost is known; nothing has been written. */
@@ -42,6 +49,8 @@ export interface Conversion {
   options: ConvertOptions
   warnings: string[]
   casts: CastSummary[]
+  /** Where the target is a quantisation mix. */
+  quantisation?: Quantisation
   /** Bytes of buffers that will be used at most. */
   memory: number
   /** Bytes free where the output goes. */
@@ -81,14 +90,28 @@ export async function prepareConversion(
       `--max-memory is ${formatBytes(options.maxMemory)}, at least ${formatBytes(minMemory)} are needed`,
     )
   }
-  const { modelParallel } = options
+  const { modelParallel, onnxTarget } = options
   if (modelParallel !== undefined && format.name !== 'meta') {
     throw usageError(`--model-parallel is for meta, the format is ${format.name}`)
+  }
+  if (onnxTarget !== undefined && format.name !== 'onnx') {
+    throw usageError(`--onnx-target is for onnx, the format is ${format.name}`)
+  }
+  if (isMix(options.dtype) && format.name !== 'gguf') {
+    throw usageError(`${options.dtype} is a type of gguf; ${format.name} has f32, f16 and bf16`)
+  }
+  if (options.mix !== undefined && !isMix(options.dtype)) {
+    throw usageError('flags of quantisation are given, and --dtype is none of its types', {
+      suggestions: [`Choose --dtype ${Object.keys(mixes).join(', ')}.`],
+    })
   }
   if (options.metadata !== undefined && format.name !== 'gguf') {
     throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
   }
   const checkpoint = await openCheckpoint(source, options)
+  const quantisation = isMix(options.dtype)
+    ? await chooseMix(checkpoint, options.dtype, options.mix ?? {})
+    : undefined
   const tokenizer = await loadTokenizer(checkpoint)
   const tokenizerJson = await loadTokenizerJson(checkpoint.tokenizer)
   const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
@@ -96,24 +119,32 @@ export async function prepareConversion(
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
   const { maxShardSize, name, metadata } = options
   const target = format.describe(checkpoint, {
-    dtype: options.dtype,
+    dtype: isMix(options.dtype) ? 'auto' : options.dtype,
+    ...(quantisation ? { mix: quantisation.mix } : {}),
     about: await readAbout(checkpoint),
     ...(tokenizer ? { tokenizer } : {}),
     ...(modelParallel === undefined ? {} : { modelParallel }),
+    ...(onnxTarget === undefined ? {} : { onnxTarget }),
     ...(tokenizerJson ? { tokenizerJson } : {}),
     ...(name === undefined ? {} : { name }),
     ...(metadata === undefined ? {} : { metadata }),
     ...(maxShardSize === undefined ? {} : { maxShardSize }),
     ...(single ? { fileName: basename(out) } : {}),
   })
-  const plan = planConversion(checkpoint, target)
+  const plan = planConversion(checkpoint, target, quantisation?.importance)
   return {
     checkpoint,
     plan,
     staging: { out, path: `${out}.partial`, single },
     options,
-    warnings: [...checkpoint.notes, ...sizeNotes(checkpoint, tokenizer), ...target.notes],
+    warnings: [
+      ...checkpoint.notes,
+      ...sizeNotes(checkpoint, tokenizer),
+      ...target.notes,
+      ...(quantisation?.notes ?? []),
+    ],
     casts: summarizeCasts(plan),
+    ...(quantisation ? { quantisation } : {}),
     memory: allotMemory(plan, options).memory,
     freeDisk: await freeDiskAt(out),
   }
@@ -131,8 +162,10 @@ export async function runConversion(
   const { plan, staging, options } = conversion
   await checkOutputPath(staging, run.force)
   const resuming = await prepareStaging(staging, run)
-  if (!resuming) checkFreeDisk(conversion)
+  let begun = resuming
   try {
+    if (!resuming) checkFreeDisk(conversion)
+    begun = true
     const executed = await execute(plan, staging.path, { ...options, ...run, resuming })
     const provenance = provenanceOf(conversion, run, executed)
     await writeProvenance(staging.path, provenance)
@@ -140,9 +173,11 @@ export async function runConversion(
     const warnings = [...conversion.warnings, ...valueWarnings(executed.facts, plan)]
     return { out: staging.out, ...provenance, warnings }
   } catch (error) {
-    // What an input error stopped will not go better next time: nothing to resume.
-    if (error instanceof OpenLlamaError && error.code === 'input') await discard(staging)
-    throw error
+    // What an input error stopped will not go better next time, and what did not fit was not
+    // begun: in neither case is there something to resume.
+    const hopeless = error instanceof OpenLlamaError && error.code === 'input'
+    if (hopeless || !begun) await discard(staging)
+    throw fromSystemError(error, staging.out, 'write it')
   }
 }
 

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import { isFloat } from '../checkpoint/dtype.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { digestBuffer } from './digest.js'
 import { fingerprintOf, openJournal } from './journal.js'
@@ -76,6 +77,8 @@ export async function execute(
         if (entry === undefined || earlier.has(tile)) continue
         earlier.add(tile)
         elements += entry.tile.rows * entry.tile.columns
+        // What the earlier run was allowed, this one may not be.
+        refuse(plan, entry.move, entry.tile, seen, options)
         addFacts(facts, plan, entry.move, seen)
       }
       const pending = tiles.flatMap((entry, id) => (earlier.has(id) ? [] : [{ ...entry, id }]))
@@ -101,7 +104,7 @@ export async function execute(
     await fillPatches(pool, plan, handles, options.signal, verified)
     for (const handle of handles.values()) await handle.sync()
     const { hashes, sourceHashes } = await hashAll(pool, plan, staging, options.signal, verified)
-    return { hashes, sourceHashes, facts }
+    return { hashes, sourceHashes, facts: inOrder(facts, plan) }
   } finally {
     for (const lane of pool) lane.close()
     for (const handle of handles.values()) await handle.close()
@@ -189,7 +192,9 @@ function refuse(
     tensor: source.storedName,
   }
   const rows = `rows ${tile.row} to ${tile.row + tile.rows - 1}`
-  if (facts.nan + facts.infinite > 0 && !options.allowNonFinite) {
+  // A block shares one scale: a single infinity would spoil all of it.
+  const spoils = !isFloat(target.dtype) && source.dtype !== target.dtype
+  if (facts.nan + facts.infinite > 0 && (spoils || !options.allowNonFinite)) {
     throw inputError(`it has ${facts.nan} NaN and ${facts.infinite} infinite values in ${rows}`, {
       ...where,
       suggestions: [
@@ -258,6 +263,16 @@ async function fillPatches(
     for (const position of at) await handles.get(name)?.write(bytes, 0, 4, position)
     verified(of.length)
   })
+}
+
+/** Tiles are done in any order; the record of them has one. */
+function inOrder(facts: ReadonlyMap<string, TileFacts>, plan: Plan): Map<string, TileFacts> {
+  return new Map(
+    plan.moves.flatMap(({ target: { name } }) => {
+      const seen = facts.get(name)
+      return seen === undefined ? [] : [[name, seen] as const]
+    }),
+  )
 }
 
 async function hashAll(

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { usageError } from '../io/errors.js'
+import { fromSystemError, usageError } from '../io/errors.js'
 import type { Plan } from './plan.js'
 import { journalName } from './staging.js'
 import type { TileFacts } from './tile.js'
@@ -40,9 +40,10 @@ export async function openJournal(
   sync: () => Promise<void>,
 ): Promise<Journal> {
   const path = join(staging, journalName)
-  const done = resuming ? await readJournal(path, fingerprint) : []
-  const handle: FileHandle = await open(path, resuming ? 'a' : 'w')
-  if (!resuming) await record(handle, { plan: fingerprint })
+  const earlier = resuming ? await readJournal(path, fingerprint) : undefined
+  const handle: FileHandle = await open(path, earlier ? 'a' : 'w')
+  // A last line that was cut must not swallow the first of this run.
+  await record(handle, path, earlier ? '' : JSON.stringify({ plan: fingerprint }))
   let batch: Done[] = []
   let last = Date.now()
   const flush = async () => {
@@ -50,10 +51,10 @@ export async function openJournal(
     batch = []
     last = Date.now()
     await sync()
-    await record(handle, { done: lines })
+    await record(handle, path, JSON.stringify({ done: lines }))
   }
   return {
-    done,
+    done: earlier ?? [],
     async add(entry) {
       batch.push(entry)
       if (Date.now() - last >= batchInterval) await flush()
@@ -79,13 +80,19 @@ export async function fingerprintOf(plan: Plan, budget: number): Promise<string>
   return hash.update(JSON.stringify([plan.moves, budget])).digest('hex')
 }
 
-async function record(handle: FileHandle, line: object): Promise<void> {
-  await handle.appendFile(`${JSON.stringify(line)}\n`)
-  await handle.datasync()
+async function record(handle: FileHandle, path: string, line: string): Promise<void> {
+  try {
+    await handle.appendFile(`${line}\n`)
+    await handle.datasync()
+  } catch (error) {
+    throw fromSystemError(error, path, 'write it')
+  }
 }
 
-async function readJournal(path: string, fingerprint: string): Promise<Done[]> {
+/** @returns what is done, or undefined where the earlier run did not come to write any of it */
+async function readJournal(path: string, fingerprint: string): Promise<Done[] | undefined> {
   const lines = (await readText(path)).split('\n').flatMap((line) => parseLine(line))
+  if (lines.length === 0) return undefined
   if (!lines.some((line) => 'plan' in line && line.plan === fingerprint)) {
     throw usageError('the unfinished conversion there is of another source or has other options', {
       path,

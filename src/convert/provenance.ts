@@ -2,9 +2,11 @@ import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { FormatName } from '../checkpoint/checkpoint.js'
 import { formatJson } from '../io/json.js'
+import type { Fallback } from '../quantise/assign.js'
 import { version } from '../version.js'
 import type { Conversion, RunOptions } from './convert.js'
 import type { Executed } from './execute.js'
+import type { MixOptions } from './mix.js'
 import type { CastSummary } from './plan.js'
 import { provenanceName } from './staging.js'
 
@@ -22,15 +24,19 @@ export interface Provenance {
     config: string | null
     heads: number | null
     model_parallel: number | null
+    onnx_target: string | null
     max_shard_size: number | null
     name: string | null
     metadata: readonly string[]
+    mix: MixOptions | null
     allow_non_finite: boolean
     allow_overflow: boolean
   }
   tensors: number
   parameters: number
   casts: CastSummary[]
+  /** Where a quantisation mix was written. */
+  quantisation?: { bits_per_weight: number; fallbacks: readonly Fallback[] }
   /** What was assumed, left out, or changed beyond rounding, in sentences. */
   notes: string[]
   /** By tensor: values that are not finite, overflowed, or vanished. */
@@ -44,7 +50,7 @@ export interface FileRecord {
 }
 
 export function provenanceOf(
-  { checkpoint, plan, options, casts, warnings }: Conversion,
+  { checkpoint, plan, options, casts, quantisation, warnings }: Conversion,
   run: RunOptions,
   { hashes, sourceHashes, facts }: Executed,
 ): Provenance {
@@ -71,15 +77,27 @@ export function provenanceOf(
       config: options.config === undefined ? null : basename(options.config),
       heads: options.heads ?? null,
       model_parallel: options.modelParallel ?? null,
+      onnx_target: options.onnxTarget ?? null,
       max_shard_size: options.maxShardSize ?? null,
       name: options.name ?? null,
       metadata: options.metadata ?? [],
+      mix: options.mix?.imatrix
+        ? { ...options.mix, imatrix: basename(options.mix.imatrix) }
+        : (options.mix ?? null),
       allow_non_finite: run.allowNonFinite,
       allow_overflow: run.allowOverflow,
     },
     tensors: plan.moves.length,
     parameters: casts.reduce((sum, { parameters }) => sum + parameters, 0),
     casts,
+    ...(quantisation
+      ? {
+          quantisation: {
+            bits_per_weight: quantisation.bitsPerWeight,
+            fallbacks: quantisation.fallbacks,
+          },
+        }
+      : {}),
     notes: warnings,
     values: Object.fromEntries(facts),
   }

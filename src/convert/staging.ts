@@ -11,6 +11,7 @@ import {
 import { basename, dirname, join } from 'node:path'
 import type { TargetFile } from '../formats/format.js'
 import { fromSystemError, usageError } from '../io/errors.js'
+import { syncDirectory } from '../io/sync.js'
 
 /**
  * The directory beside the output in which the result is made. It becomes the
@@ -56,8 +57,14 @@ export async function checkOutputPath({ out, single }: Staging, force: boolean):
       suggestions: ['Choose another --out.'],
     })
   }
+  if (there === 'file') {
+    throw usageError('it is a file, and the output is a directory', {
+      path: out,
+      suggestions: ['Remove it yourself, or choose another --out.'],
+    })
+  }
   // A slip of the hand must not replace a home directory by a model.
-  if (there === 'directory' && !(await isOurs(out))) {
+  if (!(await isOurs(out))) {
     throw usageError(
       `it is a directory that was not made by this program (it has no ${provenanceName})`,
       {
@@ -121,8 +128,6 @@ export async function createFiles(
 export async function publish(staging: Staging, force: boolean): Promise<void> {
   const { out, path } = staging
   try {
-    await rm(join(path, journalName), { force: true })
-    await syncDirectory(path)
     // Once more: something may have come into being at the path meanwhile.
     await checkOutputPath(staging, force)
     if (staging.single) {
@@ -133,6 +138,8 @@ export async function publish(staging: Staging, force: boolean): Promise<void> {
       await rm(path, { recursive: true })
       return
     }
+    await rm(join(path, journalName), { force: true })
+    await syncDirectory(path)
     const replaced =
       (await kindOf(out)) === undefined ? undefined : `${out}.replaced-${process.pid}`
     if (replaced !== undefined) await rename(out, replaced)
@@ -146,17 +153,6 @@ export async function publish(staging: Staging, force: boolean): Promise<void> {
 
 export async function discard({ path }: Staging): Promise<void> {
   await rm(path, { recursive: true, force: true })
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  // Windows cannot open directories; its renames are journalled by the file system.
-  if (process.platform === 'win32') return
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
 
 async function isOurs(directory: string): Promise<boolean> {

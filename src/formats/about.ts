@@ -17,6 +17,9 @@ export interface About {
   generation: JsonObject
 }
 
+/** Where nothing is known. */
+export const nothingKnown: About = { folder: 'model', card: new Map(), generation: {} }
+
 /** Cards and configurations have some kilobytes; cards with pictures in them a few hundred. */
 const maxFile = 16 * 1024 * 1024
 

@@ -1,5 +1,6 @@
 import type { Checkpoint, FormatName, Listing } from '../checkpoint/checkpoint.js'
 import type { DType, FloatType } from '../checkpoint/dtype.js'
+import type { MetadataEntry } from '../checkpoint/metadata.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import type { LoadedTokenizer } from '../tokenizer/load.js'
 import type { SourceFile } from '../tokenizer/tokenizer-config.js'
@@ -24,6 +25,8 @@ export interface Format {
    * The entry is opened; `''` opens the directory itself.
    */
   detectDirectory?(entries: readonly string[]): string | undefined
+  /** The directory of config.json and tokenizer, where it is not the one that `path` is or is in. */
+  homeOf?(path: string): string
   open?(path: string, loader?: string): Promise<Listing>
   describe?(checkpoint: Checkpoint, options: TargetOptions): Target
 }
@@ -39,17 +42,23 @@ export interface TargetOptions {
   tokenizer?: LoadedTokenizer
   /** Files that the weights are shared out to, where the format has model parallelism. */
   modelParallel?: number
+  /** Whose configuration ONNX has beside transformers.js's. */
+  onnxTarget?: OnnxTarget
   /** The source's tokenizer.json, where it has nothing else. */
   tokenizerJson?: SourceFile
   /** The model's name (--name), for formats that keep one. */
   name?: string
   /** What lies beside the weights and says where the model is from. */
-  about: About
+  about?: About
   /** Changes of the file's metadata (--metadata key=value), for formats that have any. */
   metadata?: readonly string[]
   /** A quantisation mix: types of single tensors, by Hugging Face's names, in the place of `dtype`. */
   mix?: Mix
 }
+
+/** The runtimes whose configuration an ONNX folder can have. */
+export const onnxTargets = ['transformers.js', 'genai'] as const
+export type OnnxTarget = (typeof onnxTargets)[number]
 
 export interface Mix {
   /** As users know it, in lower case: q4_k_m. */
@@ -57,6 +66,8 @@ export interface Mix {
   /** llama.cpp's number for it, `general.file_type`. */
   fileType: number
   types: ReadonlyMap<string, DType>
+  /** What else the file says of how it was quantised. */
+  metadata: readonly MetadataEntry[]
 }
 
 /** A checkpoint that is to be written. */

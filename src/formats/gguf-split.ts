@@ -6,6 +6,7 @@ import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
 import { inputError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
 import { type GgufHeader, readHeader } from './gguf-header.js'
+import { refuseInterrupted } from './gguf-undo.js'
 
 /** llama.cpp's names of split files: model-00001-of-00003.gguf. */
 export function splitName(stem: string, index: number, count: number): string {
@@ -74,6 +75,7 @@ export async function readParts(path: string): Promise<GgufPart[]> {
 }
 
 export async function readPart(path: string): Promise<GgufPart> {
+  await refuseInterrupted(path)
   const source = await openFile(path)
   try {
     return { file: { path, size: source.size }, header: await readHeader(source) }

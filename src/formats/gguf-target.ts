@@ -3,9 +3,11 @@ import { type DType, isFloat } from '../checkpoint/dtype.js'
 import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
 import { type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
 import { usageError } from '../io/errors.js'
+import { nothingKnown } from './about.js'
 import type { Target, TargetFile, TargetOptions } from './format.js'
 import { assign, parseAssignment } from './gguf-assign.js'
 import { architecture, configEntries } from './gguf-config.js'
+import { isLayoutKey } from './gguf-edit.js'
 import { generalEntries, nameOnCard } from './gguf-general.js'
 import { defaultAlignment } from './gguf-header.js'
 import { layOutGguf, type PlannedTensor } from './gguf-layout.js'
@@ -116,9 +118,6 @@ function factorItems({ config }: Checkpoint): Item[] {
   ]
 }
 
-/** Keys that say how the file is laid out: not for users to set. */
-const layoutKeys = /^(general\.(alignment|architecture)|split\..*)$/
-
 function metadataOf(
   checkpoint: Checkpoint,
   tensors: readonly Tensor[],
@@ -133,14 +132,15 @@ function metadataOf(
     ...originOf(checkpoint, parameters, options),
     ...model.entries,
     ...vocabulary.entries,
+    ...(options.mix?.metadata ?? []),
   ]
   const known = new Set(written.map(({ key }) => key))
   const kept = (checkpoint.metadata ?? []).filter(
-    ({ key }) => !known.has(key) && !layoutKeys.test(key) && !isComputed(key),
+    ({ key }) => !known.has(key) && !isLayoutKey(key) && !isComputed(key),
   )
   const assignments = (options.metadata ?? []).map(parseAssignment)
   for (const { key } of assignments) {
-    if (layoutKeys.test(key)) {
+    if (isLayoutKey(key)) {
       throw usageError(`${key} says how the file is laid out and cannot be set`)
     }
   }
@@ -169,15 +169,12 @@ function isComputed(key: string): boolean {
 function originOf(
   { metadata }: Checkpoint,
   parameters: number,
-  { about, name }: TargetOptions,
+  { about = nothingKnown, name }: TargetOptions,
 ): MetadataEntry[] {
   if (metadata === undefined) return generalEntries(about, name, parameters)
   const own = metadata.filter(
     ({ key }) =>
-      key.startsWith('general.') &&
-      key !== 'general.type' &&
-      !layoutKeys.test(key) &&
-      !isComputed(key),
+      key.startsWith('general.') && key !== 'general.type' && !isLayoutKey(key) && !isComputed(key),
   )
   if (name === undefined) return own
   const named: MetadataEntry = { key: 'general.name', type: 'string', value: name }
@@ -211,7 +208,7 @@ function mainType(tensors: readonly Tensor[]): DType {
 function stemOf(
   { metadata }: Checkpoint,
   tensors: readonly Tensor[],
-  { name, about, mix }: TargetOptions,
+  { name, about = nothingKnown, mix }: TargetOptions,
 ): string {
   const own = metadata && lookUp(metadata).text('general.name')
   const known = name ?? own ?? nameOnCard(about) ?? about.folder

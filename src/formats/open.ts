@@ -1,10 +1,15 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { type Checkpoint, type TokenizerFiles, understand } from '../checkpoint/checkpoint.js'
+import {
+  type Checkpoint,
+  type Listing,
+  type TokenizerFiles,
+  understand,
+} from '../checkpoint/checkpoint.js'
 import { configFromHf } from '../checkpoint/config.js'
 import type { ConfigSource } from '../checkpoint/geometry.js'
 import { presets } from '../checkpoint/presets.js'
-import { fromSystemError, inputError, usageError } from '../io/errors.js'
+import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'
 import { openFile, readSmallFile, readStart } from '../io/source.js'
 import type { Format } from './format.js'
@@ -30,11 +35,10 @@ export async function openCheckpoint(
   options: OpenOptions = {},
 ): Promise<Checkpoint> {
   const { format, path, loader } = await locate(source)
-  if (format.open === undefined) throw inputError(`${format.title} cannot be read`, { path })
-  const folder = (await isDirectory(path)) ? path : dirname(path)
+  const folder = format.homeOf?.(path) ?? ((await isDirectory(path)) ? path : dirname(path))
   const given =
     options.config === undefined ? await configBeside(folder) : await chosenConfig(options.config)
-  const listing = await format.open(path, loader)
+  const listing = await openListing(format, path, loader)
   const tokenizer = await tokenizerFiles(folder, options.tokenizer)
   return understand(
     { ...listing, path: source },
@@ -44,6 +48,18 @@ export async function openCheckpoint(
     },
     tokenizer,
   )
+}
+
+/** Opens a checkpoint; a shard that is only a stand-in is called by its name. */
+async function openListing(format: Format, path: string, loader?: string): Promise<Listing> {
+  if (format.open === undefined) throw inputError(`${format.title} cannot be read`, { path })
+  try {
+    return await format.open(path, loader)
+  } catch (error) {
+    if (error instanceof OpenLlamaError && error.path !== undefined && (await isFile(error.path)))
+      await refuseStandIns(error.path, await headOf(error.path))
+    throw error
+  }
 }
 
 interface Location {
@@ -75,20 +91,25 @@ async function locateInDirectory(folder: string): Promise<Location> {
     const entry = format.detectDirectory?.(entries)
     if (entry !== undefined) {
       const path = join(folder, entry)
-      if (entry !== '' && !entry.endsWith('.json')) refuseStandIns(path, await headOf(path))
+      if (!entry.endsWith('.json') && !(await isDirectory(path))) {
+        refuseStandIns(path, await headOf(path))
+      }
       return { format, path }
     }
   }
   const found: Location[] = []
+  const others: { path: string; head: Uint8Array }[] = []
   for (const entry of entries) {
     const path = join(folder, entry)
-    if (!(await stat(path)).isFile()) continue
+    if (!(await isFile(path))) continue
     const head = await headOf(path)
     const format = formats.find(({ detect }) => detect?.(head, entry))
     if (format !== undefined) found.push({ format, path })
+    else if (head.length > 0) others.push({ path, head })
   }
   const [only] = found
   if (only === undefined) {
+    for (const { path, head } of others) await refuseStandIns(path, head)
     throw inputError('no checkpoint is in this directory', {
       path: folder,
       suggestions: [`Known are ${formats.map(({ title }) => title).join(', ')}.`],
@@ -137,6 +158,11 @@ async function isDirectory(path: string): Promise<boolean> {
   } catch (error) {
     throw fromSystemError(error, path, 'read it')
   }
+}
+
+/** Whether a file is there; a link to nowhere is none. */
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false
 }
 
 /** A config.json has some kilobytes. */

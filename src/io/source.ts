@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { fromSystemError, inputError } from './errors.js'
 
 /**
@@ -19,6 +19,9 @@ export async function openFile(path: string): Promise<ByteSource> {
   let handle: FileHandle
   let size: number
   try {
+    if ((await stat(path)).isDirectory()) {
+      throw inputError('it is a directory, a file is expected', { path })
+    }
     handle = await open(path, 'r')
     size = (await handle.stat()).size
   } catch (error) {

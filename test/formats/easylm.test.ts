@@ -1,4 +1,4 @@
-import { open, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -9,7 +9,7 @@ import { recordHead } from '../../src/formats/easylm-record.js'
 import { openFile } from '../../src/io/source.js'
 import { equalBytes } from '../support/bytes.js'
 import { fails } from '../support/errors.js'
-import { f16Bits, f16Value } from '../support/floats.js'
+import { fixtureValues, inF16 } from '../support/fixtures.js'
 import { easylmShape, fixtures, hfValues, type Model, small, tensorsOf } from '../support/llama.js'
 import { fixture, shared } from '../support/paths.js'
 import {
@@ -20,6 +20,7 @@ import {
   hashOfF32,
   inMemory,
 } from '../support/sources.js'
+import { makeSparse } from '../support/sparse.js'
 import { arrayRecord, arraysOf, ndarray, packed, record, streamOf } from '../support/stream.js'
 import { tempDir } from '../support/temp.js'
 
@@ -133,17 +134,8 @@ test('7B in f32, 27 GB: indexing reads less than 1 MB', async () => {
     headDim: config.head_dim,
   }
   const path = join(tempDir(), 'streaming_params')
-  const file = await open(path, 'w')
-  let size = 0
+  const size = await makeSparse(path, model, 'f32')
   const expected = tensorsOf(model)
-  for (const tensor of expected) {
-    const length = 4 * tensor.shape.reduce((product, n) => product * n, 1)
-    const head = recordHead(tensor.easylm, 'f32', easylmShape(tensor), length)
-    await file.write(head, 0, head.length, size)
-    size += head.length + length
-  }
-  await file.truncate(size)
-  await file.close()
   assert.ok(size > 26.9e9, `${size} bytes`)
   const inner = await openFile(path)
   const counted = counting(inner)
@@ -314,6 +306,7 @@ async function holdsExpected(
   also(listing)
   const expected = expectedTensors(name)
   assert.is(listing.arrays.length, expected.size)
+  const exact = await fixtureValues(model === fixtures['tiny-v1'] ? 'tiny-v1' : 'tiny-v2')
   for (const tensor of tensorsOf(model)) {
     const array = listing.arrays.find((each) => each.name === tensor.easylm)
     assert.ok(array, tensor.easylm)
@@ -322,17 +315,6 @@ async function holdsExpected(
     const values = hfValues(decode(bytesOfArray(array, file), dtype), tensor, model)
     const wanted = expected.get(tensor.hf)
     if (dtype !== 'f16') assert.is(hashOfF32(values), wanted?.sha256_f32, tensor.hf)
-    else await holdsF16(values, name, tensor.hf)
+    else assert.is(hashOfF32(values), hashOfF32(inF16(exact.get(tensor.hf))), tensor.hf)
   }
-}
-
-/** f16 cannot hold all of the fixtures' values: those of the bf16 file, cast plainly, are expected. */
-async function holdsF16(values: Float32Array, name: string, hf: string): Promise<void> {
-  const model = name === 'tiny-v1' ? fixtures['tiny-v1'] : fixtures['tiny-v2']
-  const file = await readFile(fixture(name, 'easylm', 'streaming_params_bf16'))
-  const tensor = tensorsOf(model).find((each) => each.hf === hf)
-  const array = (await list(file)).arrays.find((each) => each.name === tensor?.easylm)
-  assert.ok(tensor && array)
-  const exact = hfValues(decode(bytesOfArray(array, file), 'bf16'), tensor, model)
-  assert.is(hashOfF32(values), hashOfF32(exact.map((value) => f16Value(f16Bits(value)))), hf)
 }

@@ -162,7 +162,8 @@ test('an index that disagrees with its shards', async () => {
     [
       { a: 'one.safetensors', b: 'two.safetensors', c: 'three.safetensors' },
       'tensor "b"',
-      'two shards',
+      'two.safetensors',
+      'three.safetensors',
     ],
     [{ a: 'one.safetensors', b: 'four.safetensors' }, 'four.safetensors', 'no such file'],
     [{ a: 'one.safetensors', b: '../two.safetensors' }, 'tensor "b"', 'no file of this folder'],

@@ -1,52 +1,124 @@
-import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Checkpoint } from '../../src/checkpoint/checkpoint.js'
+import * as assert from 'uvu/assert'
 import {
+  type Conversion,
   type ConvertOptions,
-  type ConvertResult,
   prepareConversion,
-  runConversion,
+  type RunOptions,
 } from '../../src/convert/convert.js'
-import { openCheckpoint } from '../../src/formats/open.js'
+import type { ExecuteOptions } from '../../src/convert/execute.js'
+import { listFile } from '../../src/formats/safetensors.js'
+import { bytesOf, equalBytes, seeded } from './bytes.js'
+import { configJson } from './listing.js'
+import { easylmShape, hfValues, type Model, small, tensorsOf } from './llama.js'
+import { bytesOfArray, decode, inMemory } from './sources.js'
+import { arraysOf, encode, type FloatName, type NumpyArray, streamOf } from './stream.js'
 import { tempDir } from './temp.js'
 
-/** Converts into a new directory. */
-export async function convert(
-  source: string,
-  options: Pick<ConvertOptions, 'to'> & Partial<ConvertOptions>,
-): Promise<ConvertResult> {
-  const conversion = await prepareConversion(source, {
-    out: join(tempDir(), 'out'),
-    dtype: 'auto',
-    maxShardSize: 5e9,
-    maxMemory: 64 * 2 ** 20,
-    threads: 2,
-    ...options,
-  })
-  return runConversion(conversion, {
-    resume: false,
-    force: false,
-    allowNonFinite: false,
-    allowOverflow: false,
-  })
+/** The source of a conversion and the directory that it and its output are in. */
+export interface Made {
+  folder: string
+  source: string
+  out: string
 }
 
-/** By Hugging Face's names, the hash of each tensor's f32 bytes, by way of safetensors. */
-export async function f32Hashes(source: string): Promise<Record<string, string>> {
-  const { out } = await convert(source, { to: 'safetensors', dtype: 'f32' })
-  return tensorHashes(await openCheckpoint(out))
+/** Writes a model's stream and configuration into a new directory. */
+export function makeSource(
+  model: Model = small,
+  dtype: FloatName = 'float32',
+  edit: (array: NumpyArray) => NumpyArray = (array) => array,
+): Made {
+  const folder = tempDir()
+  mkdirSync(join(folder, 'in'))
+  const source = join(folder, 'in', 'stream')
+  writeFileSync(source, streamOf(arraysOf(model, dtype).map(edit)))
+  writeFileSync(join(folder, 'in', 'config.json'), configJson(model))
+  return { folder, source, out: join(folder, 'out') }
 }
 
-/** By Hugging Face's names, the hash of each tensor's bytes; of tensors in one piece each. */
-export function tensorHashes(checkpoint: Checkpoint): Record<string, string> {
-  const hashes: Record<string, string> = {}
-  for (const { name, parts } of checkpoint.tensors.values()) {
-    const hash = createHash('sha256')
-    for (const { path, offset, length } of parts.flatMap(({ extents }) => extents)) {
-      hash.update(readFileSync(path).subarray(offset, offset + length))
-    }
-    hashes[name] = hash.digest('hex')
+/** The same for a larger model, in bf16, of weights that take no time to make. */
+export function makeLargeSource(model: Model): Made {
+  const folder = tempDir()
+  mkdirSync(join(folder, 'in'))
+  const source = join(folder, 'in', 'stream')
+  const next = seeded(23)
+  // A prime number of values, so that no two rows are equal; all finite.
+  const pattern = bytesOf(Uint16Array.from({ length: 65_521 }, () => (next() >>> 16) & 0xbfff))
+  const arrays = tensorsOf(model).map((tensor) => {
+    const bytes = 2 * tensor.shape.reduce((product, n) => product * n, 1)
+    const data = Buffer.alloc(bytes, pattern)
+    return { key: tensor.easylm, dtype: 'bfloat16', shape: easylmShape(tensor), data }
+  })
+  writeFileSync(source, streamOf(arrays))
+  writeFileSync(join(folder, 'in', 'config.json'), configJson(model))
+  return { folder, source, out: join(folder, 'out') }
+}
+
+/** Puts values in the place of an array's first ones, or of those from `at`. */
+export function withValues(
+  key: string,
+  values: number[],
+  at = 0,
+): (array: NumpyArray) => NumpyArray {
+  return (array) => {
+    if (array.key !== key) return array
+    const bytes = encode(values, array.dtype === 'float32' ? 'float32' : 'bfloat16')
+    const data = Uint8Array.from(array.data)
+    data.set(bytes, (at * bytes.length) / values.length)
+    return { ...array, data }
   }
-  return hashes
+}
+
+export const convertOptions: ConvertOptions = {
+  to: 'safetensors',
+  dtype: 'auto',
+  maxShardSize: 5e9,
+  maxMemory: 512e6,
+  threads: 1,
+}
+
+export function prepare(
+  { source, out }: Made,
+  options: Partial<ConvertOptions> = {},
+): Promise<Conversion> {
+  return prepareConversion(source, { ...convertOptions, out, ...options })
+}
+
+export const runOptions: RunOptions = {
+  resume: false,
+  force: false,
+  allowNonFinite: false,
+  allowOverflow: false,
+}
+
+export const executeOptions: ExecuteOptions = {
+  maxMemory: 512e6,
+  threads: 1,
+  resuming: false,
+  allowNonFinite: false,
+  allowOverflow: false,
+}
+
+/** What execute keeps for hashing; the rest of its memory is a tile's. */
+export const hashBuffer = 4 * 1024 * 1024
+
+/** Every tensor of a safetensors file is what plain loops make of the model's weights. */
+export async function holdsModel(
+  path: string,
+  model: Model,
+  stored: (value: number) => number = (value) => value,
+): Promise<void> {
+  const file = readFileSync(path)
+  const arrays = await listFile(inMemory(file).source)
+  assert.is(arrays.length, tensorsOf(model).length)
+  const sources = new Map(arraysOf(model, 'float32').map((array) => [array.key, array]))
+  for (const tensor of tensorsOf(model)) {
+    const array = arrays.find(({ name }) => name === tensor.hf)
+    const source = sources.get(tensor.easylm)
+    assert.ok(array && source, tensor.hf)
+    const expected = hfValues(decode(source.data, 'f32'), tensor, model).map(stored)
+    const actual = decode(bytesOfArray(array, file), array.dtype)
+    equalBytes(new Uint8Array(actual.buffer), new Uint8Array(expected.buffer), tensor.hf)
+  }
 }

@@ -1,0 +1,320 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { ConvertOptions } from '../../src/convert/convert.js'
+import { type ExecuteOptions, execute } from '../../src/convert/execute.js'
+import { type Plan, tilesOf } from '../../src/convert/plan.js'
+import { journalName } from '../../src/convert/staging.js'
+import { equalBytes, sha256 } from '../support/bytes.js'
+import {
+  executeOptions,
+  hashBuffer,
+  holdsModel,
+  type Made,
+  makeLargeSource,
+  makeSource,
+  prepare,
+  withValues,
+} from '../support/conversion.js'
+import { fails } from '../support/errors.js'
+import { bf16Bits, f16Bits, f16Value, f32Value } from '../support/floats.js'
+import { type Model, small } from '../support/llama.js'
+import { tempDir } from '../support/temp.js'
+
+const test = suite('convert: execute')
+
+const output = 'model.safetensors'
+const asF16 = (value: number) => f16Value(f16Bits(value))
+const asBf16 = (value: number) => f32Value(bf16Bits(value) * 65536)
+
+async function planOf(made: Made, options: Partial<ConvertOptions> = {}): Promise<Plan> {
+  return (await prepare(made, options)).plan
+}
+
+/** Executes into a new directory, or the given one. */
+async function run(plan: Plan, options: Partial<ExecuteOptions> = {}, staging = tempDir()) {
+  const executed = await execute(plan, staging, { ...executeOptions, ...options })
+  return { executed, staging, bytes: readFileSync(join(staging, output)) }
+}
+
+/** A budget of this many bytes for a tile. */
+const tiny = (budget: number) => ({ maxMemory: hashBuffer + budget })
+
+test('every cast, transposed and permuted, is what plain loops give', async () => {
+  const made = makeSource()
+  for (const [dtype, stored] of [
+    ['f32', (value: number) => value],
+    ['f16', asF16],
+    ['bf16', asBf16],
+  ] as const) {
+    const { staging } = await run(await planOf(made, { dtype }))
+    await holdsModel(join(staging, output), small, stored)
+  }
+})
+
+test('many tiles give the bytes of one', async () => {
+  const made = makeSource()
+  for (const dtype of ['f32', 'f16'] as const) {
+    const plan = await planOf(made, { dtype })
+    for (const budget of [256, 700, 4096, 10_000]) {
+      const tiles = plan.moves.reduce((sum, move) => sum + tilesOf(move, budget).length, 0)
+      assert.ok(tiles > plan.moves.length, `${tiles} tiles of ${plan.moves.length} tensors`)
+      const { staging } = await run(plan, tiny(budget))
+      await holdsModel(join(staging, output), small, dtype === 'f16' ? asF16 : (value) => value)
+    }
+  }
+})
+
+test('shards: each tensor is in the file that its header says', async () => {
+  const plan = await planOf(makeSource(), { maxShardSize: 20_000 })
+  const { staging, executed } = await execution(plan)
+  assert.ok(plan.target.files.length > 5)
+  for (const { name, size } of plan.target.files) {
+    const bytes = readFileSync(join(staging, name))
+    assert.is(bytes.length, size, name)
+    assert.is(executed.hashes.get(name), sha256(bytes), name)
+  }
+
+  async function execution(of: Plan) {
+    const folder = tempDir()
+    return {
+      staging: folder,
+      executed: await execute(of, folder, { ...executeOptions, ...tiny(3000) }),
+    }
+  }
+})
+
+const larger: Model = {
+  vocab: 4096,
+  hidden: 1024,
+  intermediate: 512,
+  layers: 1,
+  heads: 8,
+  kvHeads: 2,
+  headDim: 64,
+}
+
+test('several lanes in threads of their own give the bytes of one', async () => {
+  const plan = await planOf(makeLargeSource(larger), { dtype: 'f32' })
+  assert.ok(plan.bytes > 32 * 1024 * 1024, 'large enough for threads')
+  const one = await run(plan)
+  const three = await run(plan, { threads: 3, maxMemory: 51e6 })
+  equalBytes(three.bytes, one.bytes, 'three lanes')
+  assert.equal(Object.fromEntries(three.executed.hashes), Object.fromEntries(one.executed.hashes))
+  assert.is(three.executed.hashes.get(output), sha256(three.bytes))
+})
+
+test('an error in a thread is told as one in this', async () => {
+  const made = makeLargeSource(larger)
+  const plan = await planOf(made, { dtype: 'f32' })
+  const before = readFileSync(made.source)
+  const fingerprinted = { threads: 2, maxMemory: 64e6 }
+  writeFileSync(made.source, before.subarray(0, before.length / 2))
+  await fails(() => run(plan, fingerprinted), 'input', made.source, 'shorter', 'expected at byte')
+})
+
+/** Runs until `after` tiles are done, as Ctrl-C would end it. */
+async function interrupt(
+  plan: Plan,
+  after: number,
+  options: Partial<ExecuteOptions> = {},
+): Promise<string> {
+  const staging = tempDir()
+  const aborter = new AbortController()
+  let tiles = 0
+  const onProgress = () => {
+    if (++tiles === after) aborter.abort()
+  }
+  const stopped = () => run(plan, { ...options, signal: aborter.signal, onProgress }, staging)
+  await fails(stopped, 'interrupted', '--resume')
+  return staging
+}
+
+function journalOf(staging: string): string[] {
+  return readFileSync(join(staging, journalName), 'utf8').split('\n')
+}
+
+test('resumed after an interruption: the same bytes, and nothing is done twice', async () => {
+  const plan = await planOf(makeSource(), { dtype: 'f16' })
+  const whole = await run(plan, tiny(4096))
+  const tiles = plan.moves.reduce((sum, move) => sum + tilesOf(move, 4096).length, 0)
+  for (const after of [1, 7, tiles - 1, tiles]) {
+    const staging = await interrupt(plan, after, tiny(4096))
+    let converted = 0
+    const progress: number[] = []
+    const { bytes, executed } = await run(
+      plan,
+      {
+        ...tiny(4096),
+        resuming: true,
+        onProgress: ({ phase, done }) => {
+          if (phase !== 'convert') return
+          converted++
+          progress.push(done)
+        },
+      },
+      staging,
+    )
+    assert.is(converted, tiles - after, `tiles after the first ${after}`)
+    assert.is(progress.at(-1) ?? plan.bytes, plan.bytes, 'progress ends with all bytes')
+    equalBytes(bytes, whole.bytes, `interrupted after ${after}`)
+    assert.is(executed.hashes.get(output), sha256(whole.bytes))
+  }
+})
+
+test('a tile that is journaled is believed: its bytes are not written again', async () => {
+  const plan = await planOf(makeSource())
+  const whole = await run(plan, tiny(4096))
+  const staging = await interrupt(plan, 3, tiny(4096))
+  const at = plan.moves[0]?.target.parts[0]?.extents[0]?.offset ?? 0
+  const marked = readFileSync(join(staging, output))
+  marked[at] = (marked[at] ?? 0) ^ 0xff
+  writeFileSync(join(staging, output), marked)
+  const { bytes } = await run(plan, { ...tiny(4096), resuming: true }, staging)
+  assert.is(bytes[at], marked[at])
+  bytes[at] = whole.bytes[at] ?? 0
+  equalBytes(bytes, whole.bytes, 'all else')
+})
+
+test('another plan’s journal is refused', async () => {
+  const made = makeSource()
+  const plan = await planOf(made)
+  const staging = await interrupt(plan, 3, tiny(4096))
+  const resume =
+    (other: Plan, budget = 4096) =>
+    () =>
+      run(other, { ...tiny(budget), resuming: true }, staging)
+  await fails(resume(await planOf(made, { dtype: 'f16' })), 'usage', '--force', staging)
+  await fails(resume(await planOf(made, { maxShardSize: 20_000 })), 'usage', '--force')
+  await fails(resume(plan, 5000), 'usage', '--force')
+  await fails(resume(await planOf(makeSource())), 'usage', '--force')
+  const bytes = readFileSync(made.source)
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  writeFileSync(made.source, bytes)
+  await fails(resume(plan), 'usage', '--force')
+})
+
+test('a last line that was cut anywhere: its tiles are done again, and the next run still knows all', async () => {
+  const plan = await planOf(makeSource())
+  const whole = await run(plan, tiny(4096))
+  const tiles = plan.moves.reduce((sum, move) => sum + tilesOf(move, 4096).length, 0)
+  const staging = await interrupt(plan, 5, tiny(4096))
+  const [head = '', line = '', ...rest] = journalOf(staging)
+  assert.equal(rest, [''])
+  for (const length of [0, 1, line.length - 1, line.length]) {
+    writeFileSync(join(staging, journalName), `${head}\n${line.slice(0, length)}`)
+    const again = await run(plan, { ...tiny(4096), resuming: true }, staging)
+    equalBytes(again.bytes, whole.bytes, `cut to ${length}`)
+    let converted = 0
+    const onProgress = ({ phase }: { phase: string }) => {
+      if (phase === 'convert') converted++
+    }
+    await run(plan, { ...tiny(4096), resuming: true, onProgress }, staging)
+    assert.is(converted, 0, `of ${tiles}, after a cut to ${length}`)
+  }
+})
+
+test('interrupted before the journal was begun, or in its first line: from the start', async () => {
+  const plan = await planOf(makeSource())
+  const whole = await run(plan)
+  for (const content of [undefined, '', '{"plan":"0123']) {
+    const staging = tempDir()
+    mkdirSync(staging, { recursive: true })
+    if (content !== undefined) writeFileSync(join(staging, journalName), content)
+    const { bytes } = await run(plan, { resuming: true }, staging)
+    equalBytes(bytes, whole.bytes, String(content))
+    assert.is(journalOf(staging).filter((line) => line.includes('"plan"')).length, 1)
+    rmSync(staging, { recursive: true })
+  }
+})
+
+const query = 'transformer/h/1/attention/wq/kernel'
+
+test('NaN and infinities: how many, in which tensor and file; kept only when allowed', async () => {
+  const made = makeSource(
+    small,
+    'float32',
+    withValues(query, [Number.NaN, Number.POSITIVE_INFINITY, Number.NaN], 50),
+  )
+  for (const dtype of ['auto', 'f16', 'bf16'] as const) {
+    const plan = await planOf(made, { dtype })
+    await fails(
+      () => run(plan),
+      'input',
+      query,
+      made.source,
+      '2 NaN and 1 infinite',
+      '--allow-non-finite',
+    )
+    const { executed } = await run(plan, { allowNonFinite: true })
+    assert.equal(
+      [...executed.facts],
+      [
+        [
+          'model.layers.1.self_attn.q_proj.weight',
+          { nan: 2, infinite: 1, overflowed: 0, vanished: 0 },
+        ],
+      ],
+    )
+  }
+})
+
+test('overflow: refused, and counted when allowed; what vanishes is counted', async () => {
+  const made = makeSource(
+    small,
+    'float32',
+    withValues(query, [1e30, -65520, 65519.99, 1e-30, 2 ** -25], 0),
+  )
+  const plan = await planOf(made, { dtype: 'f16' })
+  await fails(
+    () => run(plan),
+    'input',
+    query,
+    '2 values',
+    'too large for f16',
+    '--dtype bf16',
+    '--allow-overflow',
+  )
+  const { executed } = await run(plan, { allowOverflow: true })
+  const facts = executed.facts.get('model.layers.1.self_attn.q_proj.weight')
+  assert.is(facts?.overflowed, 2)
+  assert.is(facts?.vanished, 2)
+  assert.equal((await run(await planOf(made, { dtype: 'bf16' }))).executed.facts, new Map())
+})
+
+test('what an interrupted run was allowed, the one that resumes must be too', async () => {
+  const made = makeSource(small, 'float32', withValues('transformer/wte/embedding', [Number.NaN]))
+  const plan = await planOf(made)
+  const staging = await interrupt(plan, 5, { ...tiny(4096), allowNonFinite: true })
+  const resume = (allowNonFinite: boolean) =>
+    run(plan, { ...tiny(4096), resuming: true, allowNonFinite }, staging)
+  await fails(() => resume(false), 'input', 'transformer/wte/embedding', '1 NaN')
+  assert.is((await resume(true)).executed.facts.get('model.embed_tokens.weight')?.nan, 1)
+})
+
+test('what is told of values is in the order of the tensors, in whatever order tiles were done', async () => {
+  const keys = ['transformer/wte/embedding', query, 'transformer/ln_f/kernel', 'lm_head/kernel']
+  const made = makeSource(small, 'float32', (array) =>
+    keys.reduce((each, key) => withValues(key, [Number.NaN])(each), array),
+  )
+  const plan = await planOf(made)
+  const { staging, executed } = await run(plan, { allowNonFinite: true })
+  const [head = '', line = ''] = journalOf(staging)
+  const { done } = JSON.parse(line)
+  writeFileSync(
+    join(staging, journalName),
+    `${head}\n${JSON.stringify({ done: done.reverse() })}\n`,
+  )
+  const resumed = await run(plan, { allowNonFinite: true, resuming: true }, staging)
+  assert.is(executed.facts.size, 4)
+  assert.equal([...resumed.executed.facts], [...executed.facts])
+})
+
+test('sources are hashed', async () => {
+  const made = makeSource()
+  const { executed } = await run(await planOf(made))
+  assert.is(executed.sourceHashes.get(made.source), sha256(readFileSync(made.source)))
+})
+
+test.run()

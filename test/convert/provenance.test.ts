@@ -1,0 +1,110 @@
+import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type ConvertOptions, type RunOptions, runConversion } from '../../src/convert/convert.js'
+import { provenanceName } from '../../src/convert/staging.js'
+import { equalBytes, sha256 } from '../support/bytes.js'
+import { type Made, makeSource, prepare, runOptions, withValues } from '../support/conversion.js'
+import { small } from '../support/llama.js'
+import { root } from '../support/paths.js'
+import { tempDir } from '../support/temp.js'
+
+const test = suite('convert: provenance')
+
+async function convert(
+  made: Made,
+  options: Partial<ConvertOptions> = {},
+  run: Partial<RunOptions> = {},
+) {
+  const result = await runConversion(await prepare(made, options), { ...runOptions, ...run })
+  const bytes = readFileSync(join(result.out, provenanceName))
+  return { result, bytes, record: JSON.parse(bytes.toString()) }
+}
+
+test('the hashes are those of the files, of the source and of the output', async () => {
+  const made = makeSource()
+  const { record } = await convert(made, { maxShardSize: 30_000, dtype: 'bf16' })
+  const written = readdirSync(made.out).filter((name) => name !== provenanceName)
+  assert.equal(record.target.files.map(({ name }: { name: string }) => name).sort(), written.sort())
+  for (const { name, bytes, sha256: hash } of record.target.files) {
+    const content = readFileSync(join(made.out, name))
+    assert.equal([bytes, hash], [content.length, sha256(content)], name)
+  }
+  const source = readFileSync(made.source)
+  assert.equal(record.source, {
+    format: 'easylm',
+    files: [{ name: 'stream', bytes: source.length, sha256: sha256(source) }],
+  })
+})
+
+test('tool, options, casts and counts', async () => {
+  const { record } = await convert(makeSource(), { dtype: 'bf16', heads: 8, maxShardSize: 1e6 })
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  assert.equal(record.tool, { name: 'openllama', version })
+  assert.equal(record.options, {
+    dtype: 'bf16',
+    config: null,
+    heads: 8,
+    max_shard_size: 1e6,
+    model_parallel: null,
+    name: null,
+    metadata: [],
+    allow_non_finite: false,
+    allow_overflow: false,
+  })
+  assert.is(record.tensors, 21)
+  assert.equal(record.casts, [
+    { from: 'f32', to: 'bf16', tensors: 21, parameters: record.parameters },
+  ])
+  assert.equal(record.values, {})
+})
+
+test('the same source and options give the same bytes, wherever they lie, however it is run', async () => {
+  const made = makeSource()
+  const first = await convert(made)
+  const folder = tempDir()
+  mkdirSync(join(folder, 'elsewhere'))
+  for (const name of ['stream', 'config.json'])
+    copyFileSync(join(made.folder, 'in', name), join(folder, 'elsewhere', name))
+  const moved = { folder, source: join(folder, 'elsewhere', 'stream'), out: join(folder, 'other') }
+  await convert(moved, { maxMemory: 17e6, threads: 2 })
+  assert.equal(readdirSync(made.out), readdirSync(moved.out))
+  for (const name of readdirSync(made.out))
+    equalBytes(readFileSync(join(moved.out, name)), readFileSync(join(made.out, name)), name)
+  const text = first.bytes.toString()
+  for (const place of [made.folder, tmpdir(), root, '/home', '\\\\'])
+    assert.not(text.includes(place), `${place} is in the record`)
+  assert.not(/"\/|\d{4}-\d{2}-\d{2}T/.test(text), 'a path or a date')
+})
+
+test('a configuration that is given is named without its folder', async () => {
+  const made = makeSource()
+  const { record, bytes } = await convert(made, { config: join(made.folder, 'in', 'config.json') })
+  assert.is(record.options.config, 'config.json')
+  assert.not(bytes.includes(made.folder))
+})
+
+test('what was seen in the values is in it, and in the warnings', async () => {
+  const edit = withValues('lm_head/kernel', [Number.NaN, Number.NEGATIVE_INFINITY, 1e30, 1e-30])
+  const made = makeSource(small, 'float32', edit)
+  const { record, result } = await convert(
+    made,
+    { dtype: 'f16' },
+    { allowNonFinite: true, allowOverflow: true },
+  )
+  assert.is(record.options.allow_non_finite, true)
+  assert.is(record.options.allow_overflow, true)
+  const { nan, infinite, overflowed, vanished } = record.values['lm_head.weight']
+  assert.equal([nan, infinite, overflowed, vanished], [1, 1, 1, 1])
+  const warnings = result.warnings.join('\n')
+  for (const part of [
+    '1 NaN and 1 infinite',
+    '1 values were too large for f16',
+    '1 values were too small for f16',
+  ])
+    assert.ok(warnings.includes(part), warnings)
+})
+
+test.run()

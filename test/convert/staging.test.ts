@@ -1,0 +1,183 @@
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type RunOptions, runConversion } from '../../src/convert/convert.js'
+import { openJournal } from '../../src/convert/journal.js'
+import {
+  checkOutputPath,
+  createFiles,
+  journalName,
+  prepareStaging,
+  provenanceName,
+  publish,
+} from '../../src/convert/staging.js'
+import { holdsModel, makeSource, prepare, runOptions, withValues } from '../support/conversion.js'
+import { fails } from '../support/errors.js'
+import { small } from '../support/llama.js'
+import { tempDir } from '../support/temp.js'
+
+const test = suite('convert: staging')
+
+const made = makeSource()
+const convert = async (out: string, run: Partial<RunOptions> = {}) =>
+  runConversion(await prepare({ ...made, out }), { ...runOptions, ...run })
+const path = (...parts: string[]) => join(tempDir(), ...parts)
+
+test('the output has its files, its record, and nothing else; no staging is left', async () => {
+  const out = path('a', 'b', 'out')
+  await convert(out)
+  assert.equal(readdirSync(out).sort(), [
+    'config.json',
+    'generation_config.json',
+    'model.safetensors',
+    'openllama.json',
+  ])
+  assert.equal(readdirSync(join(out, '..')), ['out'])
+  await holdsModel(join(out, 'model.safetensors'), small)
+})
+
+test('an existing output is refused, and untouched', async () => {
+  const out = path('out')
+  mkdirSync(out)
+  writeFileSync(join(out, 'mine'), 'mine')
+  for (const force of [false, true]) {
+    await fails(() => convert(out, { force }), 'usage', out, '--out')
+    assert.equal(readdirSync(out), ['mine'])
+  }
+  const file = path('out')
+  writeFileSync(file, 'mine')
+  for (const force of [false, true])
+    await fails(() => convert(file, { force }), 'usage', file, '--out')
+  assert.is(readFileSync(file, 'utf8'), 'mine')
+  assert.not(existsSync(`${file}.partial`))
+})
+
+test('--force replaces what this program made, and an empty directory, wholly', async () => {
+  const out = path('out')
+  await convert(out)
+  writeFileSync(join(out, 'old'), 'old')
+  await fails(() => convert(out), 'usage', 'exists', '--force')
+  assert.ok(existsSync(join(out, 'old')))
+  await convert(out, { force: true })
+  assert.not(existsSync(join(out, 'old')))
+  assert.equal(readdirSync(join(out, '..')), ['out'])
+  const empty = path('out')
+  mkdirSync(empty)
+  await fails(
+    () => checkOutputPath({ out: empty, path: `${empty}.partial`, single: false }, false),
+    'usage',
+    '--force',
+  )
+  await convert(empty, { force: true })
+  assert.ok(existsSync(join(empty, provenanceName)))
+})
+
+test('what was there stays where a forced conversion fails', async () => {
+  const out = path('out')
+  await convert(out)
+  const before = readFileSync(join(out, 'model.safetensors'))
+  const broken = makeSource(small, 'float32', withValues('lm_head/kernel', [Number.NaN]))
+  const conversion = await prepare({ ...broken, out })
+  await fails(() => runConversion(conversion, { ...runOptions, force: true }), 'input', 'NaN')
+  assert.equal(readFileSync(join(out, 'model.safetensors')).compare(before), 0)
+  assert.not(existsSync(`${out}.partial`))
+})
+
+test('an unfinished conversion: told, resumed, or discarded', async () => {
+  const out = path('out')
+  mkdirSync(`${out}.partial`)
+  writeFileSync(join(`${out}.partial`, 'old'), 'old')
+  await fails(() => convert(out), 'usage', `${out}.partial`, '--resume', '--force')
+  assert.ok(existsSync(join(`${out}.partial`, 'old')))
+  const staging = { out, path: `${out}.partial`, single: false }
+  assert.is(await prepareStaging(staging, { resume: true, force: false }), true)
+  assert.ok(existsSync(join(staging.path, 'old')))
+  assert.is(await prepareStaging(staging, { resume: false, force: true }), false)
+  assert.equal(readdirSync(staging.path), [])
+  assert.is(
+    await prepareStaging(
+      { out, path: path('x.partial'), single: false },
+      { resume: true, force: false },
+    ),
+    false,
+  )
+})
+
+test('--resume where nothing is to go on from begins at the start', async () => {
+  const out = path('out')
+  await convert(out, { resume: true })
+  await holdsModel(join(out, 'model.safetensors'), small)
+})
+
+test('interrupted and resumed: the same output, and its own record', async () => {
+  const [out, whole] = [path('out'), path('out')]
+  const aborter = new AbortController()
+  const onProgress = () => aborter.abort()
+  await fails(() => convert(out, { signal: aborter.signal, onProgress }), 'interrupted', '--resume')
+  assert.not(existsSync(out))
+  assert.ok(existsSync(join(`${out}.partial`, journalName)))
+  await convert(out, { resume: true })
+  await convert(whole)
+  for (const name of readdirSync(whole))
+    assert.is(readFileSync(join(out, name)).compare(readFileSync(join(whole, name))), 0, name)
+  assert.equal(readdirSync(out), readdirSync(whole))
+})
+
+test('a disk that is too small: both numbers, and nothing is left behind', async () => {
+  const out = path('out')
+  const conversion = await prepare({ ...made, out })
+  const tight = { ...conversion, freeDisk: conversion.plan.bytes - 1 }
+  await fails(() => runConversion(tight, runOptions), 'resources', out, 'are free', '--out')
+  assert.equal(readdirSync(join(out, '..')), [])
+  await runConversion({ ...conversion, freeDisk: conversion.plan.bytes }, runOptions)
+})
+
+test('a path below a file', async () => {
+  const file = path('file')
+  writeFileSync(file, '')
+  await fails(() => convert(join(file, 'out')), 'resources', file, 'not a directory')
+})
+
+test('something that came to the output path meanwhile is not replaced, and the work is kept', async () => {
+  const out = path('out')
+  const staging = { out, path: `${out}.partial`, single: false }
+  mkdirSync(staging.path)
+  writeFileSync(join(staging.path, journalName), '')
+  mkdirSync(out)
+  writeFileSync(join(out, 'mine'), 'mine')
+  await fails(() => publish(staging, false), 'usage', out)
+  assert.equal(readdirSync(out), ['mine'])
+  assert.equal(readdirSync(staging.path), [journalName])
+})
+
+test('files are made at their full size, and an earlier run’s bytes stay', async () => {
+  const folder = tempDir()
+  const files = [
+    { name: 'a', size: 10, literals: [{ offset: 2, bytes: Uint8Array.of(1, 2) }] },
+    { name: 'sub/b', size: 3, literals: [] },
+  ]
+  writeFileSync(join(folder, 'a'), Uint8Array.of(9, 9, 9, 9, 9, 9))
+  for (const handle of (await createFiles(folder, files)).values()) await handle.close()
+  assert.equal([...readFileSync(join(folder, 'a'))], [9, 9, 1, 2, 9, 9, 0, 0, 0, 0])
+  assert.equal([...readFileSync(join(folder, 'sub', 'b'))], [0, 0, 0])
+})
+
+test('a full disk while the journal is written', async () => {
+  if (!existsSync('/dev/full')) {
+    console.log('skipped, there is no /dev/full')
+    return
+  }
+  const folder = tempDir()
+  symlinkSync('/dev/full', join(folder, journalName))
+  await fails(() => openJournal(folder, 'plan', false, async () => {}), 'resources', 'full', folder)
+})
+
+test.run()
