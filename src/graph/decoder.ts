@@ -25,7 +25,8 @@ export interface GraphWeight {
   shape: readonly number[]
   /** Stored as [in, out]. */
   transposed: boolean
-  data: ExternalData
+  /** Where its bytes are, or that they are given to every run, as an input of the weight's name. */
+  data: ExternalData | 'input'
 }
 
 export interface DecoderOptions {
@@ -280,7 +281,12 @@ function stored({ builder, weights, once }: Decoder, name: string): GraphWeight 
   const found = weights.get(name)
   if (found === undefined) throw new Error(`the decoder has no weight ${name}`)
   const { dtype, shape, transposed, data } = found
-  once(name, () => addWeight(builder, name, dtype, transposed ? [...shape].reverse() : shape, data))
+  const storedShape = transposed ? [...shape].reverse() : shape
+  once(name, () =>
+    data === 'input'
+      ? addInput(builder, name, dtype, storedShape)
+      : addWeight(builder, name, dtype, storedShape, data),
+  )
   return found
 }
 

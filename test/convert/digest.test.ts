@@ -5,10 +5,10 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { prepareConversion, runConversion } from '../../src/convert/convert.js'
 import { crc32Of, digestBuffer, hashFile } from '../../src/convert/digest.js'
-import { convert } from '../support/conversion.js'
 import { fails } from '../support/errors.js'
 import { fixture } from '../support/paths.js'
 import { tempDir } from '../support/temp.js'
+import { convert } from '../support/tensors.js'
 
 const size = 2 * digestBuffer + 1000
 const bytes = Buffer.alloc(size)

@@ -11,11 +11,11 @@ import {
   paramsFromConfig,
 } from '../../src/formats/meta-params.js'
 import { openCheckpoint } from '../../src/formats/open.js'
-import { convert, f32Hashes, tensorHashes } from '../support/conversion.js'
 import { fails } from '../support/errors.js'
 import { fixture, shared } from '../support/paths.js'
 import { expectedTensors } from '../support/sources.js'
 import { tempDir } from '../support/temp.js'
+import { convert, f32Hashes, tensorHashes } from '../support/tensors.js'
 
 const llama3 = fixture('pytorch', 'llama3-mp2')
 const expected: Record<string, string> = JSON.parse(

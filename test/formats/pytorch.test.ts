@@ -4,11 +4,11 @@ import { suite, test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openCheckpoint } from '../../src/formats/open.js'
 import { pickleStateDict } from '../../src/formats/pickle-write.js'
-import { convert, f32Hashes, tensorHashes } from '../support/conversion.js'
 import { fails } from '../support/errors.js'
 import { fixture, shared } from '../support/paths.js'
 import { expectedTensors } from '../support/sources.js'
 import { tempDir } from '../support/temp.js'
+import { convert, f32Hashes, tensorHashes } from '../support/tensors.js'
 import { type MadeEntry, u64, zipOf } from '../support/zip.js'
 
 const expected: Record<string, string> = JSON.parse(
