@@ -185,11 +185,6 @@ const table: Bad[] = [
     told: ['ends at byte 3000', 'truncated'],
   },
   {
-    what: 'f64 to a type that is not f32',
-    content: streamOf(arraysOf(small, 'float64')),
-    told: ['f64', '--dtype f32'],
-  },
-  {
     what: 'random bytes',
     content: Buffer.from('8f3a5511aa77c1d2e4', 'hex'),
     told: ['none of the known formats'],
