@@ -1,6 +1,6 @@
 """Holds what openllama writes as PyTorch and as Meta against torch and transformers.
 
-usage: pytorch.py EXPECTED FOLDER...
+usage: check_pytorch.py EXPECTED FOLDER...
 
 EXPECTED has tensors.json (name -> shape and SHA-256 of the f32 bytes) and generate.json (greedy
 answers). A FOLDER has pytorch_model*.bin or consolidated.*.pth, of f32 or bf16. Prints one JSON
