@@ -133,7 +133,8 @@ const knownFields = new Set([
   ...['intermediate_size', 'max_position_embeddings', 'mlp_bias', 'model_type'],
   ...['num_attention_heads', 'num_hidden_layers', 'num_key_value_heads', 'pad_token_id'],
   ...['pretraining_tp', 'rms_norm_eps', 'rope_parameters', 'rope_scaling', 'rope_theta'],
-  ...['tie_word_embeddings', 'torch_dtype', 'transformers_version', 'use_cache', 'vocab_size'],
+  ...['tie_word_embeddings', 'torch_dtype', 'transformers.js_config', 'transformers_version'],
+  ...['use_cache', 'vocab_size'],
 ])
 
 /** Variations of the architecture that would need other tensors or another graph. */

@@ -5,6 +5,7 @@ import { describePlan, describeResult, planJson } from '../cli/conversion.js'
 import { startProgress } from '../cli/progress.js'
 import { checkFreeDisk, prepareConversion, runConversion } from '../convert/convert.js'
 import { defaultThreads } from '../convert/execute.js'
+import { onnxTargets } from '../formats/format.js'
 import { targetFormats } from '../formats/index.js'
 import { parseSize } from '../io/units.js'
 
@@ -63,6 +64,11 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       helpValue: 'N',
       summary: 'For meta: the number of files that the weights are shared out to',
     }),
+    'onnx-target': Flags.option({
+      options: onnxTargets,
+      summary:
+        'For onnx: genai adds the configuration of onnxruntime-genai to that of transformers.js',
+    })(),
     'max-memory': Flags.string({
       default: '512MB',
       helpValue: 'SIZE',
@@ -108,6 +114,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
         name,
         metadata,
         modelParallel: flags['model-parallel'],
+        onnxTarget: flags['onnx-target'],
       }),
       to: flags.to,
       dtype: flags.dtype,

@@ -3,6 +3,7 @@ import { basename, dirname, extname, resolve } from 'node:path'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
 import { readAbout } from '../formats/about.js'
+import type { OnnxTarget } from '../formats/format.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
@@ -23,6 +24,8 @@ export interface ConvertOptions extends OpenOptions {
   dtype: FloatType | 'auto'
   /** Files that Meta's format shares the weights out to. */
   modelParallel?: number
+  /** Whose configuration ONNX has beside transformers.js's. */
+  onnxTarget?: OnnxTarget
   /** Bytes of tensors in one file at most; by default the format's own. */
   maxShardSize?: number
   /** Bytes of buffers at most. */
@@ -81,9 +84,12 @@ export async function prepareConversion(
       `--max-memory is ${formatBytes(options.maxMemory)}, at least ${formatBytes(minMemory)} are needed`,
     )
   }
-  const { modelParallel } = options
+  const { modelParallel, onnxTarget } = options
   if (modelParallel !== undefined && format.name !== 'meta') {
     throw usageError(`--model-parallel is for meta, the format is ${format.name}`)
+  }
+  if (onnxTarget !== undefined && format.name !== 'onnx') {
+    throw usageError(`--onnx-target is for onnx, the format is ${format.name}`)
   }
   if (options.metadata !== undefined && format.name !== 'gguf') {
     throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
@@ -100,6 +106,7 @@ export async function prepareConversion(
     about: await readAbout(checkpoint),
     ...(tokenizer ? { tokenizer } : {}),
     ...(modelParallel === undefined ? {} : { modelParallel }),
+    ...(onnxTarget === undefined ? {} : { onnxTarget }),
     ...(tokenizerJson ? { tokenizerJson } : {}),
     ...(name === undefined ? {} : { name }),
     ...(metadata === undefined ? {} : { metadata }),

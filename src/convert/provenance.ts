@@ -22,6 +22,7 @@ export interface Provenance {
     config: string | null
     heads: number | null
     model_parallel: number | null
+    onnx_target: string | null
     max_shard_size: number | null
     name: string | null
     metadata: readonly string[]
@@ -71,6 +72,7 @@ export function provenanceOf(
       config: options.config === undefined ? null : basename(options.config),
       heads: options.heads ?? null,
       model_parallel: options.modelParallel ?? null,
+      onnx_target: options.onnxTarget ?? null,
       max_shard_size: options.maxShardSize ?? null,
       name: options.name ?? null,
       metadata: options.metadata ?? [],

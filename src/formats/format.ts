@@ -24,6 +24,8 @@ export interface Format {
    * The entry is opened; `''` opens the directory itself.
    */
   detectDirectory?(entries: readonly string[]): string | undefined
+  /** The directory of config.json and tokenizer, where it is not the one that `path` is or is in. */
+  homeOf?(path: string): string
   open?(path: string, loader?: string): Promise<Listing>
   describe?(checkpoint: Checkpoint, options: TargetOptions): Target
 }
@@ -39,6 +41,8 @@ export interface TargetOptions {
   tokenizer?: LoadedTokenizer
   /** Files that the weights are shared out to, where the format has model parallelism. */
   modelParallel?: number
+  /** Whose configuration ONNX has beside transformers.js's. */
+  onnxTarget?: OnnxTarget
   /** The source's tokenizer.json, where it has nothing else. */
   tokenizerJson?: SourceFile
   /** The model's name (--name), for formats that keep one. */
@@ -50,6 +54,10 @@ export interface TargetOptions {
   /** A quantisation mix: types of single tensors, by Hugging Face's names, in the place of `dtype`. */
   mix?: Mix
 }
+
+/** The runtimes whose configuration an ONNX folder can have. */
+export const onnxTargets = ['transformers.js', 'genai'] as const
+export type OnnxTarget = (typeof onnxTargets)[number]
 
 export interface Mix {
   /** As users know it, in lower case: q4_k_m. */

@@ -4,11 +4,12 @@ import { flax } from './flax.js'
 import type { Format } from './format.js'
 import { gguf } from './gguf.js'
 import { meta } from './meta.js'
+import { onnx } from './onnx.js'
 import { pytorch } from './pytorch.js'
 import { safetensors } from './safetensors.js'
 
 /** The formats there are, in the order in which a file is tried against them. */
-export const formats: readonly Format[] = [safetensors, gguf, easylm, flax, meta, pytorch]
+export const formats: readonly Format[] = [safetensors, gguf, easylm, flax, meta, pytorch, onnx]
 
 /** The formats that can be written. */
 export const targetFormats: readonly FormatName[] = formats

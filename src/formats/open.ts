@@ -35,7 +35,7 @@ export async function openCheckpoint(
   options: OpenOptions = {},
 ): Promise<Checkpoint> {
   const { format, path, loader } = await locate(source)
-  const folder = (await isDirectory(path)) ? path : dirname(path)
+  const folder = format.homeOf?.(path) ?? ((await isDirectory(path)) ? path : dirname(path))
   const given =
     options.config === undefined ? await configBeside(folder) : await chosenConfig(options.config)
   const listing = await openListing(format, path, loader)
@@ -91,7 +91,9 @@ async function locateInDirectory(folder: string): Promise<Location> {
     const entry = format.detectDirectory?.(entries)
     if (entry !== undefined) {
       const path = join(folder, entry)
-      if (entry !== '' && !entry.endsWith('.json')) refuseStandIns(path, await headOf(path))
+      if (!entry.endsWith('.json') && !(await isDirectory(path))) {
+        refuseStandIns(path, await headOf(path))
+      }
       return { format, path }
     }
   }

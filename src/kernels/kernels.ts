@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 
 /** What assembly/index.ts exports; addresses and counts are u32. */
-interface Exports {
+interface Exports
+  extends Record<`quantize${BlockKernel}`, Quantize>,
+    Record<`dequantize${BlockKernel}`, Dequantize> {
   memory: WebAssembly.Memory
   heapBase(): number
   castF32ToF16: Cast
@@ -26,6 +28,34 @@ interface Exports {
   transpose32: Transpose
   transpose64: Transpose
 }
+
+/** The block types of GGUF that can be written and read, by ggml's names. */
+export type BlockKernel =
+  | 'Q4_0'
+  | 'Q4_1'
+  | 'Q5_0'
+  | 'Q5_1'
+  | 'Q8_0'
+  | 'Q2_K'
+  | 'Q3_K'
+  | 'Q4_K'
+  | 'Q5_K'
+  | 'Q6_K'
+
+/**
+ * f32 [rows, columns] at `src` to blocks at `dst`, row by row. `columns` must fill whole blocks and
+ * the elements be finite. At `weights` stand `columns` f32, each column's importance; 0: there are
+ * none. Bytes are those of ggml, with and without importance.
+ */
+export type Quantize = (
+  src: number,
+  dst: number,
+  rows: number,
+  columns: number,
+  weights: number,
+) => void
+/** `n` elements, whole blocks at `src`, to f32 at `dst`: the values that ggml reads. */
+export type Dequantize = (src: number, dst: number, n: number) => void
 
 /** Gives the number of values lost to zero, where the cast can lose any. */
 export type Cast = (src: number, dst: number, n: number) => number | undefined

@@ -13,7 +13,7 @@ const SUBNORMAL_MAGIC: u32 = 126 << 23
 const F32_INFINITY: u32 = 0x7f800000
 
 /** Four f32 (as bits) to four f16 in the low halves of the lanes. */
-function f16FromF32x4(bits: v128): v128 {
+export function f16FromF32x4(bits: v128): v128 {
   const sign = v128.and(bits, i32x4.splat(<i32>0x80000000))
   const magnitude = v128.xor(bits, sign)
   // Normal results: rebias the exponent, add just under half of the last kept bit, and the odd bit.
@@ -37,7 +37,7 @@ function f16FromF32x4(bits: v128): v128 {
 }
 
 /** Four f16 in the low halves of the lanes to four f32 (as bits). */
-function f32FromF16x4(half: v128): v128 {
+export function f32FromF16x4(half: v128): v128 {
   const magnitude = i32x4.shl(v128.and(half, i32x4.splat(0x7fff)), 13)
   const sign = i32x4.shl(v128.and(half, i32x4.splat(0x8000)), 16)
   // 2^112 moves the exponent's bias from 15 to 127, and makes subnormals normal.

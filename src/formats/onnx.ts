@@ -1,0 +1,70 @@
+import { readdir, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { inputError } from '../io/errors.js'
+import { openFile } from '../io/source.js'
+import type { Format } from './format.js'
+import { walkOnnx } from './onnx-file.js'
+import { describeOnnx } from './onnx-target.js'
+import { weightsOf } from './onnx-weights.js'
+
+/** ONNX: a graph, and its weights in it or in files beside it. */
+export const onnx: Format = {
+  name: 'onnx',
+  title: 'ONNX',
+
+  // A ModelProto: ir_version first, then a field that a model has.
+  detect: (head) =>
+    head[0] === 0x08 &&
+    (head[1] ?? 0) > 2 &&
+    (head[1] ?? 0) < 0x20 &&
+    modelFields.has(head[2] ?? 0),
+
+  detectDirectory(entries) {
+    return entries.includes(folder) ? folder : entries.find((name) => name === 'model.onnx')
+  },
+
+  homeOf(path) {
+    const inside = path.endsWith('.onnx') ? dirname(path) : path
+    return basename(inside) === folder ? dirname(inside) : inside
+  },
+
+  async open(given) {
+    const path = (await stat(given)).isDirectory() ? await graphIn(given) : given
+    const source = await openFile(path)
+    try {
+      const file = await walkOnnx(source)
+      return {
+        format: 'onnx',
+        path,
+        naming: 'hf',
+        files: file.files,
+        arrays: weightsOf(file, path),
+        notes: [],
+      }
+    } finally {
+      await source.close()
+    }
+  },
+
+  describe: describeOnnx,
+}
+
+/** Where transformers.js and optimum keep graphs, below configuration and tokenizer. */
+const folder = 'onnx'
+
+/** Tags of producer_name, producer_version, domain, model_version, graph and opset_import. */
+const modelFields = new Set([0x12, 0x1a, 0x22, 0x28, 0x3a, 0x42])
+
+/** The graph of a folder: f32 before f16, and only where there is no doubt. */
+async function graphIn(path: string): Promise<string> {
+  const graphs = (await readdir(path)).filter((name) => name.endsWith('.onnx')).sort()
+  const preferred = ['model.onnx', 'model_fp16.onnx'].find((name) => graphs.includes(name))
+  const chosen = preferred ?? (graphs.length === 1 ? graphs[0] : undefined)
+  if (chosen !== undefined) return join(path, chosen)
+  throw inputError(
+    graphs.length === 0
+      ? 'no .onnx file is in it'
+      : `${graphs.length} graphs are in it: ${graphs.join(', ')}`,
+    { format: 'onnx', path, suggestions: ['Name one of them.'] },
+  )
+}

@@ -1,0 +1,307 @@
+import type { LlamaConfig } from '../checkpoint/config.js'
+import type { Float } from '../checkpoint/dtype.js'
+import { embeddingName, headName } from '../checkpoint/names.js'
+import {
+  addConstant,
+  addInput,
+  addNode,
+  addNodeOf,
+  addOutput,
+  addValueInfo,
+  addWeight,
+  type ElementType,
+  type ExternalData,
+  elementTypes,
+  encodeModel,
+  type GraphBuilder,
+  startGraph,
+} from './model.js'
+import { rotaryFrequencies } from './rotary.js'
+
+/** A weight as it lies in some file: the graph takes the layout as it comes. */
+export interface GraphWeight {
+  dtype: Float
+  /** Hugging Face's shape: [out, in], or [n]. */
+  shape: readonly number[]
+  /** Stored as [in, out]. */
+  transposed: boolean
+  data: ExternalData
+}
+
+export interface DecoderOptions {
+  config: LlamaConfig
+  /** By Hugging Face's names. Without an output head, the embedding serves as one. */
+  weights: ReadonlyMap<string, GraphWeight>
+  /** The type that is computed in, and that the cache has. Logits are f32. */
+  compute: 'f32' | 'f16'
+  /** The order of the rows that rotary embedding pairs up. */
+  rotary: 'half' | 'interleaved'
+  producer: { name: string; version: string }
+}
+
+/** RMSNormalization, RotaryEmbedding and Attention came with it. */
+export const opset = 23
+
+/**
+ * A LLaMA decoder with a key-value cache, in standard operators.
+ *
+ * Inputs: `input_ids` [batch, sequence], `attention_mask` [batch, past + sequence],
+ * `position_ids` [batch, sequence], `past_key_values.{i}.key` and `.value`
+ * [batch, kv_heads, past, head_dim]. Outputs: `logits` [batch, sequence, vocab] and
+ * `present.{i}.key`, `.value`. The names are optimum's, which transformers.js expects.
+ * @returns the bytes of the model; weights are referred to, not contained
+ */
+export function decoderModel(options: DecoderOptions): Uint8Array {
+  const { config, compute, producer } = options
+  const builder = startGraph('decoder')
+  const decoder = { builder, ...options, once: onlyOnce() }
+  const cache = (length: string) => [
+    'batch_size',
+    config.num_key_value_heads,
+    length,
+    config.head_dim,
+  ]
+
+  addInput(builder, 'input_ids', 'i64', ['batch_size', 'sequence_length'])
+  addInput(builder, 'attention_mask', 'i64', ['batch_size', 'total_sequence_length'])
+  addInput(builder, 'position_ids', 'i64', ['batch_size', 'sequence_length'])
+  addOutput(builder, 'logits', 'f32', ['batch_size', 'sequence_length', config.vocab_size])
+  for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+    for (const kind of ['key', 'value']) {
+      const past = cache('past_sequence_length')
+      addInput(builder, `past_key_values.${layer}.${kind}`, compute, past)
+      addOutput(builder, `present.${layer}.${kind}`, compute, cache('total_sequence_length'))
+    }
+  }
+
+  const angles = rotaryAngles(decoder)
+  const mask = attentionMask(decoder)
+  let hidden = embed(decoder)
+  for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+    const path = `model.layers.${layer}`
+    const before = norm(decoder, hidden, `${path}.input_layernorm`)
+    const attended = attention(decoder, before, layer, angles, mask)
+    hidden = addNode(builder, 'Add', `${path}.attention_residual`, [hidden, attended])
+    const between = norm(decoder, hidden, `${path}.post_attention_layernorm`)
+    const fed = feedForward(decoder, between, `${path}.mlp`)
+    hidden = addNode(builder, 'Add', `${path}.mlp_residual`, [hidden, fed])
+  }
+  head(decoder, norm(decoder, hidden, 'model.norm'))
+  return encodeModel(builder, { opset, producer })
+}
+
+interface Decoder extends DecoderOptions {
+  builder: GraphBuilder
+  /** Adds what several nodes use, under a name, where it is first used. */
+  once(name: string, add: (name: string) => unknown): string
+}
+
+/** Looks up the tokens' rows, and casts those alone, not the whole table. */
+function embed(decoder: Decoder): string {
+  const { builder, compute } = decoder
+  const { dtype } = stored(decoder, embeddingName)
+  const rows = addNode(builder, 'Gather', 'model.embed_tokens', [embeddingName, 'input_ids'])
+  return dtype === compute ? rows : castTo(decoder, rows, 'model.embed_tokens.cast', compute)
+}
+
+/** The sum of squares is taken in f32 whatever the type, as transformers does. */
+function norm(decoder: Decoder, hidden: string, path: string): string {
+  const { builder, config } = decoder
+  return addNode(builder, 'RMSNormalization', path, [hidden, weight(decoder, `${path}.weight`)], {
+    axis: -1,
+    epsilon: { float: config.rms_norm_eps },
+    stash_type: 1,
+  })
+}
+
+function attention(
+  decoder: Decoder,
+  hidden: string,
+  layer: number,
+  angles: { cos: string; sin: string },
+  mask: string,
+): string {
+  const { builder, config, rotary } = decoder
+  const path = `model.layers.${layer}.self_attn`
+  const turned = (projection: string, heads: number) =>
+    addNode(
+      builder,
+      'RotaryEmbedding',
+      `${path}.${projection}.rotary`,
+      [linear(decoder, hidden, `${path}.${projection}`), angles.cos, angles.sin],
+      { interleaved: rotary === 'interleaved' ? 1 : 0, num_heads: heads },
+    )
+  const query = turned('q_proj', config.num_attention_heads)
+  const key = turned('k_proj', config.num_key_value_heads)
+  const value = linear(decoder, hidden, `${path}.v_proj`)
+  const past = `past_key_values.${layer}`
+  addNodeOf(
+    builder,
+    'Attention',
+    `${path}.attention`,
+    [query, key, value, mask, `${past}.key`, `${past}.value`],
+    [`${path}.attention`, `present.${layer}.key`, `present.${layer}.value`],
+    {
+      q_num_heads: config.num_attention_heads,
+      kv_num_heads: config.num_key_value_heads,
+      softmax_precision: 1,
+    },
+  )
+  return linear(decoder, `${path}.attention`, `${path}.o_proj`)
+}
+
+function feedForward(decoder: Decoder, hidden: string, path: string): string {
+  const { builder } = decoder
+  const gate = linear(decoder, hidden, `${path}.gate_proj`)
+  const up = linear(decoder, hidden, `${path}.up_proj`)
+  const sigmoid = addNode(builder, 'Sigmoid', `${path}.sigmoid`, [gate])
+  const silu = addNode(builder, 'Mul', `${path}.silu`, [gate, sigmoid])
+  const inner = addNode(builder, 'Mul', `${path}.inner`, [silu, up])
+  return linear(decoder, inner, `${path}.down_proj`)
+}
+
+function head(decoder: Decoder, hidden: string): void {
+  const { weights, compute } = decoder
+  const name = weights.has(headName) ? headName : embeddingName
+  const logits = compute === 'f32' ? 'logits' : 'lm_head.logits'
+  product(decoder, hidden, 'lm_head', name, logits)
+  if (compute !== 'f32') castTo(decoder, logits, 'logits', 'f32')
+}
+
+/**
+ * The cosines and sines [batch, sequence, head_dim / 2] of the positions that are asked for. Made
+ * from the frequencies as the graph runs: a table for every position would have 67 MB for a context
+ * of 131072, and would end there.
+ */
+function rotaryAngles(decoder: Decoder): { cos: string; sin: string } {
+  const { builder, config, compute } = decoder
+  const frequencies = rotaryFrequencies(config)
+  addConstant(builder, 'rotary.frequencies', frequencies, [1, 1, frequencies.length])
+  const last = addConstant(builder, 'rotary.last_axis', BigInt64Array.of(-1n))
+  const positions = castTo(decoder, 'position_ids', 'rotary.positions', 'f32')
+  const columns = addNode(builder, 'Unsqueeze', 'rotary.columns', [positions, last])
+  const angles = addNode(builder, 'Mul', 'rotary.angles', [columns, 'rotary.frequencies'])
+  const cos = addNode(builder, 'Cos', 'rotary.cos', [angles])
+  const sin = addNode(builder, 'Sin', 'rotary.sin', [angles])
+  if (compute === 'f32') return { cos, sin }
+  return {
+    cos: castTo(decoder, cos, 'rotary.cos.cast', compute),
+    sin: castTo(decoder, sin, 'rotary.sin.cast', compute),
+  }
+}
+
+/**
+ * Who may attend to whom, as booleans [batch, 1, sequence, total]: to real tokens that are not
+ * ahead and, where the model has a sliding window, not too far back. Padding attends to itself:
+ * a row without any would be NaN, and NaN × 0 from there would reach the others.
+ */
+function attentionMask(decoder: Decoder): string {
+  const { builder, config } = decoder
+  const constant = (name: string, value: bigint, shape?: number[]) =>
+    addConstant(builder, `mask.${name}`, BigInt64Array.of(value), shape)
+  const zero = constant('zero', 0n, [])
+  const one = constant('one', 1n, [])
+  const axis1 = constant('axis_1', 1n)
+  const axis2 = constant('axis_2', 2n)
+  const node = (op: string, name: string, inputs: string[], attributes = {}) =>
+    addNode(builder, op, `mask.${name}`, inputs, attributes)
+
+  const total = node('Gather', 'total', [node('Shape', 'mask_shape', ['attention_mask']), one])
+  const sequence = node('Gather', 'sequence', [node('Shape', 'ids_shape', ['input_ids']), one])
+  const past = node('Sub', 'past', [total, sequence])
+  const keys = node('Range', 'keys', [zero, total, one])
+  const queries = node('Unsqueeze', 'queries', [node('Range', 'rows', [past, total, one]), axis1])
+  const notAhead = node('LessOrEqual', 'not_ahead', [keys, queries])
+  const itself = node('Equal', 'itself', [keys, queries])
+  const given = node('Greater', 'given', ['attention_mask', zero])
+  const rows = node('Unsqueeze', 'real', [node('Unsqueeze', 'real_row', [given, axis1]), axis2])
+  const reachable = slidingWindow(config.other.sliding_window)
+  const near =
+    reachable === undefined
+      ? notAhead
+      : node('And', 'near', [
+          notAhead,
+          node('Greater', 'in_window', [
+            keys,
+            node('Sub', 'window_start', [queries, constant('window', BigInt(reachable), [])]),
+          ]),
+        ])
+  return node('And', 'allowed', [near, node('Or', 'worth_attending', [rows, itself])])
+}
+
+/** Tokens that a token sees, itself included; Mistral's first model limits them. */
+function slidingWindow(value: LlamaConfig['other'][string] | undefined): number | undefined {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : undefined
+}
+
+function linear(decoder: Decoder, input: string, path: string): string {
+  return product(decoder, input, path, `${path}.weight`, path)
+}
+
+/**
+ * A matrix product with a weight. One that is stored [in, out] is MatMul's; one that is stored
+ * [out, in] is Gemm's, which reads it as it lies but wants its input flat.
+ */
+function product(
+  decoder: Decoder,
+  input: string,
+  path: string,
+  weightName: string,
+  output: string,
+): string {
+  const { builder, compute } = decoder
+  const { transposed, shape } = stored(decoder, weightName)
+  const matrix = weight(decoder, weightName)
+  if (transposed) {
+    addNodeOf(builder, 'MatMul', path, [input, matrix], [output])
+    return output
+  }
+  const [rows = 0] = shape
+  const flat = addNode(builder, 'Flatten', `${path}.flat`, [input], { axis: 2 })
+  const result = addNode(builder, 'Gemm', `${path}.gemm`, [flat, matrix], { transB: 1 })
+  addNodeOf(builder, 'Reshape', path, [result, sequenceShape(decoder, rows)], [output])
+  addValueInfo(builder, output, compute, ['batch_size', 'sequence_length', rows])
+  return output
+}
+
+/** The shape [batch, sequence, width]: the width is said, since shape inference needs it. */
+function sequenceShape({ builder, once }: Decoder, width: number): string {
+  return once(`sequence_of_${width}`, (name) => {
+    const ids = once('batch_and_sequence', (shape) =>
+      addNode(builder, 'Shape', shape, ['input_ids']),
+    )
+    const last = addConstant(builder, `width_${width}`, BigInt64Array.of(BigInt(width)))
+    addNode(builder, 'Concat', name, [ids, last], { axis: 0 })
+  })
+}
+
+/** A weight as the graph refers to it: added where it is first used. */
+function stored({ builder, weights, once }: Decoder, name: string): GraphWeight {
+  const found = weights.get(name)
+  if (found === undefined) throw new Error(`the decoder has no weight ${name}`)
+  const { dtype, shape, transposed, data } = found
+  once(name, () => addWeight(builder, name, dtype, transposed ? [...shape].reverse() : shape, data))
+  return found
+}
+
+/** A weight in the type that is computed in. */
+function weight(decoder: Decoder, name: string): string {
+  const { compute, once } = decoder
+  const { dtype } = stored(decoder, name)
+  if (dtype === compute) return name
+  return once(`${name}.cast`, (cast) => castTo(decoder, name, cast, compute))
+}
+
+function castTo({ builder }: Decoder, input: string, output: string, type: ElementType): string {
+  return addNode(builder, 'Cast', output, [input], { to: elementTypes[type] })
+}
+
+/** Runs `add` for a name the first time only. */
+function onlyOnce(): Decoder['once'] {
+  const known = new Set<string>()
+  return (name, add) => {
+    if (!known.has(name)) add(name)
+    known.add(name)
+    return name
+  }
+}

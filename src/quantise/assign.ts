@@ -1,0 +1,195 @@
+import { usageError } from '../io/errors.js'
+import { type Geometry, type Mix, mixes, mixType, quantizationVersion, roleOf } from './mixes.js'
+import { type GgmlType, ggmlTypes, isBlockType, parseGgmlType, tensorBytes } from './types.js'
+
+/** A tensor of the GGUF file to be written. */
+export interface PlainTensor {
+  /** Its GGUF name. */
+  name: string
+  /** Rows first, columns last. */
+  shape: readonly number[]
+  /** The type it has where it is not quantised. */
+  type: GgmlType
+}
+
+/** Tensors whose name matches get this type, whatever the mix says. */
+export interface TypeOverride {
+  pattern: RegExp
+  type: GgmlType
+}
+
+/** What llama-quantize's users know as its options. */
+export interface AssignOptions {
+  mix: Mix
+  /** Gives all tensors the mix's plain type. */
+  pure?: boolean
+  outputType?: GgmlType
+  tokenEmbeddingType?: GgmlType
+  /** The first that matches counts. */
+  overrides?: readonly TypeOverride[]
+  /** Leaves `output.weight` as it is. */
+  leaveOutput?: boolean
+  /** Whether there is an importance matrix: some mixes then choose otherwise. */
+  importance?: boolean
+}
+
+/** A tensor whose rows do not fill blocks of the type it should have. */
+export interface Fallback {
+  tensor: string
+  wanted: GgmlType
+  got: GgmlType
+  /** A clause with both numbers. */
+  reason: string
+}
+
+export interface AssignedTensor {
+  name: string
+  shape: readonly number[]
+  type: GgmlType
+  bytes: number
+}
+
+export interface Assignment {
+  /** In the order given. */
+  tensors: AssignedTensor[]
+  fallbacks: Fallback[]
+  /** Bytes of all tensors, without padding. */
+  bytes: number
+  bitsPerWeight: number
+  /** `general.file_type` and `general.quantization_version`. */
+  fileType: number
+  quantizationVersion: number
+}
+
+/**
+ * Which tensor gets which type, as llama-quantize chooses. Where it stops because a type has no
+ * fallback (rows of no whole 32), the tensor becomes F16, and the fallback is listed.
+ */
+export function assignTypes(
+  tensors: readonly PlainTensor[],
+  geometry: Geometry,
+  options: AssignOptions,
+): Assignment {
+  const fallbacks: Fallback[] = []
+  const types = new Map<string, GgmlType>()
+  const choose = chooser(tensors, geometry, options)
+  for (const tensor of inModelOrder(tensors)) {
+    if (!isQuantised(tensor, options)) {
+      types.set(tensor.name, tensor.type)
+      continue
+    }
+    const wanted = choose(tensor)
+    const got = fitting(wanted, columnsOf(tensor))
+    types.set(tensor.name, got)
+    if (got !== wanted) fallbacks.push(fallback(tensor, wanted, got))
+  }
+  const assigned = tensors.map(({ name, shape, type }) => {
+    const own = types.get(name) ?? type
+    return { name, shape, type: own, bytes: tensorBytes(own, shape) }
+  })
+  const bytes = assigned.reduce((sum, tensor) => sum + tensor.bytes, 0)
+  const weights = assigned.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
+  return {
+    tensors: assigned,
+    fallbacks,
+    bytes,
+    bitsPerWeight: weights === 0 ? 0 : (8 * bytes) / weights,
+    fileType: mixes[options.mix].fileType,
+    quantizationVersion,
+  }
+}
+
+/** `REGEX=TYPE`, split at the first `=`, as `--tensor-type` takes it. Case makes no difference. */
+export function parseTypeOverride(text: string): TypeOverride {
+  const at = text.indexOf('=')
+  if (at <= 0 || at === text.length - 1) {
+    throw usageError(`"${text}" is not of the form REGEX=TYPE`, {
+      suggestions: ["For example --tensor-type 'attn_v=q8_0'."],
+    })
+  }
+  const source = text.slice(0, at)
+  try {
+    return { pattern: new RegExp(source, 'i'), type: parseGgmlType(text.slice(at + 1)) }
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+    throw usageError(`"${source}" is no regular expression: ${error.message}`, { cause: error })
+  }
+}
+
+/** Matrices are quantised, but for norms (of which none is a matrix in LLaMA) and biases. */
+function isQuantised({ name, shape }: PlainTensor, { leaveOutput }: AssignOptions): boolean {
+  if (shape.length < 2 || !name.endsWith('weight') || name.endsWith('_norm.weight')) return false
+  return !(leaveOutput && name === 'output.weight')
+}
+
+/** Gives each tensor its type; called in the model's order, since layers are counted. */
+function chooser(
+  tensors: readonly PlainTensor[],
+  geometry: Geometry,
+  options: AssignOptions,
+): (tensor: PlainTensor) => GgmlType {
+  const { mix, pure, outputType, tokenEmbeddingType, overrides = [] } = options
+  const roles = tensors.map(({ name }) => roleOf(name))
+  const tied = !roles.includes('output')
+  const values = roles.filter((role) => role === 'attn_v').length
+  const seen = { attn_v: 0, ffn_down: 0 }
+
+  return ({ name }) => {
+    const role = roleOf(name)
+    if (role === 'embedding' && tokenEmbeddingType) return tokenEmbeddingType
+    if (role === 'output' && outputType) return outputType
+    const override = overrides.find(({ pattern }) => pattern.test(name))
+    if (override) return override.type
+    if (pure) return mixes[mix].type
+    const asOutput = role === 'output' || (role === 'embedding' && tied)
+    if (asOutput && outputType) return outputType
+    // Only tensors left to the mix are counted: an override moves the following layers up.
+    const index = role === 'attn_v' || role === 'ffn_down' ? seen[role]++ : 0
+    return mixType(mix, {
+      role: asOutput ? 'output' : role,
+      index,
+      count: role === 'attn_v' ? values : geometry.layers,
+      geometry,
+      importance: options.importance ?? false,
+    })
+  }
+}
+
+/** Tensors outside the layers first, then layer by layer, in each by name. */
+function inModelOrder(tensors: readonly PlainTensor[]): PlainTensor[] {
+  const layerOf = ({ name }: PlainTensor) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1)
+  return [...tensors].sort(
+    (a, b) => layerOf(a) - layerOf(b) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+  )
+}
+
+/** What takes a type's place where rows fill no whole 256, by ggml's choice. */
+const stand: Partial<Record<GgmlType, GgmlType>> = {
+  q2_k: 'q4_0',
+  q3_k: 'q4_0',
+  q4_k: 'q5_0',
+  q5_k: 'q5_1',
+  q6_k: 'q8_0',
+}
+
+function fitting(wanted: GgmlType, columns: number): GgmlType {
+  const fits = (type: GgmlType) => columns % ggmlTypes[type].block === 0
+  if (fits(wanted)) return wanted
+  const standIn = stand[wanted]
+  return standIn !== undefined && fits(standIn) ? standIn : 'f16'
+}
+
+function fallback(tensor: PlainTensor, wanted: GgmlType, got: GgmlType): Fallback {
+  const columns = columnsOf(tensor)
+  const needed = isBlockType(got) ? ggmlTypes[wanted].block : 32
+  return {
+    tensor: tensor.name,
+    wanted,
+    got,
+    reason: `rows of ${columns} are no multiple of ${needed}`,
+  }
+}
+
+function columnsOf({ shape }: PlainTensor): number {
+  return shape.at(-1) ?? 1
+}
