@@ -22,7 +22,7 @@ export interface TokenizerCheckOptions {
   /** Files of texts, a line each; beside the probes. */
   corpora: readonly string[]
   signal?: AbortSignal
-  /** Bytes of the corpora. */
+  /** Bytes of texts. */
   onProgress?(done: number, total: number): void
 }
 
@@ -142,18 +142,27 @@ async function* texts(
   { corpora, signal }: TokenizerCheckOptions,
   onRead: (bytes: number) => void,
 ): AsyncGenerator<string> {
-  yield* probes
+  for (const probe of probes) {
+    onRead(bytesIn(probe))
+    yield probe
+  }
   for (const path of corpora) {
     for await (const line of readLines(path)) {
       if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
-      onRead(Buffer.byteLength(line) + 1)
+      onRead(bytesIn(line))
       yield line
     }
   }
 }
 
+/** Bytes of a line in its file. */
+function bytesIn(line: string): number {
+  return Buffer.byteLength(line) + 1
+}
+
+/** Bytes of the probes and the corpora. */
 async function bytesOf(paths: readonly string[]): Promise<number> {
-  let bytes = 0
+  let bytes = probes.reduce((sum, probe) => sum + bytesIn(probe), 0)
   for (const path of paths) {
     try {
       bytes += (await stat(path)).size

@@ -55,6 +55,9 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       helpValue: 'KEY=VALUE',
       summary: 'Set a key of gguf’s metadata, KEY:TYPE=VALUE with its type; may be repeated',
     }),
+    'keep-tokenizer': Flags.boolean({
+      summary: 'Pass on the source’s tokenizer files as they are, even if they are wrong',
+    }),
     'max-shard-size': Flags.string({
       helpValue: 'SIZE',
       summary: 'Weights in one file at most; by default 5GB, and one file for gguf',
@@ -117,6 +120,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
         onnxTarget: flags['onnx-target'],
       }),
       to: flags.to,
+      keepTokenizer: flags['keep-tokenizer'],
       dtype: flags.dtype,
       maxMemory: parseSize(flags['max-memory'], '--max-memory'),
       threads: flags.threads ?? defaultThreads(),

@@ -9,6 +9,7 @@ import { type OpenOptions, openCheckpoint } from '../formats/open.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
+import { checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
 import { allotMemory, type Executed, execute, minMemory, type Progress } from './execute.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
@@ -35,11 +36,15 @@ export interface ConvertOptions extends OpenOptions {
   name?: string
   /** Changes of the metadata of formats that have any: `key=value`. */
   metadata?: readonly string[]
+  /** Pass on the source's tokenizer files as they are. */
+  keepTokenizer?: boolean
 }
 
 /** A conversion whose whole cost is known; nothing has been written. */
 export interface Conversion {
   checkpoint: Checkpoint
+  /** The source's SentencePiece model, where it has one. */
+  tokenizer?: LoadedTokenizer
   plan: Plan
   staging: Staging
   options: ConvertOptions
@@ -97,6 +102,12 @@ export async function prepareConversion(
   const checkpoint = await openCheckpoint(source, options)
   const tokenizer = await loadTokenizer(checkpoint)
   const tokenizerJson = await loadTokenizerJson(checkpoint.tokenizer)
+  const keptTokenizer = await keptFiles(
+    checkpoint,
+    tokenizer,
+    format.name,
+    options.keepTokenizer ?? false,
+  )
   const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
   const { extension } = format
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
@@ -108,18 +119,22 @@ export async function prepareConversion(
     ...(modelParallel === undefined ? {} : { modelParallel }),
     ...(onnxTarget === undefined ? {} : { onnxTarget }),
     ...(tokenizerJson ? { tokenizerJson } : {}),
+    ...(keptTokenizer ? { keptTokenizer } : {}),
     ...(name === undefined ? {} : { name }),
     ...(metadata === undefined ? {} : { metadata }),
     ...(maxShardSize === undefined ? {} : { maxShardSize }),
     ...(single ? { fileName: basename(out) } : {}),
   })
   const plan = planConversion(checkpoint, target)
+  const kept = keptTokenizer !== undefined
+  const proof = tokenizer ? await checkTargetTokenizer(checkpoint, tokenizer, target, kept) : []
   return {
     checkpoint,
+    ...(tokenizer ? { tokenizer } : {}),
     plan,
     staging: { out, path: `${out}.partial`, single },
     options,
-    warnings: [...checkpoint.notes, ...sizeNotes(checkpoint, tokenizer), ...target.notes],
+    warnings: [...checkpoint.notes, ...sizeNotes(checkpoint, tokenizer), ...target.notes, ...proof],
     casts: summarizeCasts(plan),
     memory: allotMemory(plan, options).memory,
     freeDisk: await freeDiskAt(out),

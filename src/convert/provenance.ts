@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { FormatName } from '../checkpoint/checkpoint.js'
 import { formatJson } from '../io/json.js'
+import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
 import { version } from '../version.js'
 import type { Conversion, RunOptions } from './convert.js'
 import type { Executed } from './execute.js'
@@ -26,9 +27,12 @@ export interface Provenance {
     max_shard_size: number | null
     name: string | null
     metadata: readonly string[]
+    keep_tokenizer: boolean
     allow_non_finite: boolean
     allow_overflow: boolean
   }
+  /** The SentencePiece model that the tokenizer comes from. */
+  tokenizer: TokenizerRecord | null
   tensors: number
   parameters: number
   casts: CastSummary[]
@@ -45,7 +49,7 @@ export interface FileRecord {
 }
 
 export function provenanceOf(
-  { checkpoint, plan, options, casts, warnings }: Conversion,
+  { checkpoint, tokenizer, plan, options, casts, warnings }: Conversion,
   run: RunOptions,
   { hashes, sourceHashes, facts }: Executed,
 ): Provenance {
@@ -76,9 +80,11 @@ export function provenanceOf(
       max_shard_size: options.maxShardSize ?? null,
       name: options.name ?? null,
       metadata: options.metadata ?? [],
+      keep_tokenizer: options.keepTokenizer ?? false,
       allow_non_finite: run.allowNonFinite,
       allow_overflow: run.allowOverflow,
     },
+    tokenizer: tokenizer ? tokenizerRecord(tokenizer.model) : null,
     tensors: plan.moves.length,
     parameters: casts.reduce((sum, { parameters }) => sum + parameters, 0),
     casts,

@@ -1,10 +1,6 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import {
-  type Checkpoint,
-  type Listing,
-  understand,
-} from '../checkpoint/checkpoint.js'
+import { type Checkpoint, type Listing, understand } from '../checkpoint/checkpoint.js'
 import { configFromHf } from '../checkpoint/config.js'
 import type { ConfigSource } from '../checkpoint/geometry.js'
 import { presets } from '../checkpoint/presets.js'

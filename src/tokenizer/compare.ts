@@ -91,9 +91,7 @@ export async function compareEngines(
     for (const pair of report.pairs) {
       const difference = differ(pair.engines, sides)
       if (difference === undefined) continue
-      const limit = limits.find(
-        (each) => pair.engines.includes(each.engine) && each.explains(text),
-      )
+      const limit = limits.find((each) => pair.engines.includes(each.engine) && each.explains(text))
       if (difference.what === 'encode') pair.encodeMismatches++
       else pair.decodeMismatches++
       if (limit !== undefined) explain(pair, limit)

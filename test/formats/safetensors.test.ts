@@ -220,7 +220,8 @@ const tokenizerPath = fixture('tiny-v2', 'easylm', 'tokenizer.model')
 test('one file: our reader takes it, in the order of a forward pass, aligned to 8, format pt', async () => {
   const tokenizer = await loadTokenizer({
     path: tokenizerPath,
-    files: [], tokenizer: { model: tokenizerPath, beside: [] },
+    files: [],
+    tokenizer: { model: tokenizerPath, beside: [] },
   })
   assert.ok(tokenizer)
   const target = describe({ tokenizer })
