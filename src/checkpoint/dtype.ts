@@ -24,6 +24,9 @@ export type DType = keyof typeof dtypes
 /** The types whose elements are numbers of their own: all but the block types. */
 export type Float = 'f64' | 'f32' | 'f16' | 'bf16'
 
+/** GGUF's quantised types: several elements share a scale. */
+export type BlockType = Exclude<DType, Float>
+
 export function isFloat(dtype: DType): dtype is Float {
   return dtypes[dtype].block === 1
 }

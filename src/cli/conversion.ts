@@ -1,5 +1,7 @@
 import { configToHf } from '../checkpoint/config.js'
+import { shown } from '../checkpoint/geometry.js'
 import type { Conversion, ConvertResult } from '../convert/convert.js'
+import type { Quantisation } from '../convert/mix.js'
 import { type CastSummary, weightBytes } from '../convert/plan.js'
 import { formatBytes, formatCount } from '../io/units.js'
 import { formatTable } from './table.js'
@@ -15,7 +17,24 @@ export function describePlan(conversion: Conversion): string {
     ['memory', `${formatBytes(memory)} for weights at most`],
   ]
   const files = plan.target.files.map(({ name, size }) => [`  ${name}`, formatBytes(size)])
-  return `${formatTable(facts)}\nfiles\n${formatTable(files, [1])}`
+  const types = conversion.quantisation ? `\n${describeTypes(conversion.quantisation)}` : ''
+  return `${formatTable(facts)}\nfiles\n${formatTable(files, [1])}${types}`
+}
+
+/** Every tensor's type, every fallback, and what they come to. */
+function describeTypes({ tensors, fallbacks, bitsPerWeight }: Quantisation): string {
+  const fallen = new Map(fallbacks.map((each) => [each.tensor, each]))
+  const rows = tensors.map(({ name, shape, type, bytes }) => {
+    const fallback = fallen.get(name)
+    return [
+      `  ${name}`,
+      shown(shape),
+      type,
+      formatBytes(bytes),
+      fallback ? `for ${fallback.wanted}: ${fallback.reason}` : '',
+    ]
+  })
+  return `types, ${bitsPerWeight.toFixed(2)} bits per weight\n${formatTable(rows, [3])}`
 }
 
 /** The plan for programs. */
@@ -24,6 +43,7 @@ export function planJson({
   plan,
   staging,
   casts,
+  quantisation,
   memory,
   freeDisk,
   warnings,
@@ -39,6 +59,15 @@ export function planJson({
     files: plan.target.files.map(({ name, size }) => ({ name, bytes: size })),
     bytes: plan.bytes,
     casts,
+    ...(quantisation
+      ? {
+          quantisation: {
+            bits_per_weight: quantisation.bitsPerWeight,
+            fallbacks: quantisation.fallbacks,
+            tensors: quantisation.tensors,
+          },
+        }
+      : {}),
     memory,
     free_disk: freeDisk,
     config: configToHf(checkpoint.config, matrix?.target.dtype ?? 'f32'),

@@ -2,12 +2,14 @@ import { Args, Flags } from '@oclif/core'
 import { floatTypes } from '../checkpoint/dtype.js'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { describePlan, describeResult, planJson } from '../cli/conversion.js'
+import { mixFlags, mixOptions } from '../cli/mix-flags.js'
 import { startProgress } from '../cli/progress.js'
 import { checkFreeDisk, prepareConversion, runConversion } from '../convert/convert.js'
 import { defaultThreads } from '../convert/execute.js'
 import { onnxTargets } from '../formats/format.js'
 import { targetFormats } from '../formats/index.js'
 import { parseSize } from '../io/units.js'
+import { mixNames } from '../quantise/mixes.js'
 
 export default class Convert extends OpenLlamaCommand {
   static override summary = 'Convert a checkpoint to another format'
@@ -40,9 +42,9 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
         'Where the output goes, a directory or a file such as model.gguf; by default a directory named after the source',
     }),
     dtype: Flags.option({
-      options: ['auto', ...floatTypes] as const,
+      options: ['auto', ...floatTypes, ...mixNames] as const,
       default: 'auto' as const,
-      summary: 'The type of the weights; auto keeps the source’s',
+      summary: 'The type of the weights; auto keeps the source’s; q… are for gguf',
     })(),
     ...sourceFlags,
     name: Flags.string({
@@ -82,6 +84,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       helpValue: 'N',
       summary: 'Worker threads; by default one a core',
     }),
+    ...mixFlags,
     'dry-run': Flags.boolean({ default: false, summary: 'Show the plan and write nothing' }),
     resume: Flags.boolean({
       default: false,
@@ -118,6 +121,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
         metadata,
         modelParallel: flags['model-parallel'],
         onnxTarget: flags['onnx-target'],
+        mix: mixOptions(flags),
       }),
       to: flags.to,
       keepTokenizer: flags['keep-tokenizer'],

@@ -8,9 +8,11 @@ import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
+import { isMix, type Mix, mixes } from '../quantise/mixes.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
 import { allotMemory, type Executed, execute, minMemory, type Progress } from './execute.js'
+import { chooseMix, type MixOptions, type Quantisation } from './mix.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
 import { checkOutputPath, discard, prepareStaging, publish, type Staging } from './staging.js'
@@ -22,7 +24,7 @@ export interface ConvertOptions extends OpenOptions {
    * extension; by default a directory named after the source and the format.
    */
   out?: string
-  dtype: FloatType | 'auto'
+  dtype: FloatType | Mix | 'auto'
   /** Files that Meta's format shares the weights out to. */
   modelParallel?: number
   /** Whose configuration ONNX has beside transformers.js's. */
@@ -38,6 +40,8 @@ export interface ConvertOptions extends OpenOptions {
   metadata?: readonly string[]
   /** Pass on the source's tokenizer files as they are. */
   keepTokenizer?: boolean
+  /** How a quantisation mix is to be departed from. */
+  mix?: MixOptions
 }
 
 /** A conversion whose whole cost is known; nothing has been written. */
@@ -50,6 +54,8 @@ export interface Conversion {
   options: ConvertOptions
   warnings: string[]
   casts: CastSummary[]
+  /** Where the target is a quantisation mix. */
+  quantisation?: Quantisation
   /** Bytes of buffers that will be used at most. */
   memory: number
   /** Bytes free where the output goes. */
@@ -96,10 +102,21 @@ export async function prepareConversion(
   if (onnxTarget !== undefined && format.name !== 'onnx') {
     throw usageError(`--onnx-target is for onnx, the format is ${format.name}`)
   }
+  if (isMix(options.dtype) && format.name !== 'gguf') {
+    throw usageError(`${options.dtype} is a type of gguf; ${format.name} has f32, f16 and bf16`)
+  }
+  if (options.mix !== undefined && !isMix(options.dtype)) {
+    throw usageError('flags of quantisation are given, and --dtype is none of its types', {
+      suggestions: [`Choose --dtype ${Object.keys(mixes).join(', ')}.`],
+    })
+  }
   if (options.metadata !== undefined && format.name !== 'gguf') {
     throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
   }
   const checkpoint = await openCheckpoint(source, options)
+  const quantisation = isMix(options.dtype)
+    ? await chooseMix(checkpoint, options.dtype, options.mix ?? {})
+    : undefined
   const tokenizer = await loadTokenizer(checkpoint)
   const tokenizerJson = await loadTokenizerJson(checkpoint.tokenizer)
   const keptTokenizer = await keptFiles(
@@ -113,7 +130,8 @@ export async function prepareConversion(
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
   const { maxShardSize, name, metadata } = options
   const target = format.describe(checkpoint, {
-    dtype: options.dtype,
+    dtype: isMix(options.dtype) ? 'auto' : options.dtype,
+    ...(quantisation ? { mix: quantisation.mix } : {}),
     about: await readAbout(checkpoint),
     ...(tokenizer ? { tokenizer } : {}),
     ...(modelParallel === undefined ? {} : { modelParallel }),
@@ -125,17 +143,24 @@ export async function prepareConversion(
     ...(maxShardSize === undefined ? {} : { maxShardSize }),
     ...(single ? { fileName: basename(out) } : {}),
   })
-  const plan = planConversion(checkpoint, target)
   const kept = keptTokenizer !== undefined
   const proof = tokenizer ? await checkTargetTokenizer(checkpoint, tokenizer, target, kept) : []
+  const plan = planConversion(checkpoint, target, quantisation?.importance)
   return {
     checkpoint,
     ...(tokenizer ? { tokenizer } : {}),
     plan,
     staging: { out, path: `${out}.partial`, single },
     options,
-    warnings: [...checkpoint.notes, ...sizeNotes(checkpoint, tokenizer), ...target.notes, ...proof],
+    warnings: [
+      ...checkpoint.notes,
+      ...sizeNotes(checkpoint, tokenizer),
+      ...target.notes,
+      ...(quantisation?.notes ?? []),
+      ...proof,
+    ],
     casts: summarizeCasts(plan),
+    ...(quantisation ? { quantisation } : {}),
     memory: allotMemory(plan, options).memory,
     freeDisk: await freeDiskAt(out),
   }

@@ -6,7 +6,8 @@ import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { alignment, loadKernels } from '../kernels/kernels.js'
 import { openFiles } from './files.js'
-import { type Move, stepsBetween, type Tile, tilesOf } from './plan.js'
+import { type Move, type Tile, tilesOf } from './plan.js'
+import { stepsBetween } from './steps.js'
 import { loadTile, memoryFor } from './tile.js'
 
 /** How a tensor of one checkpoint stands to that of the same name in another. */
@@ -111,7 +112,7 @@ function openComparer(budget: number): {
   compare(a: Tensor, b: Tensor): Comparison
   close(): void
 } {
-  const room = budget - 2 * alignment
+  const room = budget - 3 * alignment
   const sides = [loadKernels(memoryFor(room)), loadKernels(memoryFor(room))] as const
   const files = openFiles('')
 

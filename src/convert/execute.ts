@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import { isFloat } from '../checkpoint/dtype.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { digestBuffer } from './digest.js'
 import { fingerprintOf, openJournal } from './journal.js'
@@ -191,7 +192,9 @@ function refuse(
     tensor: source.storedName,
   }
   const rows = `rows ${tile.row} to ${tile.row + tile.rows - 1}`
-  if (facts.nan + facts.infinite > 0 && !options.allowNonFinite) {
+  // A block shares one scale: a single infinity would spoil all of it.
+  const spoils = !isFloat(target.dtype) && source.dtype !== target.dtype
+  if (facts.nan + facts.infinite > 0 && (spoils || !options.allowNonFinite)) {
     throw inputError(`it has ${facts.nan} NaN and ${facts.infinite} infinite values in ${rows}`, {
       ...where,
       suggestions: [

@@ -67,7 +67,7 @@ export function startLane({ moves, staging, budget }: LaneSetup): Lane {
       if (move === undefined) throw new Error(`there is no move ${task.move}`)
       // Between tiles the thread looks up: a signal must not wait for the last one.
       await setImmediate()
-      kernels ??= loadKernels(memoryFor(budget))
+      kernels ??= loadKernels(memoryFor(budget, moves))
       return { kind: 'tile', facts: runTile(kernels, files, move, task.tile) }
     },
     close: () => files.close(),

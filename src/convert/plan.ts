@@ -1,22 +1,17 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { byteLength, type DType, dtypes, isFloat } from '../checkpoint/dtype.js'
+import { type DType, dtypes } from '../checkpoint/dtype.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import type { Target } from '../formats/format.js'
-import { inputError } from '../io/errors.js'
-
-/** What the executor does to a tile, one after the other. */
-export type Step =
-  | { kind: 'swap' }
-  | { kind: 'cast'; from: DType; to: DType }
-  | { kind: 'transpose' }
-  | { kind: 'rotary'; to: 'half' | 'interleaved'; headDim: number }
+import { type Step, stepsBetween, widestElement } from './steps.js'
 
 /** One tensor's way from the source to the target. */
 export interface Move {
   source: Tensor
   target: Tensor
   steps: Step[]
+  /** How much each column counts where the tensor is quantised. */
+  importance?: Float32Array
 }
 
 /** The difference of two descriptions, and what it costs. */
@@ -31,29 +26,26 @@ export interface Plan {
 /**
  * The difference of a checkpoint and a target: for each tensor the steps that
  * make the one's layout and dtype the other's.
+ * @param importance of each column, by Hugging Face's names, for tensors that are quantised
  */
-export function planConversion(source: Checkpoint, target: Target): Plan {
+export function planConversion(
+  source: Checkpoint,
+  target: Target,
+  importance?: ReadonlyMap<string, Float32Array>,
+): Plan {
   const moves = [...target.tensors.values()].map((tensor) => {
     const from = source.tensors.get(tensor.name) ?? tiedHead(source, tensor)
     if (from === undefined) throw new Error(`nothing to make ${tensor.name} from`)
-    const steps = stepsBetween(from, tensor)
-    checkKernels(source, from, tensor, steps)
-    return { source: from, target: tensor, steps }
+    const weights = importance?.get(tensor.name)
+    return {
+      source: from,
+      target: tensor,
+      steps: stepsBetween(from, tensor),
+      ...(weights ? { importance: weights } : {}),
+    }
   })
   const bytes = target.files.reduce((sum, file) => sum + file.size, 0)
   return { source, target, moves, bytes }
-}
-
-/** f64 is rare in checkpoints: its one kernel is the cast to f32. */
-function checkKernels(source: Checkpoint, from: Tensor, to: Tensor, steps: readonly Step[]): void {
-  if (from.dtype !== 'f64' || to.dtype === 'f32') return
-  if (steps.every(({ kind }) => kind === 'rotary')) return
-  throw inputError(`it is of f64, which can be converted to f32 alone, not to ${to.dtype}`, {
-    format: source.format,
-    path: source.path,
-    tensor: from.storedName,
-    suggestions: ['Choose --dtype f32; from there other types are a conversion away.'],
-  })
 }
 
 /** A format that always has an output head gets the embedding in its place. */
@@ -61,33 +53,6 @@ function tiedHead(source: Checkpoint, { name }: Tensor): Tensor | undefined {
   return name === headName && source.config.tie_word_embeddings
     ? source.tensors.get(embeddingName)
     : undefined
-}
-
-/**
- * Values are understood only in this machine's byte order, so that comes first.
- * Rotary rows are rows only where the matrix is not transposed, so the order
- * matters: cast while the smaller type saves work, transpose, permute.
- */
-export function stepsBetween(source: Tensor, target: Tensor): Step[] {
-  if (source.dtype !== target.dtype && !(isFloat(source.dtype) && isFloat(target.dtype))) {
-    throw inputError(`there is no way from ${source.dtype} to ${target.dtype}`, {
-      path: source.parts[0]?.extents[0]?.path,
-      tensor: source.storedName,
-      suggestions: ['Quantised tensors can be kept as they are: --to gguf --dtype auto.'],
-    })
-  }
-  const swap: Step[] = source.layout.bigEndian ? [{ kind: 'swap' }] : []
-  const cast: Step[] =
-    source.dtype === target.dtype ? [] : [{ kind: 'cast', from: source.dtype, to: target.dtype }]
-  const rotary: Step[] =
-    target.layout.rotary && target.layout.rotary.order !== source.layout.rotary?.order
-      ? [{ kind: 'rotary', to: target.layout.rotary.order, headDim: target.layout.rotary.headDim }]
-      : []
-  const transposes = source.layout.transposed !== target.layout.transposed
-  const turned: Step[] = transposes ? [{ kind: 'transpose' }] : []
-  const moved = source.layout.transposed ? [...turned, ...rotary] : [...rotary, ...turned]
-  const shrinks = dtypes[target.dtype].bytes <= dtypes[source.dtype].bytes
-  return shrinks ? [...swap, ...cast, ...moved] : [...swap, ...moved, ...cast]
 }
 
 /** A rectangle of the canonical matrix. */
@@ -131,7 +96,7 @@ export function tilesOf(move: Move, budget: number): Tile[] {
 
 /** Bytes of the buffers that a tile of `elements` needs: two to work between, or one to copy. */
 export function bufferBytes({ source, target, steps }: Move, elements: number): number {
-  const widest = Math.max(byteLength(source.dtype, elements), byteLength(target.dtype, elements))
+  const widest = elements * widestElement(source.dtype, target.dtype, steps)
   return steps.length === 0 ? widest : 2 * widest
 }
 

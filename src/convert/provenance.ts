@@ -2,10 +2,12 @@ import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { FormatName } from '../checkpoint/checkpoint.js'
 import { formatJson } from '../io/json.js'
+import type { Fallback } from '../quantise/assign.js'
 import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
 import { version } from '../version.js'
 import type { Conversion, RunOptions } from './convert.js'
 import type { Executed } from './execute.js'
+import type { MixOptions } from './mix.js'
 import type { CastSummary } from './plan.js'
 import { provenanceName } from './staging.js'
 
@@ -28,6 +30,7 @@ export interface Provenance {
     name: string | null
     metadata: readonly string[]
     keep_tokenizer: boolean
+    mix: MixOptions | null
     allow_non_finite: boolean
     allow_overflow: boolean
   }
@@ -36,6 +39,8 @@ export interface Provenance {
   tensors: number
   parameters: number
   casts: CastSummary[]
+  /** Where a quantisation mix was written. */
+  quantisation?: { bits_per_weight: number; fallbacks: readonly Fallback[] }
   /** What was assumed, left out, or changed beyond rounding, in sentences. */
   notes: string[]
   /** By tensor: values that are not finite, overflowed, or vanished. */
@@ -49,7 +54,7 @@ export interface FileRecord {
 }
 
 export function provenanceOf(
-  { checkpoint, tokenizer, plan, options, casts, warnings }: Conversion,
+  { checkpoint, tokenizer, plan, options, casts, quantisation, warnings }: Conversion,
   run: RunOptions,
   { hashes, sourceHashes, facts }: Executed,
 ): Provenance {
@@ -81,6 +86,9 @@ export function provenanceOf(
       name: options.name ?? null,
       metadata: options.metadata ?? [],
       keep_tokenizer: options.keepTokenizer ?? false,
+      mix: options.mix?.imatrix
+        ? { ...options.mix, imatrix: basename(options.mix.imatrix) }
+        : (options.mix ?? null),
       allow_non_finite: run.allowNonFinite,
       allow_overflow: run.allowOverflow,
     },
@@ -88,6 +96,14 @@ export function provenanceOf(
     tensors: plan.moves.length,
     parameters: casts.reduce((sum, { parameters }) => sum + parameters, 0),
     casts,
+    ...(quantisation
+      ? {
+          quantisation: {
+            bits_per_weight: quantisation.bitsPerWeight,
+            fallbacks: quantisation.fallbacks,
+          },
+        }
+      : {}),
     notes: warnings,
     values: Object.fromEntries(facts),
   }

@@ -1,7 +1,9 @@
-import { byteLength, type DType, dtypes, isFloat } from '../checkpoint/dtype.js'
+import { type BlockType, byteLength, type DType, dtypes, isFloat } from '../checkpoint/dtype.js'
 import { alignment, type Cast, type Kernels } from '../kernels/kernels.js'
-import { bufferBytes, type Move, type Step, type Tile } from './plan.js'
+import { countOverflowedBlocks } from './blocks.js'
+import { bufferBytes, type Move, type Tile } from './plan.js'
 import { transferTile } from './regions.js'
+import type { Step } from './steps.js'
 
 /** What was seen in the values of a tile. */
 export interface TileFacts {
@@ -14,6 +16,8 @@ export interface TileFacts {
   /** Values that became zero because the target's type holds none so small. */
   vanished: number
 }
+
+type NonFinite = Pick<TileFacts, 'nan' | 'infinite'>
 
 /** Positional reads and writes; each fails unless it moves all bytes. */
 export interface Files {
@@ -44,60 +48,96 @@ export function loadTile(
   const half = Math.ceil(bufferBytes(move, elements) / (move.steps.length === 0 ? 1 : 2))
   let from = kernels.base
   let to = kernels.base + Math.ceil(half / alignment) * alignment
+  const weights = placeImportance(kernels, move, tile, to + half)
 
   const input = kernels.bytes(from, byteLength(move.source.dtype, elements))
   transferTile(move.source, tile, (path, offset, position, length) =>
     files.read(path, offset, input.subarray(position, position + length)),
   )
-  const [first, ...rest] = move.steps
-  const swaps = first?.kind === 'swap'
-  if (swaps) swapOf(kernels, move.source.dtype)(from, elements)
-  const source = countNonFinite(kernels, from, elements, move.source.dtype)
-
   let dtype = move.source.dtype
   let transposed = move.source.layout.transposed
   let vanished = 0
-  for (const step of swaps ? rest : move.steps) {
-    vanished += runStep(kernels, step, from, to, tile, dtype, transposed)
-    if (step.kind === 'cast') dtype = step.to
+  let source: NonFinite | undefined
+  for (const step of move.steps) {
+    if (step.kind === 'swap') {
+      swapOf(kernels, dtype)(from, elements)
+      continue
+    }
+    // Values can be looked at once they are numbers in this machine's byte order.
+    if (step.kind !== 'dequantise') source ??= countNonFinite(kernels, from, elements, dtype)
+    vanished += runStep(kernels, step, { from, to, weights }, tile, dtype, transposed)
+    if (step.kind === 'cast' || step.kind === 'quantise') dtype = step.to
+    if (step.kind === 'dequantise') dtype = 'f32'
     if (step.kind === 'transpose') transposed = !transposed
     const next = from
     from = to
     to = next
   }
-  const after =
-    move.target.dtype === move.source.dtype
-      ? source
-      : countNonFinite(kernels, from, elements, move.target.dtype)
-
+  source ??= countNonFinite(kernels, from, elements, dtype)
+  const output = kernels.bytes(from, byteLength(dtype, elements))
   return {
-    output: kernels.bytes(from, byteLength(move.target.dtype, elements)),
-    facts: {
-      ...source,
-      overflowed: after.nan + after.infinite - source.nan - source.infinite,
-      vanished,
-    },
+    output,
+    facts: { ...source, overflowed: overflowedIn(kernels, from, elements, move, source), vanished },
   }
 }
 
-/** Bytes of kernel memory that tiles of `budget` bytes need, with room for alignment. */
-export function memoryFor(budget: number): number {
-  return budget + 2 * alignment
+/** Finite values that are not so any more; of blocks, those whose scale is not. */
+function overflowedIn(
+  kernels: Kernels,
+  address: number,
+  elements: number,
+  { steps, target }: Move,
+  source: NonFinite,
+): number {
+  if (steps.some(({ kind }) => kind === 'quantise') && !isFloat(target.dtype)) {
+    const bytes = kernels.bytes(address, byteLength(target.dtype, elements))
+    return countOverflowedBlocks(bytes, target.dtype)
+  }
+  if (!steps.some(({ kind }) => kind === 'cast')) return 0
+  const after = countNonFinite(kernels, address, elements, target.dtype)
+  return after.nan + after.infinite - source.nan - source.infinite
+}
+
+/**
+ * Bytes of kernel memory that tiles of `budget` bytes need, with room for
+ * alignment and for the importance of a row's columns.
+ */
+export function memoryFor(budget: number, moves: readonly Move[] = []): number {
+  const columns = moves.map(({ importance }) => importance?.length ?? 0)
+  return budget + 3 * alignment + 4 * columns.reduce((most, n) => Math.max(most, n), 0)
+}
+
+/** @returns the address of the tile's columns' importance, or 0 where there is none */
+function placeImportance(
+  kernels: Kernels,
+  { importance }: Move,
+  tile: Tile,
+  behind: number,
+): number {
+  if (importance === undefined) return 0
+  const address = Math.ceil(behind / alignment) * alignment
+  const columns = importance.subarray(tile.column, tile.column + tile.columns)
+  const bytes = new Uint8Array(columns.buffer, columns.byteOffset, columns.byteLength)
+  kernels.bytes(address, bytes.length).set(bytes)
+  return address
 }
 
 /** @returns how many values became zero */
 function runStep(
   kernels: Kernels,
-  step: Step,
-  from: number,
-  to: number,
+  step: Exclude<Step, { kind: 'swap' }>,
+  { from, to, weights }: { from: number; to: number; weights: number },
   tile: Tile,
   dtype: DType,
   transposed: boolean,
 ): number {
   switch (step.kind) {
-    case 'swap':
-      throw new Error('the byte order is set right before any other step')
+    case 'dequantise':
+      kernels[dequantisers[step.from]](from, to, tile.rows * tile.columns)
+      return 0
+    case 'quantise':
+      kernels[quantisers[step.to]](from, to, tile.rows, tile.columns, weights)
+      return 0
     case 'cast':
       return castOf(kernels, step.from, step.to)(from, to, tile.rows * tile.columns) ?? 0
     case 'transpose': {
@@ -118,6 +158,32 @@ function runStep(
     }
   }
 }
+
+const quantisers = {
+  q4_0: 'quantizeQ4_0',
+  q4_1: 'quantizeQ4_1',
+  q5_0: 'quantizeQ5_0',
+  q5_1: 'quantizeQ5_1',
+  q8_0: 'quantizeQ8_0',
+  q2_k: 'quantizeQ2_K',
+  q3_k: 'quantizeQ3_K',
+  q4_k: 'quantizeQ4_K',
+  q5_k: 'quantizeQ5_K',
+  q6_k: 'quantizeQ6_K',
+} as const satisfies Record<BlockType, keyof Kernels>
+
+const dequantisers = {
+  q4_0: 'dequantizeQ4_0',
+  q4_1: 'dequantizeQ4_1',
+  q5_0: 'dequantizeQ5_0',
+  q5_1: 'dequantizeQ5_1',
+  q8_0: 'dequantizeQ8_0',
+  q2_k: 'dequantizeQ2_K',
+  q3_k: 'dequantizeQ3_K',
+  q4_k: 'dequantizeQ4_K',
+  q5_k: 'dequantizeQ5_K',
+  q6_k: 'dequantizeQ6_K',
+} as const satisfies Record<BlockType, keyof Kernels>
 
 /** Swaps in place: nothing else may be done to values before. */
 function swapOf(kernels: Kernels, dtype: DType): (address: number, n: number) => void {
@@ -145,12 +211,7 @@ function castOf(kernels: Kernels, from: DType, to: DType): Cast {
 /** The bits of the exponent: all set in NaN and infinities. */
 const exponents = { f16: 0x7c00, bf16: 0x7f80, f32: 0x7f800000 }
 
-function countNonFinite(
-  kernels: Kernels,
-  address: number,
-  n: number,
-  dtype: DType,
-): { nan: number; infinite: number } {
+function countNonFinite(kernels: Kernels, address: number, n: number, dtype: DType): NonFinite {
   // Block types are only copied: what is in them was looked at when they were made.
   if (!isFloat(dtype)) return { nan: 0, infinite: 0 }
   if (dtype === 'f64') return countNonFinite64(kernels.bytes(address, n * 8))
@@ -168,7 +229,7 @@ function countNonFinite(
 }
 
 /** f64 is rare in checkpoints: plain code will do. */
-function countNonFinite64(bytes: Uint8Array): { nan: number; infinite: number } {
+function countNonFinite64(bytes: Uint8Array): NonFinite {
   const values = new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8)
   let nan = 0
   let infinite = 0

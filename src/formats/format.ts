@@ -1,5 +1,6 @@
 import type { Checkpoint, FormatName, Listing } from '../checkpoint/checkpoint.js'
 import type { DType, FloatType } from '../checkpoint/dtype.js'
+import type { MetadataEntry } from '../checkpoint/metadata.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import type { KeptFile, LoadedTokenizer } from '../tokenizer/load.js'
 import type { SourceFile } from '../tokenizer/tokenizer-config.js'
@@ -67,6 +68,8 @@ export interface Mix {
   /** llama.cpp's number for it, `general.file_type`. */
   fileType: number
   types: ReadonlyMap<string, DType>
+  /** What else the file says of how it was quantised. */
+  metadata: readonly MetadataEntry[]
 }
 
 /** A checkpoint that is to be written. */

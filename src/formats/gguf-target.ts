@@ -132,6 +132,7 @@ function metadataOf(
     ...originOf(checkpoint, parameters, options),
     ...model.entries,
     ...vocabulary.entries,
+    ...(options.mix?.metadata ?? []),
   ]
   const known = new Set(written.map(({ key }) => key))
   const kept = (checkpoint.metadata ?? []).filter(

@@ -194,10 +194,10 @@ function scaledRope({ rope_scaling, hidden_size, num_hidden_layers }: LlamaConfi
 /** What the releases have, tried first. */
 const released: readonly IntermediateRule[] = [
   { multiple_of: 256 },
+  { multiple_of: 256, ffn_dim_multiplier: 1.5 },
   { multiple_of: 4096, ffn_dim_multiplier: 1.3 },
   { multiple_of: 1024, ffn_dim_multiplier: 1.3 },
   { multiple_of: 4096, ffn_dim_multiplier: 1.2 },
-  { multiple_of: 256, ffn_dim_multiplier: 1.5 },
 ]
 
 interface IntermediateRule {
@@ -222,10 +222,12 @@ function intermediateRule(dim: number, intermediate: number): IntermediateRule |
   const powers = [256, 128, 64, 32, 16, 8, 4, 2, 1].map((multiple_of) => ({ multiple_of }))
   const multiple = powers.find(({ multiple_of }) => intermediate % multiple_of === 0)
   const ratio = intermediate / Math.trunc((2 * 4 * dim) / 3)
-  // The fewer digits the better; the last ones stay just below the size, which is rounded up to.
+  // The fewer digits the better.
   const multiplied = [1, 2, 3, 4, 5, 6, 7, 8].flatMap((digits) => {
     const scale = 10 ** digits
-    return multiple ? [{ ...multiple, ffn_dim_multiplier: Math.floor(ratio * scale) / scale }] : []
+    return [Math.floor(ratio * scale), Math.ceil(ratio * scale)].flatMap((figure) =>
+      multiple ? [{ ...multiple, ffn_dim_multiplier: figure / scale }] : [],
+    )
   })
   return [...released, ...powers, ...multiplied].find(
     (rule) => intermediateOf(dim, rule) === intermediate,

@@ -25,7 +25,8 @@ export interface GraphWeight {
   shape: readonly number[]
   /** Stored as [in, out]. */
   transposed: boolean
-  data: ExternalData
+  /** Where its bytes are, or that they are given to every run, as an input of the weight's name. */
+  data: ExternalData | 'input'
 }
 
 export interface DecoderOptions {
@@ -239,8 +240,10 @@ function linear(decoder: Decoder, input: string, path: string): string {
 }
 
 /**
- * A matrix product with a weight. One that is stored [in, out] is MatMul's; one that is stored
- * [out, in] is Gemm's, which reads it as it lies but wants its input flat.
+ * A matrix product with a weight. MatMul takes one that is stored [in, out] and needs no cast. Gemm
+ * takes the others as they lie, but wants its input flat. It is Gemm for all that are cast, because
+ * ONNX Runtime orders a node's inputs by age: the cast has to be older than the other one, or it is
+ * run before all layers below, and the casts of all layers are in memory at once.
  */
 function product(
   decoder: Decoder,
@@ -250,15 +253,17 @@ function product(
   output: string,
 ): string {
   const { builder, compute } = decoder
-  const { transposed, shape } = stored(decoder, weightName)
+  const { transposed, shape, dtype } = stored(decoder, weightName)
   const matrix = weight(decoder, weightName)
-  if (transposed) {
+  if (transposed && dtype === compute) {
     addNodeOf(builder, 'MatMul', path, [input, matrix], [output])
     return output
   }
   const [rows = 0] = shape
   const flat = addNode(builder, 'Flatten', `${path}.flat`, [input], { axis: 2 })
-  const result = addNode(builder, 'Gemm', `${path}.gemm`, [flat, matrix], { transB: 1 })
+  const result = addNode(builder, 'Gemm', `${path}.gemm`, [flat, matrix], {
+    transB: transposed ? 0 : 1,
+  })
   addNodeOf(builder, 'Reshape', path, [result, sequenceShape(decoder, rows)], [output])
   addValueInfo(builder, output, compute, ['batch_size', 'sequence_length', rows])
   return output
@@ -280,7 +285,12 @@ function stored({ builder, weights, once }: Decoder, name: string): GraphWeight 
   const found = weights.get(name)
   if (found === undefined) throw new Error(`the decoder has no weight ${name}`)
   const { dtype, shape, transposed, data } = found
-  once(name, () => addWeight(builder, name, dtype, transposed ? [...shape].reverse() : shape, data))
+  const storedShape = transposed ? [...shape].reverse() : shape
+  once(name, () =>
+    data === 'input'
+      ? addInput(builder, name, dtype, storedShape)
+      : addWeight(builder, name, dtype, storedShape, data),
+  )
   return found
 }
 

@@ -30,6 +30,24 @@ export const mixes = {
 
 export type Mix = keyof typeof mixes
 
+/** As users write them. */
+export const mixNames = [
+  'q4_0',
+  'q4_1',
+  'q5_0',
+  'q5_1',
+  'q8_0',
+  'q2_k',
+  'q3_k_s',
+  'q3_k_m',
+  'q3_k_l',
+  'q4_k_s',
+  'q4_k_m',
+  'q5_k_s',
+  'q5_k_m',
+  'q6_k',
+] as const satisfies readonly Mix[]
+
 export function isMix(name: string): name is Mix {
   return Object.hasOwn(mixes, name)
 }

@@ -49,8 +49,10 @@ test('tool, options, casts and counts', async () => {
     heads: 8,
     max_shard_size: 1e6,
     model_parallel: null,
+    onnx_target: null,
     name: null,
     metadata: [],
+    mix: null,
     allow_non_finite: false,
     allow_overflow: false,
   })

@@ -27,6 +27,13 @@ try {
       to('f32', '--to', 'safetensors', '--dtype', 'f32'),
       to('sharded', '--to', 'safetensors', '--max-shard-size', '500KB'),
     ]
+    const onnx = {
+      '1e-4': [to('onnx-f32', '--to', 'onnx', '--dtype', 'f32')],
+      '2e-2': [to('onnx-f16', '--to', 'onnx', '--dtype', 'f16')],
+    }
+    for (const [limit, folders] of Object.entries(onnx)) {
+      check(pythons[0], 'check_onnx.py', limit, `${fixtures}/${model}/expected`, ...folders)
+    }
     const rounded = [to('f16', '--to', 'safetensors', '--dtype', 'f16')]
     for (const python of pythons) {
       check(python, 'check_transformers.py', '1e-4', `${fixtures}/${model}/expected`, ...exact)

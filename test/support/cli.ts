@@ -34,6 +34,8 @@ export async function openllama(args: readonly string[], options: RunOptions = {
   }
 }
 
+const { FORCE_COLOR: _, ...inherited } = process.env
+
 /** The machine may have two cores. */
 const most = 3
 let running = 0
@@ -48,7 +50,7 @@ function run(args: readonly string[], { cwd, env, before, onStart }: RunOptions)
   const child = spawn(command, all, {
     ...(cwd === undefined ? {} : { cwd }),
     // Colours and terminals of whoever runs the tests are none of the tests'.
-    env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '', ...env },
+    env: { ...inherited, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   onStart?.(child)

@@ -1,0 +1,218 @@
+import { basename } from 'node:path'
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { isFloat } from '../checkpoint/dtype.js'
+import type { MetadataEntry } from '../checkpoint/metadata.js'
+import { nameOf, roleOf } from '../checkpoint/names.js'
+import { matrixOf, type Tensor } from '../checkpoint/tensor.js'
+import type { Mix as TargetMix } from '../formats/format.js'
+import { readPart } from '../formats/gguf-split.js'
+import { inputError } from '../io/errors.js'
+import { openFile, readSmallFile } from '../io/source.js'
+import {
+  type AssignedTensor,
+  assignTypes,
+  type Fallback,
+  parseTypeOverride,
+} from '../quantise/assign.js'
+import {
+  type Imatrix,
+  imatrixFromGguf,
+  importanceOf,
+  isGgufImatrix,
+  parseLegacyImatrix,
+} from '../quantise/imatrix.js'
+import type { Mix } from '../quantise/mixes.js'
+import { type GgmlType, isGgmlType, parseGgmlType } from '../quantise/types.js'
+
+/** How a mix is to be departed from, as llama-quantize's users know it. */
+export interface MixOptions {
+  pure?: boolean
+  outputTensorType?: string
+  tokenEmbeddingType?: string
+  /** `REGEX=TYPE`; the first that matches a GGUF name counts. */
+  tensorTypes?: readonly string[]
+  leaveOutput?: boolean
+  /** The path of an importance matrix. */
+  imatrix?: string
+  /** Quantise again what is quantised already. */
+  allowRequantize?: boolean
+  /** Refuse fallbacks. */
+  strict?: boolean
+}
+
+/** What a mix comes to for one checkpoint. */
+export interface Quantisation {
+  mix: TargetMix
+  tensors: AssignedTensor[]
+  fallbacks: Fallback[]
+  bitsPerWeight: number
+  /** By Hugging Face's names. */
+  importance: ReadonlyMap<string, Float32Array>
+  notes: string[]
+}
+
+/**
+ * Gives each tensor its type, as llama-quantize chooses.
+ * @throws input error for fallbacks where `strict`, and for tensors that are quantised already
+ */
+export async function chooseMix(
+  checkpoint: Checkpoint,
+  name: Mix,
+  options: MixOptions,
+): Promise<Quantisation> {
+  const { config, path } = checkpoint
+  const imatrix = options.imatrix === undefined ? undefined : await readImatrix(options.imatrix)
+  const named = [...checkpoint.tensors.values()].map((tensor) => ({
+    tensor,
+    ggufName: ggufNameOf(tensor),
+  }))
+  const assignment = assignTypes(
+    named.map(({ tensor, ggufName }) => ({
+      name: ggufName,
+      shape: tensor.shape,
+      type: unquantisedType(tensor),
+    })),
+    {
+      layers: config.num_hidden_layers,
+      heads: config.num_attention_heads,
+      kvHeads: config.num_key_value_heads,
+    },
+    {
+      mix: name,
+      pure: options.pure ?? false,
+      leaveOutput: options.leaveOutput ?? false,
+      importance: imatrix !== undefined,
+      overrides: (options.tensorTypes ?? []).map(parseTypeOverride),
+      ...(options.outputTensorType ? { outputType: parseGgmlType(options.outputTensorType) } : {}),
+      ...(options.tokenEmbeddingType
+        ? { tokenEmbeddingType: parseGgmlType(options.tokenEmbeddingType) }
+        : {}),
+    },
+  )
+  if (options.strict) refuseFallbacks(assignment.fallbacks, name, path)
+
+  const types = new Map<string, GgmlType>()
+  const importance = new Map<string, Float32Array>()
+  named.forEach(({ tensor, ggufName }, i) => {
+    const type = assignment.tensors[i]?.type ?? 'f32'
+    if (!isFloat(tensor.dtype) && tensor.dtype !== type && !options.allowRequantize) {
+      throw inputError(`it is quantised already, to ${tensor.dtype}, and would be ${type}`, {
+        format: checkpoint.format,
+        path,
+        tensor: tensor.storedName,
+        suggestions: [
+          'Quantise from the original; --allow-requantize does it from here, and loses accuracy twice.',
+        ],
+      })
+    }
+    types.set(tensor.name, type)
+    const weights = imatrix && importanceFor(imatrix, ggufName, tensor, options.imatrix ?? '')
+    if (weights) importance.set(tensor.name, weights)
+  })
+  return {
+    mix: {
+      name,
+      fileType: assignment.fileType,
+      types,
+      metadata: imatrix ? imatrixEntries(imatrix, options.imatrix ?? '', importance.size) : [],
+    },
+    tensors: assignment.tensors,
+    fallbacks: assignment.fallbacks,
+    bitsPerWeight: assignment.bitsPerWeight,
+    importance,
+    notes: fallbackNotes(assignment.fallbacks, assignment.tensors, name, assignment.bitsPerWeight),
+  }
+}
+
+function ggufNameOf({ name }: Tensor): string {
+  const named = roleOf(name, 'hf')
+  if (named === undefined) throw new Error(`${name} is in no table`)
+  return nameOf(named, 'gguf')
+}
+
+/** The type of a tensor that the mix leaves alone. llama.cpp computes with vectors of f32 only. */
+function unquantisedType({ shape, dtype }: Tensor): GgmlType {
+  return shape.length > 1 && isGgmlType(dtype) ? dtype : 'f32'
+}
+
+function refuseFallbacks(fallbacks: readonly Fallback[], mix: Mix, path: string): void {
+  const [first] = fallbacks
+  if (first === undefined) return
+  throw inputError(
+    `${fallbacks.length} tensors cannot have their type of ${mix}: ${first.tensor} would be ${first.got} for ${first.wanted}, since its ${first.reason}`,
+    {
+      path,
+      suggestions: ['Choose a type whose blocks fit, such as q8_0 or q5_1, or leave out --strict.'],
+    },
+  )
+}
+
+/** A mix whose types do not fit is called what it is. */
+function fallbackNotes(
+  fallbacks: readonly Fallback[],
+  tensors: readonly AssignedTensor[],
+  mix: Mix,
+  bitsPerWeight: number,
+): string[] {
+  const [first] = fallbacks
+  if (first === undefined) return []
+  const matrices = tensors.filter(({ shape }) => shape.length > 1)
+  const counts = new Map<GgmlType, number>()
+  for (const { type } of matrices) counts.set(type, (counts.get(type) ?? 0) + 1)
+  const got = [...counts].map(([type, count]) => `${type} × ${count}`).join(', ')
+  return [
+    `${fallbacks.length} of ${matrices.length} matrices cannot have their type of ${mix} (${first.reason}); what is written is ${got}, ${bitsPerWeight.toFixed(2)} bits per weight`,
+  ]
+}
+
+/** The largest models' importance matrices have some 30 MB. */
+const maxImatrix = 512 * 1024 * 1024
+
+async function readImatrix(path: string): Promise<Imatrix> {
+  const bytes = await readSmallFile(path, maxImatrix)
+  if (!isGgufImatrix(bytes)) return parseLegacyImatrix(bytes, path)
+  const { header } = await readPart(path)
+  const source = await openFile(path)
+  try {
+    const tensors = []
+    for (const { name, dtype, offset, bytes: length } of header.tensors) {
+      if (dtype !== 'f32') continue
+      const data = await source.read(offset, length)
+      tensors.push({ name, data: new Float32Array(data.slice().buffer) })
+    }
+    const metadata = new Map(header.entries.map(({ key, value }) => [key, value]))
+    return imatrixFromGguf({ metadata, tensors }, path)
+  } finally {
+    await source.close()
+  }
+}
+
+function importanceFor(
+  imatrix: Imatrix,
+  ggufName: string,
+  tensor: Tensor,
+  path: string,
+): Float32Array | undefined {
+  const [, columns] = matrixOf(tensor.shape)
+  return tensor.shape.length > 1 ? importanceOf(imatrix, ggufName, columns, path) : undefined
+}
+
+/** What llama-quantize notes of the matrix it used. */
+function imatrixEntries(imatrix: Imatrix, path: string, used: number): MetadataEntry[] {
+  return [
+    { key: 'quantize.imatrix.file', type: 'string', value: basename(path) },
+    ...imatrix.datasets
+      .slice(0, 1)
+      .map((value): MetadataEntry => ({ key: 'quantize.imatrix.dataset', type: 'string', value })),
+    { key: 'quantize.imatrix.entries_count', type: 'int32', value: used },
+    ...(imatrix.chunks > 0
+      ? [
+          {
+            key: 'quantize.imatrix.chunks_count',
+            type: 'int32',
+            value: imatrix.chunks,
+          } satisfies MetadataEntry,
+        ]
+      : []),
+  ]
+}

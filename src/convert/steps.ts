@@ -1,0 +1,73 @@
+import { type BlockType, type DType, dtypes, isFloat } from '../checkpoint/dtype.js'
+import type { Tensor } from '../checkpoint/tensor.js'
+import { inputError } from '../io/errors.js'
+
+/** What the executor does to a tile, one after the other. */
+export type Step =
+  | { kind: 'swap' }
+  | { kind: 'dequantise'; from: BlockType }
+  | { kind: 'cast'; from: DType; to: DType }
+  | { kind: 'transpose' }
+  | { kind: 'rotary'; to: 'half' | 'interleaved'; headDim: number }
+  | { kind: 'quantise'; to: BlockType }
+
+/**
+ * The steps that make one tensor's layout and type another's. Values are
+ * understood only in this machine's byte order, and blocks only as f32, so
+ * those come first; rows are rows, for rotary order and for blocks, only where
+ * the matrix is not transposed. Between, casts come while the smaller type
+ * saves work.
+ * @throws input error for quantised rows that would have to be columns
+ */
+export function stepsBetween(source: Tensor, target: Tensor): Step[] {
+  const moved = movement(source, target)
+  const swap: Step[] = source.layout.bigEndian ? [{ kind: 'swap' }] : []
+  if (source.dtype === target.dtype) {
+    if (!isFloat(source.dtype) && moved.some(({ kind }) => kind === 'transpose')) {
+      throw inputError(
+        `its blocks of ${source.dtype} lie along the rows and cannot be transposed`,
+        {
+          path: source.parts[0]?.extents[0]?.path,
+          tensor: source.storedName,
+          suggestions: ['Choose --dtype f16, bf16 or f32.'],
+        },
+      )
+    }
+    return [...swap, ...moved]
+  }
+  const dequantise: Step[] = isFloat(source.dtype)
+    ? []
+    : [{ kind: 'dequantise', from: source.dtype }]
+  const from: DType = isFloat(source.dtype) ? source.dtype : 'f32'
+  const quantise: Step[] = isFloat(target.dtype) ? [] : [{ kind: 'quantise', to: target.dtype }]
+  const to: DType = isFloat(target.dtype) ? target.dtype : 'f32'
+  const cast: Step[] = from === to ? [] : [{ kind: 'cast', from, to }]
+  const shrinks = dtypes[to].bytes <= dtypes[from].bytes
+  const middle = shrinks ? [...cast, ...moved] : [...moved, ...cast]
+  return [...swap, ...dequantise, ...middle, ...quantise]
+}
+
+/** Bytes that an element takes at most between the steps. */
+export function widestElement(source: DType, target: DType, steps: readonly Step[]): number {
+  const through: DType[] = steps.some(({ kind }) => kind === 'quantise' || kind === 'dequantise')
+    ? ['f32']
+    : []
+  return Math.max(
+    ...[source, target, ...through].map((dtype) => dtypes[dtype].bytes / dtypes[dtype].block),
+  )
+}
+
+function movement(source: Tensor, target: Tensor): Step[] {
+  const { rotary } = target.layout
+  const permute: Step[] =
+    rotary && rotary.order !== source.layout.rotary?.order
+      ? [{ kind: 'rotary', to: rotary.order, headDim: rotary.headDim }]
+      : []
+  const transpose: Step = { kind: 'transpose' }
+  // EasyLM and ONNX both have columns where rotary order is of rows: there and back again.
+  if (permute.length > 0 && source.layout.transposed && target.layout.transposed) {
+    return [transpose, ...permute, transpose]
+  }
+  const turn: Step[] = source.layout.transposed === target.layout.transposed ? [] : [transpose]
+  return source.layout.transposed ? [...turn, ...permute] : [...permute, ...turn]
+}

@@ -1,0 +1,265 @@
+import { availableParallelism } from 'node:os'
+import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node'
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import type { LlamaConfig } from '../checkpoint/config.js'
+import { list } from '../checkpoint/geometry.js'
+import { decoderModel } from '../graph/decoder.js'
+import { inputError, OpenLlamaError } from '../io/errors.js'
+import { formatBytes } from '../io/units.js'
+import { version } from '../version.js'
+import type { Engine, EngineOptions } from './engine.js'
+import { type Gathered, locateWeights } from './located.js'
+
+/**
+ * Runs a checkpoint as it lies, in ONNX Runtime: the graph is made in memory, its weights are those
+ * in the checkpoint's own files, which the runtime maps. Computes in f32 whatever the weights' type:
+ * they are cast as they are used, and dropped again.
+ */
+export async function openCheckpointEngine(
+  checkpoint: Checkpoint,
+  options: EngineOptions,
+): Promise<Engine> {
+  const { config, path, format, tensors } = checkpoint
+  const { folder, weights, gathered } = await locateWeights(checkpoint)
+  const orders = new Set([...tensors.values()].flatMap(({ layout }) => layout.rotary?.order ?? []))
+  const [rotary = 'half'] = orders
+  if (orders.size > 1) throw new Error('queries and keys have different rotary orders')
+  const model = decoderModel({
+    config,
+    weights,
+    compute: 'f32',
+    rotary,
+    producer: { name: 'openllama', version: version() },
+  })
+  const notes = gathered.size === 0 ? [] : [gatheredNote(gathered)]
+  const device = deviceFor(options)
+  const session = await createSession({ format, path }, device, () =>
+    InferenceSession.create(model, sessionOptions(device, options, folder)),
+  )
+  return engineOf(session, config, device, { notes, inputs: tensorsOf(gathered) })
+}
+
+/** Runs a graph that was exported, with its own weights, computing in its own type. */
+export async function openGraphEngine(
+  path: string,
+  config: LlamaConfig,
+  options: EngineOptions,
+): Promise<Engine> {
+  const device = deviceFor(options)
+  const session = await createSession({ format: 'onnx', path }, device, () =>
+    InferenceSession.create(path, sessionOptions(device, options)),
+  )
+  for (const name of ['input_ids', 'attention_mask']) {
+    if (!session.inputNames.includes(name)) {
+      await session.release()
+      throw inputError(`the graph has no input ${name}, only ${session.inputNames.join(', ')}`, {
+        format: 'onnx',
+        path,
+        suggestions: ['A decoder with a key-value cache is expected, as optimum exports it.'],
+      })
+    }
+  }
+  return engineOf(session, config, device, { notes: [], inputs: {} })
+}
+
+type RuntimeDevice = 'cpu' | 'cuda' | 'webgpu' | 'dml'
+
+/** @throws resources error where the device is not there: nothing else is taken in its place */
+function deviceFor({ device }: EngineOptions): RuntimeDevice {
+  if (device === 'auto' || device === 'cpu') return 'cpu'
+  const there = listSupportedBackends().map(({ name }) => name)
+  if ((device === 'cuda' || device === 'webgpu' || device === 'dml') && there.includes(device)) {
+    return device
+  }
+  throw new OpenLlamaError('resources', `ONNX Runtime has no ${device} here`, {
+    suggestions: [`There are ${there.join(', ')}.`],
+  })
+}
+
+/**
+ * Weights stay in their files, mapped: constant folding would make f32 copies of f16 and bf16 ones,
+ * for good (and beyond `basic` it is not to be switched off), packed ones would be copies too.
+ * @param folder that the weights' locations are relative to, where it is not the graph's own
+ */
+function sessionOptions(
+  device: RuntimeDevice,
+  { threads = availableParallelism() }: EngineOptions,
+  folder?: string,
+): InferenceSession.SessionOptions {
+  const place = folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }
+  return {
+    executionProviders: [device],
+    intraOpNumThreads: threads,
+    logSeverityLevel: 3,
+    graphOptimizationLevel: 'basic',
+    extra: {
+      session: { disable_prepacking: '1', ...place },
+      optimization: { disable_specified_optimizers: 'ConstantFolding' },
+    },
+  }
+}
+
+/** What the runtime says of a graph or of a device is about them, not a bug. */
+async function createSession(
+  where: { format: string; path: string },
+  device: RuntimeDevice,
+  create: () => Promise<InferenceSession>,
+): Promise<InferenceSession> {
+  try {
+    return await create()
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    if (device === 'cpu') {
+      throw inputError(`ONNX Runtime does not load it: ${reason}`, { ...where, cause })
+    }
+    // The list of back ends has those that the package could load, were their libraries here.
+    throw new OpenLlamaError('resources', `ONNX Runtime cannot use ${device} here: ${reason}`, {
+      ...where,
+      suggestions: [`Install what ${device} needs, or choose the device cpu.`],
+      cause,
+    })
+  }
+}
+
+function engineOf(
+  session: InferenceSession,
+  config: LlamaConfig,
+  device: RuntimeDevice,
+  { notes, inputs }: { notes: readonly string[]; inputs: Feeds },
+): Engine {
+  const vocabulary = config.vocab_size
+  const ends = new Set([config.eos_token_id].flat())
+  return {
+    device,
+    notes,
+    async logits(tokens) {
+      const { logits } = await step(
+        session,
+        checkTokens(tokens, vocabulary),
+        emptyCache(session),
+        inputs,
+      )
+      return logits
+    },
+    async generate(tokens, most) {
+      const made: number[] = []
+      let cache = emptyCache(session)
+      let next = checkTokens(tokens, vocabulary)
+      while (made.length < most) {
+        const { logits, cache: grown } = await step(session, next, cache, inputs)
+        const token = likeliest(logits.subarray(-vocabulary))
+        made.push(token)
+        if (ends.has(token)) break
+        cache = grown
+        next = [token]
+      }
+      return made
+    },
+    dispose: () => session.release(),
+  }
+}
+
+type Feeds = Record<string, Tensor>
+
+/** The weights that are given to every run; nothing of them is copied. */
+function tensorsOf(gathered: ReadonlyMap<string, Gathered>): Feeds {
+  const feeds: Feeds = {}
+  for (const [name, { dtype, shape, bytes }] of gathered)
+    feeds[name] = tensorOf(dtype, bytes.buffer, shape)
+  return feeds
+}
+
+function tensorOf(dtype: Gathered['dtype'], buffer: ArrayBuffer, shape: readonly number[]): Tensor {
+  switch (dtype) {
+    case 'f64':
+      return new Tensor('float64', new Float64Array(buffer), shape)
+    case 'f32':
+      return new Tensor('float32', new Float32Array(buffer), shape)
+    case 'f16':
+      return new Tensor('float16', new Uint16Array(buffer), shape)
+  }
+}
+
+function gatheredNote(gathered: ReadonlyMap<string, Gathered>): string {
+  const bytes = [...gathered.values()].reduce((sum, weight) => sum + weight.bytes.length, 0)
+  const what = gathered.size === 1 ? '1 tensor lies' : `${gathered.size} tensors lie`
+  return `${what} in pieces and had to be put together in memory (${formatBytes(bytes)}): ${list([...gathered.keys()], 3)}`
+}
+
+/** Keys and values of the tokens before, by the graph's names for its inputs. */
+interface Cache {
+  length: number
+  values: ReadonlyMap<string, Tensor>
+}
+
+function emptyCache({ inputMetadata }: InferenceSession): Cache {
+  const values = new Map<string, Tensor>()
+  for (const input of inputMetadata) {
+    if (!input.isTensor || !input.name.startsWith('past_key_values.')) continue
+    const [, heads, , size] = input.shape
+    if (typeof heads !== 'number' || typeof size !== 'number') {
+      throw inputError(`the graph's ${input.name} has no fixed heads and head_dim`, {
+        format: 'onnx',
+      })
+    }
+    const dims = [1, heads, 0, size]
+    const empty =
+      input.type === 'float16'
+        ? new Tensor('float16', new Uint16Array(0), dims)
+        : new Tensor('float32', new Float32Array(0), dims)
+    values.set(input.name, empty)
+  }
+  return { length: 0, values }
+}
+
+/** One run over `tokens`, which follow those in the cache. */
+async function step(
+  session: InferenceSession,
+  tokens: readonly number[],
+  cache: Cache,
+  inputs: Feeds,
+): Promise<{ logits: Float32Array; cache: Cache }> {
+  const count = tokens.length
+  const length = cache.length + count
+  const feeds: Feeds = { ...inputs, ...Object.fromEntries(cache.values) }
+  feeds.input_ids = whole(tokens)
+  feeds.attention_mask = whole(Array.from({ length }, () => 1))
+  if (session.inputNames.includes('position_ids')) {
+    feeds.position_ids = whole(tokens.map((_, i) => cache.length + i))
+  }
+  const outputs = await session.run(feeds)
+  const values = new Map<string, Tensor>()
+  for (const [name, value] of Object.entries(outputs)) {
+    if (name.startsWith('present.')) values.set(name.replace('present', 'past_key_values'), value)
+  }
+  return { logits: floats(outputs.logits), cache: { length, values } }
+}
+
+function whole(values: readonly number[]): Tensor {
+  return new Tensor('int64', BigInt64Array.from(values, BigInt), [1, values.length])
+}
+
+function floats(tensor: Tensor | undefined): Float32Array {
+  if (tensor?.data instanceof Float32Array) return tensor.data
+  throw inputError(`the graph's logits are ${tensor?.type ?? 'not there'}, float32 is expected`, {
+    format: 'onnx',
+  })
+}
+
+function likeliest(logits: Float32Array): number {
+  let best = 0
+  for (let i = 1; i < logits.length; i++) {
+    if ((logits[i] ?? 0) > (logits[best] ?? 0)) best = i
+  }
+  return best
+}
+
+/** The runtime would read a row beyond the embedding, or fail in the middle of a run. */
+function checkTokens(tokens: readonly number[], vocabulary: number): readonly number[] {
+  if (tokens.length === 0) throw inputError('there are no tokens to run')
+  const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabulary)
+  if (wrong === undefined) return tokens
+  throw inputError(`token ${wrong} is not of the model's vocabulary of ${vocabulary}`, {
+    suggestions: ['The tokenizer is not this model’s own.'],
+  })
+}

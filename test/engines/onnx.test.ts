@@ -1,0 +1,125 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { openCheckpointEngine } from '../../src/engines/onnx.js'
+import { openCheckpoint } from '../../src/formats/open.js'
+import { fails } from '../support/errors.js'
+import { expectedAnswers, expectedLogits, largestDifference } from '../support/expected.js'
+import { fixtures } from '../support/llama.js'
+import { fixture, shared } from '../support/paths.js'
+
+const test = suite('engines: onnx')
+
+async function engineOn(path: string, config?: string) {
+  const checkpoint = await openCheckpoint(path, config === undefined ? {} : { config })
+  return openCheckpointEngine(checkpoint, { device: 'cpu' })
+}
+
+for (const model of ['tiny-v1', 'tiny-v2'] as const) {
+  const config = fixture(model, 'config.json')
+  const expected = fixture(model, 'expected')
+
+  test(`${model}: an EasyLM stream computes as it lies what transformers computes`, async () => {
+    const folder = fixture(model, 'easylm')
+    const before = readdirSync(folder)
+    const engine = await engineOn(join(folder, 'streaming_params_bf16'), config)
+    assert.is(engine.device, 'cpu')
+    assert.equal(engine.notes, [])
+    for (const { ids, logits } of expectedLogits(expected)) {
+      assert.ok(largestDifference(await engine.logits(ids), logits) < 1e-4)
+    }
+    for (const { prompt_ids, ids } of expectedAnswers(expected)) {
+      assert.equal([...prompt_ids, ...(await engine.generate(prompt_ids, 64))], ids)
+    }
+    await engine.dispose()
+    assert.equal(readdirSync(folder), before)
+  })
+
+  const files = [
+    ...['hf-bf16', 'hf-f32-sharded', 'bin-f16', 'bin-f16-sharded', 'meta', 'gguf/f16.gguf'],
+    ...['easylm/streaming_params_fp16', 'easylm/streaming_params_fp32'],
+    ...(model === 'tiny-v2'
+      ? [
+          'bin-bf16-legacy',
+          'meta-mp2',
+          'gguf/f32.gguf',
+          'gguf/bf16.gguf',
+          'easylm/flax_params.msgpack',
+        ]
+      : []),
+    ...(model === 'tiny-v2'
+      ? ['easylm/flax_params_chunked.msgpack', 'easylm/streaming_train_state_bf16']
+      : []),
+  ]
+  for (const file of files) {
+    const path = shared('a peer’s file, run as it lies', 'fixtures', model, file)
+    if (path === undefined) continue
+    test(`${model}: ${file} computes as it lies what transformers computes`, async () => {
+      const engine = await engineOn(path, config)
+      const [text] = expectedLogits(expected)
+      assert.ok(text)
+      assert.ok(largestDifference(await engine.logits(text.ids), text.logits) < 1e-4)
+      const [answer] = expectedAnswers(expected)
+      assert.ok(answer)
+      const made = await engine.generate(answer.prompt_ids, 64)
+      assert.equal([...answer.prompt_ids, ...made], answer.ids)
+      // Only what lies in pieces is in memory, and that is said.
+      assert.is(engine.notes.length, /mp2|chunked/.test(file) ? 1 : 0, engine.notes.join())
+      await engine.dispose()
+    })
+  }
+}
+
+for (const model of ['llama3', 'mistral']) {
+  test(`${model}: rotary scaling, shared heads, tied head or window as in transformers`, async () => {
+    const folder = fixture('graph', model)
+    const engine = await engineOn(join(folder, 'model.safetensors'))
+    const [text] = expectedLogits(folder)
+    assert.ok(text)
+    const { ids, logits } = text
+    assert.ok(largestDifference(await engine.logits(ids), logits) < 1e-4)
+    await engine.dispose()
+  })
+}
+
+test('generation stops after as many tokens as asked for', async () => {
+  const path = fixture('tiny-v2', 'easylm', 'streaming_params_bf16')
+  const engine = await engineOn(path, fixture('tiny-v2', 'config.json'))
+  const [answer] = expectedAnswers(fixture('tiny-v2', 'expected'))
+  const { prompt_ids = [], ids = [] } = answer ?? {}
+  const made = await engine.generate(prompt_ids, 3)
+  assert.equal(made, ids.slice(prompt_ids.length, prompt_ids.length + 3))
+  assert.equal(await engine.generate(prompt_ids, 0), [])
+  await engine.dispose()
+})
+
+test('tokens that the model has not, and devices that are not there, are refused', async () => {
+  const path = fixture('tiny-v2', 'easylm', 'streaming_params_bf16')
+  const config = fixture('tiny-v2', 'config.json')
+  const { vocab } = fixtures['tiny-v2']
+  const engine = await engineOn(path, config)
+  await fails(() => engine.logits([1, vocab]), 'input', vocab)
+  await fails(() => engine.generate([-1], 1), 'input', -1)
+  await fails(() => engine.logits([]), 'input', 'no tokens')
+  await engine.dispose()
+  const checkpoint = await openCheckpoint(path, { config })
+  for (const device of ['cuda', 'metal', 'vulkan'] as const) {
+    await fails(() => openCheckpointEngine(checkpoint, { device }), 'resources', device, 'cpu')
+  }
+})
+
+const quantised = shared(
+  'quantised files are llama.cpp’s',
+  'fixtures',
+  'tiny-v2',
+  'gguf',
+  'q8_0.gguf',
+)
+if (quantised !== undefined) {
+  test('a quantised checkpoint is refused, with where it runs', async () => {
+    await fails(() => engineOn(quantised), 'input', 'q8_0', 'llama.cpp')
+  })
+}
+
+test.run()

@@ -1,0 +1,52 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Checkpoint } from '../../src/checkpoint/checkpoint.js'
+import {
+  type ConvertOptions,
+  type ConvertResult,
+  prepareConversion,
+  runConversion,
+} from '../../src/convert/convert.js'
+import { openCheckpoint } from '../../src/formats/open.js'
+import { tempDir } from './temp.js'
+
+/** Converts into a new directory. */
+export async function convert(
+  source: string,
+  options: Pick<ConvertOptions, 'to'> & Partial<ConvertOptions>,
+): Promise<ConvertResult> {
+  const conversion = await prepareConversion(source, {
+    out: join(tempDir(), 'out'),
+    dtype: 'auto',
+    maxShardSize: 5e9,
+    maxMemory: 64 * 2 ** 20,
+    threads: 2,
+    ...options,
+  })
+  return runConversion(conversion, {
+    resume: false,
+    force: false,
+    allowNonFinite: false,
+    allowOverflow: false,
+  })
+}
+
+/** By Hugging Face's names, the hash of each tensor's f32 bytes, by way of safetensors. */
+export async function f32Hashes(source: string): Promise<Record<string, string>> {
+  const { out } = await convert(source, { to: 'safetensors', dtype: 'f32' })
+  return tensorHashes(await openCheckpoint(out))
+}
+
+/** By Hugging Face's names, the hash of each tensor's bytes; of tensors in one piece each. */
+export function tensorHashes(checkpoint: Checkpoint): Record<string, string> {
+  const hashes: Record<string, string> = {}
+  for (const { name, parts } of checkpoint.tensors.values()) {
+    const hash = createHash('sha256')
+    for (const { path, offset, length } of parts.flatMap(({ extents }) => extents)) {
+      hash.update(readFileSync(path).subarray(offset, offset + length))
+    }
+    hashes[name] = hash.digest('hex')
+  }
+  return hashes
+}
