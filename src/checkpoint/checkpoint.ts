@@ -79,6 +79,8 @@ export interface TokenizerFiles {
   model?: string
   /** tokenizer.json, tokenizer_config.json and their kin, as far as they are there. */
   beside: string[]
+  /** chat_template.jinja. */
+  template?: string
 }
 
 /** A checkpoint, described: nothing of its weights has been read. */

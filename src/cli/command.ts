@@ -79,7 +79,8 @@ export const sourceFlags = {
   }),
   tokenizer: Flags.string({
     helpValue: 'PATH',
-    summary: 'The tokenizer.model, where it is not beside the checkpoint',
+    summary:
+      'The tokenizer.model, or the tokenizer.json of a model that has no other, where it is not beside the checkpoint',
   }),
 }
 

@@ -1,15 +1,20 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { configToHf } from '../checkpoint/config.js'
 import { shown } from '../checkpoint/geometry.js'
-import { lookUp } from '../checkpoint/metadata.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import { formatBytes, formatCount } from '../io/units.js'
+import type { TokenizerSummary } from '../tokenizer/summary.js'
 import { describeMetadata, metadataJson } from './metadata.js'
 import { formatTable } from './table.js'
+import { tokenizerJson, tokenizerRows } from './tokenizer.js'
 
 /** A checkpoint, for people. */
-export function describeCheckpoint(checkpoint: Checkpoint, withTensors: boolean): string {
-  const { config, files, tokenizer } = checkpoint
+export function describeCheckpoint(
+  checkpoint: Checkpoint,
+  tokenizer: TokenizerSummary | undefined,
+  withTensors: boolean,
+): string {
+  const { config, files } = checkpoint
   const { parameters, bytes, dtypes } = totals(checkpoint)
   const size = files.reduce((sum, file) => sum + file.size, 0)
   const facts = [
@@ -36,7 +41,7 @@ export function describeCheckpoint(checkpoint: Checkpoint, withTensors: boolean)
     ['vocabulary', `${config.vocab_size}${config.tie_word_embeddings ? ', embeddings tied' : ''}`],
     ['positions', `${config.max_position_embeddings}, rope theta ${config.rope_theta}`],
     ['rms epsilon', String(config.rms_norm_eps)],
-    ['tokenizer', tokenizer.model ?? embeddedVocabulary(checkpoint) ?? 'none found'],
+    ...tokenizerRows(tokenizer),
   ]
   const metadata = checkpoint.metadata ? `\n\n${describeMetadata(checkpoint.metadata)}` : ''
   if (!withTensors) return formatTable(facts) + metadata
@@ -51,7 +56,11 @@ export function describeCheckpoint(checkpoint: Checkpoint, withTensors: boolean)
 }
 
 /** A checkpoint, for programs. */
-export function inspection(checkpoint: Checkpoint, withTensors: boolean): object {
+export function inspection(
+  checkpoint: Checkpoint,
+  tokenizer: TokenizerSummary | undefined,
+  withTensors: boolean,
+): object {
   const { parameters, bytes, dtypes } = totals(checkpoint)
   const matrix = [...checkpoint.tensors.values()].find(({ shape }) => shape.length === 2)
   return {
@@ -62,7 +71,7 @@ export function inspection(checkpoint: Checkpoint, withTensors: boolean): object
     bytes,
     dtypes,
     config: configToHf(checkpoint.config, matrix?.dtype ?? 'f32'),
-    tokenizer: checkpoint.tokenizer,
+    tokenizer: tokenizerJson(checkpoint.tokenizer, tokenizer),
     ...(checkpoint.metadata ? { metadata: metadataJson(checkpoint.metadata) } : {}),
     notes: checkpoint.notes,
     ...(withTensors
@@ -80,14 +89,6 @@ export function inspection(checkpoint: Checkpoint, withTensors: boolean): object
         }
       : {}),
   }
-}
-
-/** A vocabulary in the checkpoint's own metadata, in words. */
-function embeddedVocabulary({ metadata }: Checkpoint): string | undefined {
-  const entries = lookUp(metadata ?? [])
-  const tokens = entries.get('tokenizer.ggml.tokens')
-  if (tokens?.type !== 'string[]') return undefined
-  return `in the metadata (${entries.text('tokenizer.ggml.model') ?? 'unknown'}, ${tokens.value.length} tokens)`
 }
 
 function totals({ tensors }: Checkpoint): {

@@ -13,7 +13,12 @@ export interface ProgressDisplay {
   stop(): void
 }
 
-const phases = { convert: 'converting', verify: 'verifying', compare: 'comparing' }
+const phases = {
+  convert: 'converting',
+  verify: 'verifying',
+  compare: 'comparing',
+  tokenize: 'tokenizing',
+}
 
 /** Seconds between plain lines. */
 const plainInterval = 5

@@ -57,6 +57,9 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       helpValue: 'KEY=VALUE',
       summary: 'Set a key of gguf’s metadata, KEY:TYPE=VALUE with its type; may be repeated',
     }),
+    'keep-tokenizer': Flags.boolean({
+      summary: 'Pass on the source’s tokenizer files as they are, even if they are wrong',
+    }),
     'max-shard-size': Flags.string({
       helpValue: 'SIZE',
       summary: 'Weights in one file at most; by default 5GB, and one file for gguf',
@@ -121,6 +124,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
         mix: mixOptions(flags),
       }),
       to: flags.to,
+      keepTokenizer: flags['keep-tokenizer'],
       dtype: flags.dtype,
       maxMemory: parseSize(flags['max-memory'], '--max-memory'),
       threads: flags.threads ?? defaultThreads(),

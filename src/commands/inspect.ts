@@ -2,6 +2,7 @@ import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { describeCheckpoint, inspection } from '../cli/inspection.js'
 import { openCheckpoint } from '../formats/open.js'
+import { summarizeTokenizer } from '../tokenizer/summary.js'
 
 export default class Inspect extends OpenLlamaCommand {
   static override summary = 'Show what a checkpoint is, without reading its weights'
@@ -27,9 +28,11 @@ export default class Inspect extends OpenLlamaCommand {
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Inspect)
     const { config, heads, tokenizer } = flags
-    const checkpoint = await openCheckpoint(args.source, given({ config, heads, tokenizer }))
+    const opened = await openCheckpoint(args.source, given({ config, heads, tokenizer }))
+    const { summary, notes } = await summarizeTokenizer(opened)
+    const checkpoint = { ...opened, notes: [...opened.notes, ...notes] }
     this.warnings(checkpoint.notes)
-    this.log(describeCheckpoint(checkpoint, flags.tensors))
-    return inspection(checkpoint, flags.tensors)
+    this.log(describeCheckpoint(checkpoint, summary, flags.tensors))
+    return inspection(checkpoint, summary, flags.tensors)
   }
 }

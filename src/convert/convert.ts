@@ -10,6 +10,7 @@ import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/e
 import { formatBytes } from '../io/units.js'
 import { isMix, type Mix, mixes } from '../quantise/mixes.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
+import { checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
 import { allotMemory, type Executed, execute, minMemory, type Progress } from './execute.js'
 import { chooseMix, type MixOptions, type Quantisation } from './mix.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
@@ -37,6 +38,8 @@ export interface ConvertOptions extends OpenOptions {
   name?: string
   /** Changes of the metadata of formats that have any: `key=value`. */
   metadata?: readonly string[]
+  /** Pass on the source's tokenizer files as they are. */
+  keepTokenizer?: boolean
   /** How a quantisation mix is to be departed from. */
   mix?: MixOptions
 }
@@ -44,6 +47,8 @@ export interface ConvertOptions extends OpenOptions {
 /** A conversion whose whole cost is known; nothing has been written. */
 export interface Conversion {
   checkpoint: Checkpoint
+  /** The source's SentencePiece model, where it has one. */
+  tokenizer?: LoadedTokenizer
   plan: Plan
   staging: Staging
   options: ConvertOptions
@@ -114,6 +119,12 @@ export async function prepareConversion(
     : undefined
   const tokenizer = await loadTokenizer(checkpoint)
   const tokenizerJson = await loadTokenizerJson(checkpoint.tokenizer)
+  const keptTokenizer = await keptFiles(
+    checkpoint,
+    tokenizer,
+    format.name,
+    options.keepTokenizer ?? false,
+  )
   const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
   const { extension } = format
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
@@ -126,14 +137,18 @@ export async function prepareConversion(
     ...(modelParallel === undefined ? {} : { modelParallel }),
     ...(onnxTarget === undefined ? {} : { onnxTarget }),
     ...(tokenizerJson ? { tokenizerJson } : {}),
+    ...(keptTokenizer ? { keptTokenizer } : {}),
     ...(name === undefined ? {} : { name }),
     ...(metadata === undefined ? {} : { metadata }),
     ...(maxShardSize === undefined ? {} : { maxShardSize }),
     ...(single ? { fileName: basename(out) } : {}),
   })
+  const kept = keptTokenizer !== undefined
+  const proof = tokenizer ? await checkTargetTokenizer(checkpoint, tokenizer, target, kept) : []
   const plan = planConversion(checkpoint, target, quantisation?.importance)
   return {
     checkpoint,
+    ...(tokenizer ? { tokenizer } : {}),
     plan,
     staging: { out, path: `${out}.partial`, single },
     options,
@@ -142,6 +157,7 @@ export async function prepareConversion(
       ...sizeNotes(checkpoint, tokenizer),
       ...target.notes,
       ...(quantisation?.notes ?? []),
+      ...proof,
     ],
     casts: summarizeCasts(plan),
     ...(quantisation ? { quantisation } : {}),

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import type { FormatName } from '../checkpoint/checkpoint.js'
 import { formatJson } from '../io/json.js'
 import type { Fallback } from '../quantise/assign.js'
+import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
 import { version } from '../version.js'
 import type { Conversion, RunOptions } from './convert.js'
 import type { Executed } from './execute.js'
@@ -28,10 +29,13 @@ export interface Provenance {
     max_shard_size: number | null
     name: string | null
     metadata: readonly string[]
+    keep_tokenizer: boolean
     mix: MixOptions | null
     allow_non_finite: boolean
     allow_overflow: boolean
   }
+  /** The SentencePiece model that the tokenizer comes from. */
+  tokenizer: TokenizerRecord | null
   tensors: number
   parameters: number
   casts: CastSummary[]
@@ -50,7 +54,7 @@ export interface FileRecord {
 }
 
 export function provenanceOf(
-  { checkpoint, plan, options, casts, quantisation, warnings }: Conversion,
+  { checkpoint, tokenizer, plan, options, casts, quantisation, warnings }: Conversion,
   run: RunOptions,
   { hashes, sourceHashes, facts }: Executed,
 ): Provenance {
@@ -81,12 +85,14 @@ export function provenanceOf(
       max_shard_size: options.maxShardSize ?? null,
       name: options.name ?? null,
       metadata: options.metadata ?? [],
+      keep_tokenizer: options.keepTokenizer ?? false,
       mix: options.mix?.imatrix
         ? { ...options.mix, imatrix: basename(options.mix.imatrix) }
         : (options.mix ?? null),
       allow_non_finite: run.allowNonFinite,
       allow_overflow: run.allowOverflow,
     },
+    tokenizer: tokenizer ? tokenizerRecord(tokenizer.model) : null,
     tensors: plan.moves.length,
     parameters: casts.reduce((sum, { parameters }) => sum + parameters, 0),
     casts,

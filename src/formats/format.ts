@@ -2,7 +2,7 @@ import type { Checkpoint, FormatName, Listing } from '../checkpoint/checkpoint.j
 import type { DType, FloatType } from '../checkpoint/dtype.js'
 import type { MetadataEntry } from '../checkpoint/metadata.js'
 import type { Tensor } from '../checkpoint/tensor.js'
-import type { LoadedTokenizer } from '../tokenizer/load.js'
+import type { KeptFile, LoadedTokenizer } from '../tokenizer/load.js'
 import type { SourceFile } from '../tokenizer/tokenizer-config.js'
 import type { About } from './about.js'
 
@@ -46,6 +46,8 @@ export interface TargetOptions {
   onnxTarget?: OnnxTarget
   /** The source's tokenizer.json, where it has nothing else. */
   tokenizerJson?: SourceFile
+  /** Tokenizer files that folders get as they are, in the place of ours. */
+  keptTokenizer?: readonly KeptFile[]
   /** The model's name (--name), for formats that keep one. */
   name?: string
   /** What lies beside the weights and says where the model is from. */

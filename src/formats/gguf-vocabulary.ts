@@ -60,8 +60,10 @@ function sentencePieceEntries(
     added: settings.added,
     vocabSize: checkpoint.config.vocab_size,
     ...(typeof settings.chatTemplate === 'string' ? { chatTemplate: settings.chatTemplate } : {}),
-    // The converter's keys and no others; llama.cpp passes over the normaliser anyhow.
-    keepNormalizer: false,
+    // For BPE the converter's keys and no others: llama.cpp passes over the normaliser. That
+    // spaces are merged is in openllama.json (tokenizer/record.ts).
+    keepNormalizer:
+      model.trainer.modelType === 'unigram' || model.normalizer.precompiledCharsmap.length > 0,
   })
 }
 

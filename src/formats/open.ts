@@ -1,17 +1,13 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import {
-  type Checkpoint,
-  type Listing,
-  type TokenizerFiles,
-  understand,
-} from '../checkpoint/checkpoint.js'
+import { type Checkpoint, type Listing, understand } from '../checkpoint/checkpoint.js'
 import { configFromHf } from '../checkpoint/config.js'
 import type { ConfigSource } from '../checkpoint/geometry.js'
 import { presets } from '../checkpoint/presets.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'
 import { openFile, readSmallFile, readStart } from '../io/source.js'
+import { findTokenizer } from './find-tokenizer.js'
 import type { Format } from './format.js'
 import { formatOfLoader, formats, loaders } from './index.js'
 import { refuseStandIns } from './stand-ins.js'
@@ -21,7 +17,7 @@ export interface OpenOptions {
   config?: string
   /** The number of attention heads (--heads). */
   heads?: number
-  /** The path of a tokenizer.model (--tokenizer). */
+  /** The path of a tokenizer.model or tokenizer.json, or of their folder (--tokenizer). */
   tokenizer?: string
 }
 
@@ -39,7 +35,7 @@ export async function openCheckpoint(
   const given =
     options.config === undefined ? await configBeside(folder) : await chosenConfig(options.config)
   const listing = await openListing(format, path, loader)
-  const tokenizer = await tokenizerFiles(folder, options.tokenizer)
+  const tokenizer = await findTokenizer(folder, options.tokenizer)
   return understand(
     { ...listing, path: source },
     {
@@ -185,28 +181,6 @@ async function chosenConfig(choice: string): Promise<ConfigSource> {
 async function readConfig(path: string): Promise<ConfigSource> {
   const json = parseJsonObject(await readSmallFile(path, maxConfig), path)
   return { values: configFromHf(json, path), from: path }
-}
-
-/** What transformers keeps beside a SentencePiece model. */
-const tokenizerJsons = [
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'tokenizer.json',
-]
-
-async function tokenizerFiles(folder: string, chosen: string | undefined): Promise<TokenizerFiles> {
-  const isFolder = chosen === undefined || (await isDirectory(chosen))
-  const place = chosen === undefined ? folder : isFolder ? chosen : dirname(chosen)
-  const model = isFolder ? join(place, 'tokenizer.model') : chosen
-  const beside: string[] = []
-  for (const name of tokenizerJsons) {
-    const path = join(place, name)
-    if (await exists(path)) beside.push(path)
-  }
-  if (await exists(model)) return { model, beside }
-  if (chosen !== undefined) throw inputError('no tokenizer.model is there', { path: chosen })
-  return { beside }
 }
 
 async function exists(path: string): Promise<boolean> {

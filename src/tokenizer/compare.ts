@@ -25,6 +25,8 @@ export interface PairReport {
   decodeMismatches: number
   /** Of both, those that a known limit of an engine explains. */
   explained: number
+  /** The known limits that were met, and how often. */
+  limits: { readonly limit: KnownLimit; count: number }[]
   /** The first few that nothing explains, then the first few that are explained. */
   examples: Example[]
 }
@@ -89,14 +91,12 @@ export async function compareEngines(
     for (const pair of report.pairs) {
       const difference = differ(pair.engines, sides)
       if (difference === undefined) continue
-      const explained = limits.some(
-        (limit) => pair.engines.includes(limit.engine) && limit.explains(text),
-      )
+      const limit = limits.find((each) => pair.engines.includes(each.engine) && each.explains(text))
       if (difference.what === 'encode') pair.encodeMismatches++
       else pair.decodeMismatches++
-      if (explained) pair.explained++
+      if (limit !== undefined) explain(pair, limit)
       const { what: kind, sides: two } = difference
-      keep(pair, { text, kind, explained, sides: two }, maxExamples)
+      keep(pair, { text, kind, explained: limit !== undefined, sides: two }, maxExamples)
     }
     if (performance.now() - drawn > 100) {
       options.onProgress?.(report.texts, report.characters)
@@ -124,9 +124,17 @@ function pairsOf(engines: readonly Engine[]): PairReport[] {
       encodeMismatches: 0,
       decodeMismatches: 0,
       explained: 0,
+      limits: [],
       examples: [],
     })),
   )
+}
+
+function explain(pair: PairReport, limit: KnownLimit): void {
+  pair.explained++
+  const met = pair.limits.find((each) => each.limit === limit)
+  if (met === undefined) pair.limits.push({ limit, count: 1 })
+  else met.count++
 }
 
 function run(engines: readonly Engine[], text: string, reports: EngineReport[]): Side[] {
@@ -209,10 +217,14 @@ function shorten(text: string): string {
   return text.length > maxShown ? `${text.slice(0, maxShown)}…` : text
 }
 
-/** As in JSON, and what cannot be seen as its code point. */
+/**
+ * As in JSON; what cannot be seen as its code point, and spaces that cannot be
+ * counted, those of a run or at an end, as the sign for a space.
+ */
 function quote(text: string): string {
-  return JSON.stringify(text).replaceAll(
+  const shown = JSON.stringify(text).replaceAll(
     /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Mn}]|(?! )\p{Zs}/gu,
     (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
   )
+  return shown.replaceAll(/(?<=^"| ) | (?="$| )/g, '␣')
 }

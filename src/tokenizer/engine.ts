@@ -18,11 +18,33 @@ export async function sentencePieceEngine(model: SentencePieceModel): Promise<En
   const processor = new SentencePieceProcessor()
   const base64 = Buffer.from(writeSentencePiece(model)).toString('base64')
   await processor.loadFromB64StringModel(base64)
+  const decode = (ids: readonly number[]) => String(processor.decodeIds(Int32Array.from(ids)))
   return {
     name: 'sentencepiece',
     encode: (text) => processor.encodeIds(text),
-    decode: (ids) => String(processor.decodeIds(Int32Array.from(ids))),
+    decode(ids) {
+      const text = decode(ids)
+      const head = markAt(model, ids)
+      if (head === undefined || text.startsWith(mark)) return text
+      return decode(ids.slice(0, head)).startsWith(mark) ? mark + text : text
+    },
   }
+}
+
+/** U+FEFF, the byte order mark. */
+const mark = '\ufeff'
+
+/**
+ * The WebAssembly build takes a U+FEFF that begins a text for a byte order mark and
+ * drops it, if the text has more than 16 bytes. Shorter ones show whether one was there.
+ * @returns how many ids there are up to the end of the first character, if it may be one
+ */
+function markAt({ pieces }: SentencePieceModel, ids: readonly number[]): number | undefined {
+  const isSpace = (id: number) => /^▁+$/.test(pieces[id]?.text ?? '')
+  const first = ids.findIndex((id) => !isSpace(id))
+  const text = pieces[ids[first] ?? -1]?.text ?? ''
+  if (text === '<0xEF>') return first + 3
+  return /^▁?\ufeff/.test(text) ? first + 1 : undefined
 }
 
 /**

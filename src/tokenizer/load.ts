@@ -1,9 +1,11 @@
-import { basename } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Checkpoint, TokenizerFiles } from '../checkpoint/checkpoint.js'
 import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
+import { inputError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { sentencePieceFromGguf } from './gguf-vocab.js'
+import { mergesSpacesByRecord } from './record.js'
 import { parseSentencePiece, type SentencePieceModel, writeSentencePiece } from './sentencepiece.js'
 import type { SourceFile } from './tokenizer-config.js'
 
@@ -18,36 +20,69 @@ export interface LoadedTokenizer {
   sources: SourceFile[]
 }
 
+/** A file of a tokenizer that is passed on as it is. */
+export interface KeptFile {
+  name: string
+  bytes: Uint8Array
+}
+
 /** A tokenizer of 256,000 pieces has some 5 MB as a model and 20 MB as JSON. */
 const maxTokenizer = 128 * 1024 * 1024
 
 /** Reads the tokenizer that was found beside a checkpoint, or in its metadata. */
 export async function loadTokenizer({
   path: checkpoint,
-  tokenizer: { model: path, beside },
+  files,
+  tokenizer: { model: path, beside, template },
   metadata,
-}: Pick<Checkpoint, 'path' | 'tokenizer' | 'metadata'>): Promise<LoadedTokenizer | undefined> {
-  if (path === undefined) return metadata && embeddedTokenizer(metadata, checkpoint)
+}: Pick<Checkpoint, 'path' | 'files' | 'tokenizer' | 'metadata'>): Promise<
+  LoadedTokenizer | undefined
+> {
+  if (path === undefined) {
+    if (metadata === undefined) return undefined
+    return embeddedTokenizer(metadata, checkpoint, files[0]?.path ?? checkpoint)
+  }
   const bytes = await readSmallFile(path, maxTokenizer)
+  refuseTiktoken(bytes, path)
   const sources: SourceFile[] = []
   for (const file of beside) {
     const json = parseJsonObject(await readSmallFile(file, maxTokenizer), file)
     sources.push({ name: basename(file), json })
   }
+  if (template !== undefined) {
+    const text = new TextDecoder().decode(await readSmallFile(template, maxTokenizer))
+    sources.push({ name: basename(template), json: { chat_template: text } })
+  }
   return { path, model: parseSentencePiece(bytes, path), bytes, sources }
+}
+
+/** LLaMA 3's own tokenizer.model is a list of lines "base64 rank". */
+function refuseTiktoken(bytes: Uint8Array, path: string): void {
+  const start = new TextDecoder('latin1').decode(bytes.subarray(0, 256))
+  if (!/^[A-Za-z0-9+/]+={0,2} \d+\r?\n/.test(start)) return
+  throw inputError('it is a vocabulary of tiktoken (LLaMA 3), not a SentencePiece model', {
+    path,
+    suggestions: ['Name the tokenizer.json of the same model with --tokenizer.'],
+  })
 }
 
 /** What a GGUF's metadata call the vocabularies that SentencePiece made. */
 const sentencePieceKinds = ['llama', 't5']
 
 /** The SentencePiece model that a GGUF's vocabulary stands for; of other kinds there is none. */
-function embeddedTokenizer(
+async function embeddedTokenizer(
   metadata: readonly MetadataEntry[],
   path: string,
-): LoadedTokenizer | undefined {
+  file: string,
+): Promise<LoadedTokenizer | undefined> {
   const entries = lookUp(metadata)
   if (!sentencePieceKinds.includes(entries.text('tokenizer.ggml.model') ?? '')) return undefined
-  const model = sentencePieceFromGguf((key) => entries.get(key)?.value, path)
+  const mergesKey = 'tokenizer.ggml.remove_extra_whitespaces'
+  const merges = entries.get(mergesKey)?.value ?? (await mergesSpacesByRecord(file))
+  const model = sentencePieceFromGguf(
+    (key) => (key === mergesKey ? merges : entries.get(key)?.value),
+    path,
+  )
   const json = {
     add_bos_token: entries.get('tokenizer.ggml.add_bos_token')?.value,
     add_eos_token: entries.get('tokenizer.ggml.add_eos_token')?.value,
@@ -66,7 +101,61 @@ export async function loadTokenizerJson({
   model,
   beside,
 }: TokenizerFiles): Promise<SourceFile | undefined> {
-  const path = beside.find((file) => basename(file) === 'tokenizer.json')
+  const path = tokenizerJsonOf(beside)
   if (model !== undefined || path === undefined) return undefined
   return { name: path, json: parseJsonObject(await readSmallFile(path, maxTokenizer), path) }
+}
+
+/** The path of the tokenizer.json among a tokenizer's files. */
+export function tokenizerJsonOf(beside: readonly string[]): string | undefined {
+  return beside.find((file) => basename(file) === 'tokenizer.json')
+}
+
+/** The text of a tokenizer.json. */
+export async function readTokenizerText(path: string): Promise<string> {
+  return new TextDecoder().decode(await readSmallFile(path, maxTokenizer))
+}
+
+/** All files of a tokenizer, byte for byte, by the names that transformers knows them by. */
+export async function readTokenizerFiles({
+  model,
+  beside,
+  template,
+}: TokenizerFiles): Promise<KeptFile[]> {
+  const kept: KeptFile[] = []
+  if (model !== undefined) {
+    kept.push({ name: 'tokenizer.model', bytes: await readSmallFile(model, maxTokenizer) })
+  }
+  for (const path of [...beside, ...(template === undefined ? [] : [template])]) {
+    kept.push({ name: basename(path), bytes: await readSmallFile(path, maxTokenizer) })
+  }
+  return kept
+}
+
+/** `bos_token_id` and its kin, and the longest text, as a config.json says them. */
+export interface ConfiguredIds {
+  readonly ids: {
+    readonly bos?: number | undefined
+    readonly eos?: number | undefined
+    readonly pad?: number | undefined
+  }
+  readonly modelMaxLength?: number | undefined
+}
+
+/** The config.json of a folder, as far as it concerns the tokenizer; of whatever model it is. */
+export async function configuredIds(folder: string): Promise<ConfiguredIds> {
+  const path = join(folder, 'config.json')
+  const bytes = await readSmallFile(path, maxTokenizer).catch(() => undefined)
+  if (bytes === undefined) return { ids: {} }
+  const json = parseJsonObject(bytes, path)
+  const number = (value: unknown) =>
+    typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined
+  return {
+    ids: {
+      bos: number(json.bos_token_id),
+      eos: number([json.eos_token_id].flat()[0]),
+      pad: number(json.pad_token_id),
+    },
+    modelMaxLength: number(json.max_position_embeddings),
+  }
 }

@@ -189,6 +189,8 @@ function code(): string[] {
     'SELECT * FROM "t" WHERE a <> b AND c LIKE \'%x%\';',
     '<div class="a b">\n  <p>text &amp; more</p>\n</div>',
     'key: value\nlist:\n  - one\n  -  two\n',
+    // Longer than what libraries look at a character at a time.
+    '\ufeff# -*- coding: utf-8 -*-',
     '{"a": [1, 2.5e3, null, true], "b\\u0000": "c\\\\d"}',
     '| a  | b   |\n|----|-----|\n| 1  | 2   |\n',
     '# Title\n\n- item\n  - nested\n\n```sh\n$ ls -la | grep "x"\n```\n',

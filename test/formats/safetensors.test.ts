@@ -220,6 +220,7 @@ const tokenizerPath = fixture('tiny-v2', 'easylm', 'tokenizer.model')
 test('one file: our reader takes it, in the order of a forward pass, aligned to 8, format pt', async () => {
   const tokenizer = await loadTokenizer({
     path: tokenizerPath,
+    files: [],
     tokenizer: { model: tokenizerPath, beside: [] },
   })
   assert.ok(tokenizer)

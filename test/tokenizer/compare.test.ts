@@ -70,6 +70,10 @@ test('what a known limit explains is counted apart, and shown last', async () =>
   if (pair === undefined) return
   assert.is(pair.encodeMismatches, 3)
   assert.is(pair.explained, 2)
+  assert.equal(
+    pair.limits.map((met) => [met.limit.advice, met.count]),
+    [['use no x', 2]],
+  )
   assert.is(unexplained(pair), 1)
   assert.equal(
     pair.examples.map(({ text, explained }) => [text, explained]),
@@ -88,9 +92,9 @@ test('an example can be read', async () => {
   assert.equal(
     showExample(example, (id) => String.fromCodePoint(id)),
     [
-      'text "one\\u{a0}two  x three"',
-      '  points   …  "w" 119  "o" 111  " " 32  " " 32  "x" 120  " " 32  "t" 116  "h" 104  …',
-      '  drops x  …  "w" 119  "o" 111  " " 32  " " 32  " " 32  "t" 116  "h" 104  "r" 114  …',
+      'text "one\\u{a0}two␣␣x three"',
+      '  points   …  "w" 119  "o" 111  "␣" 32  "␣" 32  "x" 120  "␣" 32  "t" 116  "h" 104  …',
+      '  drops x  …  "w" 119  "o" 111  "␣" 32  "␣" 32  "␣" 32  "t" 116  "h" 104  "r" 114  …',
     ],
   )
   const decoded = await compareEngines([points, shouts], ['ab'])

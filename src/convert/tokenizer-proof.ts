@@ -1,0 +1,77 @@
+import { OpenLlamaError } from '../io/errors.js'
+import { compareEngines, type PairReport, showExample, unexplained } from '../tokenizer/compare.js'
+import { sentencePieceEngine, tokenizerJsonEngine } from '../tokenizer/engine.js'
+import { tokenizerJsonLimits } from '../tokenizer/json-limits.js'
+import type { LoadedTokenizer } from '../tokenizer/load.js'
+import { probes } from '../tokenizer/probes.js'
+
+/**
+ * Holds the tokenizer.json that is to be written against SentencePiece on the
+ * built-in probes.
+ * @returns warnings: what it approximates
+ * @throws check error with an example where it is wrong
+ */
+export async function proveTokenizer(tokenizer: LoadedTokenizer, text: string): Promise<string[]> {
+  const name = 'tokenizer.json'
+  const pair = await compareOnProbes(tokenizer, text, name, name)
+  const wrong = unexplained(pair)
+  if (wrong === 0) return []
+  const said = `the tokenizer.json made from ${tokenizer.path} differs from SentencePiece on ${wrong} of ${probes.length} probes`
+  const example = exampleOf(pair, tokenizer)
+  // Two ways to read a text may weigh the same to SentencePiece's f32 and not to others' f64.
+  if (tokenizer.model.trainer.modelType === 'unigram') return [`${said}: ${oneLine(example)}`]
+  throw new OpenLlamaError('check', [said, ...example].join('\n'), {
+    suggestions: [
+      'Nothing was written. Please report it with the tokenizer.model; --keep-tokenizer takes the source’s own files as they are.',
+    ],
+  })
+}
+
+/**
+ * Holds the source's own tokenizer.json against its tokenizer.model.
+ * @param kept it is passed on nevertheless
+ * @returns warnings: where it is wrong, with an example
+ */
+export async function judgeOwn(
+  tokenizer: LoadedTokenizer,
+  own: { path: string; text: string },
+  kept: boolean,
+): Promise<string[]> {
+  const name = "the source's tokenizer.json"
+  const outcome = kept ? 'it is kept as asked' : 'the right one is written'
+  let pair: PairReport
+  try {
+    pair = await compareOnProbes(tokenizer, own.text, own.path, name)
+  } catch (error) {
+    if (!(error instanceof OpenLlamaError)) throw error
+    return [`${name} cannot be used (${error.message}); ${outcome}`]
+  }
+  const wrong = unexplained(pair)
+  const disagreement = `${name} disagrees with its tokenizer.model on ${wrong} of ${probes.length} probes; ${outcome}. For example: ${oneLine(exampleOf(pair, tokenizer))}`
+  return [
+    ...(wrong > 0 ? [disagreement] : []),
+    ...pair.limits.map(({ limit, count }) => `${limit.what} (${count} probes). ${limit.advice}`),
+  ]
+}
+
+async function compareOnProbes(
+  { model }: LoadedTokenizer,
+  text: string,
+  path: string,
+  name: string,
+): Promise<PairReport> {
+  const engines = [await sentencePieceEngine(model), await tokenizerJsonEngine(text, path, name)]
+  const limits = tokenizerJsonLimits(name, JSON.parse(text), model)
+  const { pairs } = await compareEngines(engines, probes, { limits, maxExamples: 1 })
+  const [pair] = pairs
+  if (pair === undefined) throw new Error('no pair was compared')
+  return pair
+}
+
+function exampleOf({ examples }: PairReport, { model }: LoadedTokenizer): string[] {
+  return examples.flatMap((example) => showExample(example, (id) => model.pieces[id]?.text ?? ''))
+}
+
+function oneLine(lines: readonly string[]): string {
+  return lines.map((line) => line.trim().replaceAll(/ {3,}/g, '  ')).join('; ')
+}

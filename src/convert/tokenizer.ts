@@ -1,0 +1,91 @@
+import { basename, dirname, join, resolve } from 'node:path'
+import type { OpenedTokenizer } from '../formats/open-tokenizer.js'
+import { inputError } from '../io/errors.js'
+import { type OutputFile, writeOutputs } from '../io/output.js'
+import { type TokenizerFacts, tokenizerFacts } from '../tokenizer/generation.js'
+import type { LoadedTokenizer } from '../tokenizer/load.js'
+import { tokenizerFiles } from '../tokenizer/tokenizer-files.js'
+import { judgeOwn, proveTokenizer } from './tokenizer-proof.js'
+
+/** The files that a tokenizer can be written as. */
+export const tokenizerTargets = ['tokenizer.json', 'tokenizer.model'] as const
+
+export type TokenizerTarget = (typeof tokenizerTargets)[number]
+
+export interface ConvertTokenizerOptions {
+  to: TokenizerTarget
+  /** A folder, or a file where the path ends as `to` does; by default the working directory. */
+  out?: string
+  force: boolean
+}
+
+export interface ConvertedTokenizer {
+  /** What was written, the file that was asked for first. */
+  files: { path: string; bytes: number }[]
+  facts: TokenizerFacts
+  warnings: string[]
+}
+
+/**
+ * Writes a tokenizer as one of the files that programs load it from. A
+ * tokenizer.json is held against SentencePiece first, and comes with the two files
+ * that transformers needs beside it.
+ */
+export async function convertTokenizer(
+  opened: OpenedTokenizer,
+  { to, out = '.', force }: ConvertTokenizerOptions,
+): Promise<ConvertedTokenizer> {
+  const { tokenizer, json, notes } = opened
+  if (tokenizer === undefined) throw noModel(opened, to)
+  const path = resolve(out.endsWith(to.slice('tokenizer'.length)) ? out : join(out, to))
+  const warnings = [...notes]
+  let files: OutputFile[]
+  if (to === 'tokenizer.model') files = [{ path, bytes: tokenizer.bytes }]
+  else {
+    const made = jsonFiles(tokenizer, opened, path)
+    files = made.files
+    warnings.push(...made.warnings, ...(await proveTokenizer(tokenizer, made.text)))
+    if (json !== undefined) warnings.push(...(await judgeOwn(tokenizer, json, false)))
+  }
+  await writeOutputs(files, force)
+  return {
+    files: files.map((file) => ({ path: file.path, bytes: file.bytes.length })),
+    facts: tokenizerFacts(tokenizer.model),
+    warnings,
+  }
+}
+
+/** The tokenizer.json; under its own name with the files that transformers looks for beside it. */
+function jsonFiles(
+  { model, path: name, sources }: LoadedTokenizer,
+  { configured }: OpenedTokenizer,
+  path: string,
+): { files: OutputFile[]; text: string; warnings: readonly string[] } {
+  const { files, warnings } = tokenizerFiles(model, name, { ...configured, sources })
+  const bytesOf = (text: string) => new TextEncoder().encode(text)
+  const text = files['tokenizer.json']
+  const alone = basename(path) !== 'tokenizer.json'
+  return {
+    text,
+    warnings,
+    files: alone
+      ? [{ path, bytes: bytesOf(text) }]
+      : Object.entries(files).map(([each, content]) => ({
+          path: join(dirname(path), each),
+          bytes: bytesOf(content),
+        })),
+  }
+}
+
+function noModel({ source, json, gguf }: OpenedTokenizer, to: TokenizerTarget): Error {
+  if (json !== undefined) {
+    return inputError(`there is only a tokenizer.json, which no ${to} can be made from`, {
+      path: source,
+      suggestions: ['Programs take the tokenizer.json as it is; `openllama convert` carries it.'],
+    })
+  }
+  return inputError('its vocabulary does not come from SentencePiece', {
+    path: gguf?.path ?? source,
+    suggestions: ['Take the tokenizer.json of the original model.'],
+  })
+}

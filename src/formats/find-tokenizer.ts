@@ -1,0 +1,46 @@
+import { stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import type { TokenizerFiles } from '../checkpoint/checkpoint.js'
+import { inputError } from '../io/errors.js'
+
+/** What transformers keeps beside a SentencePiece model, or in its place. */
+const jsonNames = [
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'tokenizer.json',
+]
+
+/** Where transformers 5 keeps the chat template. */
+const templateName = 'chat_template.jinja'
+
+/**
+ * The files of a checkpoint's tokenizer.
+ * @param folder that the checkpoint is in
+ * @param chosen what the user named (--tokenizer): a tokenizer.model, a tokenizer.json,
+ *   or a folder with either
+ */
+export async function findTokenizer(folder: string, chosen?: string): Promise<TokenizerFiles> {
+  const isFolder = chosen === undefined || (await kindOf(chosen)) === 'folder'
+  const place = chosen === undefined ? folder : isFolder ? chosen : dirname(chosen)
+  const beside: string[] = []
+  for (const name of jsonNames) {
+    const path = join(place, name)
+    if ((await kindOf(path)) === 'file') beside.push(path)
+  }
+  const template = join(place, templateName)
+  const found = { beside, ...((await kindOf(template)) === 'file' ? { template } : {}) }
+  const isJson = chosen !== undefined && !isFolder && basename(chosen) === 'tokenizer.json'
+  const model = isFolder ? join(place, 'tokenizer.model') : chosen
+  if (!isJson && (await kindOf(model)) === 'file') return { model, ...found }
+  if (chosen !== undefined && !beside.some((path) => basename(path) === 'tokenizer.json')) {
+    throw inputError('no tokenizer.model and no tokenizer.json is there', { path: chosen })
+  }
+  return found
+}
+
+async function kindOf(path: string): Promise<'file' | 'folder' | undefined> {
+  const there = await stat(path).catch(() => undefined)
+  if (there?.isDirectory()) return 'folder'
+  return there?.isFile() ? 'file' : undefined
+}
