@@ -56,6 +56,7 @@ test('tool, options, casts and counts', async () => {
     mix: null,
     allow_non_finite: false,
     allow_overflow: false,
+    keep_tokenizer: false,
   })
   assert.is(record.tensors, 21)
   assert.equal(record.casts, [

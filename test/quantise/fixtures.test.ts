@@ -44,7 +44,7 @@ function check(plain: GgufFile, expected: GgufFile, mix: Mix): void {
 for (const model of ['tiny-v1', 'tiny-v2']) {
   const folder = join(fixtures, model, 'gguf')
   if (!existsSync(folder)) {
-    test.skip(`${model}: ${folder} is not here`)
+    console.log(`  SKIPPED: ${model}: ${folder} is not here`)
     continue
   }
   const plain = readGgufFile(join(folder, 'f32.gguf'))
