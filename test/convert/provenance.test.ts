@@ -52,7 +52,6 @@ test('tool, options, casts and counts', async () => {
     onnx_target: null,
     name: null,
     metadata: [],
-    keep_tokenizer: false,
     mix: null,
     allow_non_finite: false,
     allow_overflow: false,

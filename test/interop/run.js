@@ -104,7 +104,10 @@ async function checkTokenizers([python, older]) {
   const tiny = models.map((model) => [model, `${fixtures}/${model}/easylm/tokenizer.model`])
   const texts = [...inp, corpus]
   check(python, 'check_tokenizers.py', ...folders([...own, ...tiny]), '--', ...texts)
-  for (const [model, folder] of models.map((model) => [model, join(temporary, 'tokenizers', model)])) {
+  for (const [model, folder] of models.map((model) => [
+    model,
+    join(temporary, 'tokenizers', model),
+  ])) {
     // With the ids and texts that are expected; in transformers 4 too.
     const expected = join(fixtures, model, 'expected', 'tokens.json')
     check(python, 'check_tokenizers.py', folder, '--', expected)
