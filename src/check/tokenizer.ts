@@ -15,7 +15,7 @@ import { readLines } from '../tokenizer/corpus.js'
 import { type Engine, sentencePieceEngine, tokenizerJsonEngine } from '../tokenizer/engine.js'
 import { llamaCppLimits } from '../tokenizer/generation.js'
 import { tokenizerJsonLimits } from '../tokenizer/json-limits.js'
-import { probes } from '../tokenizer/probes.js'
+import { pieceProbes, probes } from '../tokenizer/probes.js'
 import { tokenizerFiles } from '../tokenizer/tokenizer-files.js'
 
 export interface TokenizerCheckOptions {
@@ -31,7 +31,7 @@ export interface TokenizerCheck extends ComparisonReport {
   ok: boolean
   /** Engine → what it ran, in words. */
   origins: ReadonlyMap<string, string>
-  /** Of `texts`: the built-in ones. */
+  /** Of `texts`: the built-in ones, and the model's own pieces. */
   probes: number
   notes: string[]
   /** How a token is spelled. */
@@ -54,7 +54,9 @@ export async function checkTokenizer(
   opened: OpenedTokenizer,
   options: TokenizerCheckOptions,
 ): Promise<TokenizerCheck> {
-  const total = await bytesOf(options.corpora)
+  const model = opened.tokenizer?.model
+  const builtIn = [...probes, ...(model ? pieceProbes(model) : [])]
+  const total = await bytesOf(builtIn, options.corpora)
   const notes = [...opened.notes]
   const sides: Side[] = []
   try {
@@ -66,7 +68,7 @@ export async function checkTokenizer(
     let done = 0
     const report = await compareEngines(
       sides.map(({ engine }) => engine),
-      texts(options, (bytes) => {
+      texts(builtIn, options, (bytes) => {
         done += bytes
       }),
       {
@@ -78,7 +80,7 @@ export async function checkTokenizer(
       ...report,
       ok: report.pairs.every((pair) => unexplained(pair) === 0),
       origins: new Map(sides.map(({ engine, origin }) => [engine.name, origin])),
-      probes: probes.length,
+      probes: builtIn.length,
       notes,
       pieceOf: speller(opened),
     }
@@ -139,10 +141,11 @@ function nothingToCompare({ source }: OpenedTokenizer, [only]: readonly Side[]):
 
 /** The probes, then every line of every corpus. */
 async function* texts(
+  builtIn: readonly string[],
   { corpora, signal }: TokenizerCheckOptions,
   onRead: (bytes: number) => void,
 ): AsyncGenerator<string> {
-  for (const probe of probes) {
+  for (const probe of builtIn) {
     onRead(bytesIn(probe))
     yield probe
   }
@@ -161,8 +164,8 @@ function bytesIn(line: string): number {
 }
 
 /** Bytes of the probes and the corpora. */
-async function bytesOf(paths: readonly string[]): Promise<number> {
-  let bytes = probes.reduce((sum, probe) => sum + bytesIn(probe), 0)
+async function bytesOf(builtIn: readonly string[], paths: readonly string[]): Promise<number> {
+  let bytes = builtIn.reduce((sum, probe) => sum + bytesIn(probe), 0)
   for (const path of paths) {
     try {
       bytes += (await stat(path)).size

@@ -3,7 +3,7 @@ import { compareEngines, type PairReport, showExample, unexplained } from '../to
 import { sentencePieceEngine, tokenizerJsonEngine } from '../tokenizer/engine.js'
 import { tokenizerJsonLimits } from '../tokenizer/json-limits.js'
 import type { LoadedTokenizer } from '../tokenizer/load.js'
-import { probes } from '../tokenizer/probes.js'
+import { pieceProbes, probes } from '../tokenizer/probes.js'
 
 /**
  * Holds the tokenizer.json that is to be written against SentencePiece on the
@@ -13,7 +13,7 @@ import { probes } from '../tokenizer/probes.js'
  */
 export async function proveTokenizer(tokenizer: LoadedTokenizer, text: string): Promise<string[]> {
   const name = 'tokenizer.json'
-  const pair = await compareOnProbes(tokenizer, text, name, name)
+  const pair = await compareOn(probes, tokenizer, text, name, name)
   const wrong = unexplained(pair)
   if (wrong === 0) return []
   const said = `the tokenizer.json made from ${tokenizer.path} differs from SentencePiece on ${wrong} of ${probes.length} probes`
@@ -38,23 +38,25 @@ export async function judgeOwn(
   kept: boolean,
 ): Promise<string[]> {
   const name = "the source's tokenizer.json"
+  const texts = [...probes, ...pieceProbes(tokenizer.model)]
   const outcome = kept ? 'it is kept as asked' : 'the right one is written'
   let pair: PairReport
   try {
-    pair = await compareOnProbes(tokenizer, own.text, own.path, name)
+    pair = await compareOn(texts, tokenizer, own.text, own.path, name)
   } catch (error) {
     if (!(error instanceof OpenLlamaError)) throw error
     return [`${name} cannot be used (${error.message}); ${outcome}`]
   }
   const wrong = unexplained(pair)
-  const disagreement = `${name} disagrees with its tokenizer.model on ${wrong} of ${probes.length} probes; ${outcome}. For example: ${oneLine(exampleOf(pair, tokenizer))}`
+  const disagreement = `${name} disagrees with its tokenizer.model on ${wrong} of ${texts.length} probes; ${outcome}. For example: ${oneLine(exampleOf(pair, tokenizer))}`
   return [
     ...(wrong > 0 ? [disagreement] : []),
     ...pair.limits.map(({ limit, count }) => `${limit.what} (${count} probes). ${limit.advice}`),
   ]
 }
 
-async function compareOnProbes(
+async function compareOn(
+  texts: readonly string[],
   { model }: LoadedTokenizer,
   text: string,
   path: string,
@@ -62,7 +64,7 @@ async function compareOnProbes(
 ): Promise<PairReport> {
   const engines = [await sentencePieceEngine(model), await tokenizerJsonEngine(text, path, name)]
   const limits = tokenizerJsonLimits(name, JSON.parse(text), model)
-  const { pairs } = await compareEngines(engines, probes, { limits, maxExamples: 1 })
+  const { pairs } = await compareEngines(engines, texts, { limits, maxExamples: 1 })
   const [pair] = pairs
   if (pair === undefined) throw new Error('no pair was compared')
   return pair

@@ -33,7 +33,8 @@ export async function findTokenizer(folder: string, chosen?: string): Promise<To
   const isJson = chosen !== undefined && !isFolder && basename(chosen) === 'tokenizer.json'
   const model = isFolder ? join(place, 'tokenizer.model') : chosen
   if (!isJson && (await kindOf(model)) === 'file') return { model, ...found }
-  if (chosen !== undefined && !beside.some((path) => basename(path) === 'tokenizer.json')) {
+  const hasJson = beside.some((path) => basename(path) === 'tokenizer.json')
+  if (chosen !== undefined && !((isFolder || isJson) && hasJson)) {
     throw inputError('no tokenizer.model and no tokenizer.json is there', { path: chosen })
   }
   return found

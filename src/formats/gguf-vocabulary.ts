@@ -1,5 +1,6 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { MetadataEntry } from '../checkpoint/metadata.js'
+import { property } from '../io/json.js'
 import { bpeVocab } from '../tokenizer/bpe-vocab.js'
 import { llamaCppLimits } from '../tokenizer/generation.js'
 import { ggufVocab } from '../tokenizer/gguf-vocab.js'
@@ -77,10 +78,4 @@ function specialIds({ config }: Checkpoint): Record<'bos' | 'eos' | 'pad', numbe
 
 function limitNotes({ model }: LoadedTokenizer): string[] {
   return llamaCppLimits(model).map(({ what, advice }) => `${what}. ${advice}`)
-}
-
-function property(json: unknown, name: string): unknown {
-  return typeof json === 'object' && json !== null && name in json
-    ? Object.entries(json).find(([key]) => key === name)?.[1]
-    : undefined
 }

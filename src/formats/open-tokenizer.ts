@@ -4,6 +4,7 @@ import type { TokenizerFiles } from '../checkpoint/checkpoint.js'
 import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
 import { fromSystemError, inputError, usageError } from '../io/errors.js'
 import { openFile, readStart } from '../io/source.js'
+import { refuseStandIns } from '../io/stand-ins.js'
 import {
   type ConfiguredIds,
   configuredIds,
@@ -16,7 +17,6 @@ import { findTokenizer } from './find-tokenizer.js'
 import { gguf } from './gguf.js'
 import { firstOfSplit, readParts } from './gguf-split.js'
 import { formatOfLoader, formats, loaders } from './index.js'
-import { refuseStandIns } from './stand-ins.js'
 
 /** A tokenizer, wherever it was found. */
 export interface OpenedTokenizer {

@@ -7,10 +7,10 @@ import { presets } from '../checkpoint/presets.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'
 import { openFile, readSmallFile, readStart } from '../io/source.js'
+import { refuseStandIns } from '../io/stand-ins.js'
 import { findTokenizer } from './find-tokenizer.js'
 import type { Format } from './format.js'
 import { formatOfLoader, formats, loaders } from './index.js'
-import { refuseStandIns } from './stand-ins.js'
 
 export interface OpenOptions {
   /** A preset's name or the path of a config.json (--config). */

@@ -1,11 +1,11 @@
 import type { Checksum, FormatName, SourceFile, StoredArray } from '../checkpoint/checkpoint.js'
 import { inputError } from '../io/errors.js'
 import { type ByteSource, openFile, readStart } from '../io/source.js'
+import { refuseStandIns } from '../io/stand-ins.js'
 import { isKind, type PickleValue, unpickle } from './pickle.js'
 import { endOfPickle, type PickleCursor, startsPickle } from './pickle-opcodes.js'
 import { type Storage, stateDictOf, type TorchValue, torchGlobals } from './pytorch-objects.js'
 import { locateTensor } from './pytorch-strides.js'
-import { refuseStandIns } from './stand-ins.js'
 import { readEntry, readZip, startsZip, type ZipEntry } from './zip.js'
 
 /**

@@ -24,3 +24,10 @@ export function isJsonObject(value: Json | undefined): value is JsonObject {
 export function formatJson(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`
 }
+
+/** A property of what may or may not be an object: parsed JSON that nobody has checked. */
+export function property(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
+  const found: unknown = Reflect.get(value, key)
+  return found
+}

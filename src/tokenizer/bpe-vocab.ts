@@ -1,4 +1,5 @@
 import { inputError } from '../io/errors.js'
+import { readMerges } from './bpe-merges.js'
 import type { KnownLimit } from './compare.js'
 import { llamaCppName } from './generation.js'
 import type { GgufEntry } from './gguf-vocab.js'
@@ -89,7 +90,11 @@ export function bpeVocab(json: unknown, path: string, options: BpeVocabOptions =
       type: 'int32[]',
       value: Int32Array.from(tokens, ({ type }) => tokenTypes[type]),
     },
-    { key: `${prefix}merges`, type: 'string[]', value: readMerges(model, tokens, path) },
+    {
+      key: `${prefix}merges`,
+      type: 'string[]',
+      value: readMerges(model, new Set(tokens.map(({ text }) => text)), path),
+    },
     ...id('bos', ids.bos),
     ...id('eos', ids.eos),
     ...id('unknown', ids.unk),
@@ -166,33 +171,6 @@ function looksSpecial(text: string): boolean {
     /^<｜.*｜>$/su.test(text) ||
     /^<unused.*>$/su.test(text)
   )
-}
-
-/** Merges as "left right"; in a file they are that, or pairs. */
-function readMerges(model: unknown, tokens: readonly Token[], path: string): string[] {
-  const merges = get(model, 'merges')
-  if (!Array.isArray(merges)) throw refuse(path, 'there are no merges')
-  const vocabulary = new Set(tokens.map(({ text }) => text))
-  const seen = new Set<string>()
-  return merges.map((merge: unknown, rank) => {
-    const parts: unknown[] = typeof merge === 'string' ? merge.split(' ') : listOf(merge)
-    const [left, right] = parts
-    if (parts.length !== 2 || typeof left !== 'string' || typeof right !== 'string') {
-      throw refuse(path, `merge ${rank} is no pair: ${JSON.stringify(merge)}`)
-    }
-    if (left === '' || right === '') {
-      throw refuse(path, `merge ${rank} is cyclic: it joins "${left}${right}" with nothing`)
-    }
-    for (const part of [left, right, left + right]) {
-      if (!vocabulary.has(part)) {
-        throw refuse(path, `merge ${rank} ("${left}" and "${right}") needs "${part}", no token`)
-      }
-    }
-    const pair = `${left} ${right}`
-    if (seen.has(pair)) throw refuse(path, `merge ${rank} ("${pair}") is there twice`)
-    seen.add(pair)
-    return pair
-  })
 }
 
 /** Whether a special token goes before and after a text. */

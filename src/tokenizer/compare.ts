@@ -166,11 +166,20 @@ function sameIds(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((id, i) => id === b[i])
 }
 
-/** Keeps what nothing explains before what is known, and the short before the long. */
+/** A text that a person can read at a glance. */
+const isReadable = (text: string) => /^[ -~▁\n]*[A-Za-z]{2}[ -~▁\n]*$/.test(text)
+
+/**
+ * Keeps what nothing explains before what is known, then what can be read, then
+ * the short before the long.
+ */
 function keep(pair: PairReport, example: Example, most: number): void {
   pair.examples.push(example)
   pair.examples.sort(
-    (a, b) => Number(a.explained) - Number(b.explained) || a.text.length - b.text.length,
+    (a, b) =>
+      Number(a.explained) - Number(b.explained) ||
+      Number(isReadable(b.text)) - Number(isReadable(a.text)) ||
+      a.text.length - b.text.length,
   )
   pair.examples.length = Math.min(pair.examples.length, most)
 }

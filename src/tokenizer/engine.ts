@@ -1,4 +1,5 @@
-import { inputError } from '../io/errors.js'
+import { inputError, OpenLlamaError } from '../io/errors.js'
+import { checkMerges } from './bpe-merges.js'
 import { type SentencePieceModel, writeSentencePiece } from './sentencepiece.js'
 
 /** Something that turns text into ids and back, to be held against others. */
@@ -69,8 +70,10 @@ export async function tokenizerJsonEngine(
   try {
     const json: unknown = JSON.parse(text)
     if (typeof json !== 'object' || json === null) throw new Error('it is no JSON object')
+    checkMerges(json, path)
     tokenizer = new Tokenizer(json, { clean_up_tokenization_spaces: false })
   } catch (cause) {
+    if (cause instanceof OpenLlamaError) throw cause
     throw failed(cause)
   }
   keepByteOrderMarks(tokenizer.decoder)

@@ -1,3 +1,4 @@
+import { property } from '../io/json.js'
 import type { KnownLimit } from './compare.js'
 import type { SentencePieceModel } from './sentencepiece.js'
 
@@ -58,10 +59,4 @@ function addedTexts(json: unknown): string[] {
 function named(texts: readonly string[]): string {
   const shown = texts.slice(0, 3).map((text) => JSON.stringify(text))
   return shown.join(', ') + (texts.length > shown.length ? ` and ${texts.length - 3} more` : '')
-}
-
-function property(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null
-    ? Object.entries(value).find(([name]) => name === key)?.[1]
-    : undefined
 }

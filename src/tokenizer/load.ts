@@ -4,6 +4,7 @@ import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
 import { inputError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
+import { refuseStandIns } from '../io/stand-ins.js'
 import { sentencePieceFromGguf } from './gguf-vocab.js'
 import { mergesSpacesByRecord } from './record.js'
 import { parseSentencePiece, type SentencePieceModel, writeSentencePiece } from './sentencepiece.js'
@@ -43,6 +44,7 @@ export async function loadTokenizer({
     return embeddedTokenizer(metadata, checkpoint, files[0]?.path ?? checkpoint)
   }
   const bytes = await readSmallFile(path, maxTokenizer)
+  if (bytes.length > 0) refuseStandIns(path, bytes.subarray(0, 512))
   refuseTiktoken(bytes, path)
   const sources: SourceFile[] = []
   for (const file of beside) {

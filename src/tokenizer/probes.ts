@@ -1,3 +1,5 @@
+import type { SentencePieceModel } from './sentencepiece.js'
+
 /**
  * Texts that tell tokenizers apart: each stands for a rule that some conversion
  * has got wrong. A tokenizer that agrees on all of them agrees on most of the rest.
@@ -13,6 +15,19 @@ export const probes: readonly string[] = distinct([
   ...longRuns(),
   ...code(),
 ])
+
+/**
+ * Texts that spell the model's own pieces, one a piece: each is put together by the
+ * merges that lead to it, so that a tokenizer which lacks one of them shows it.
+ */
+export function pieceProbes({ pieces }: SentencePieceModel): string[] {
+  return pieces
+    .filter(({ type }) => type === 'normal' || type === 'userDefined')
+    .map(({ text }) =>
+      // The space before the text makes up for the first; a line feed keeps it away.
+      text.startsWith('▁') ? text.slice(1).replaceAll('▁', ' ') : `\n${text.replaceAll('▁', ' ')}`,
+    )
+}
 
 function distinct(texts: readonly string[]): string[] {
   return [...new Set(texts)]

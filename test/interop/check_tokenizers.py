@@ -5,8 +5,8 @@
 FOLDER has tokenizer.model, tokenizer.json and tokenizer_config.json. TEXTS are
 read by their names: *.json is a list of {"text", "ids", "decoded"} (ids and
 decoded are checked when they are there), *.inp is llama.cpp's probes, anything
-else is UTF-8 text taken line by line. Prints one JSON document; exits with 1 when
-anything differs.
+else is UTF-8 text taken line by line. Prints a line for each folder and engine; exits
+with 1 when anything differs.
 """
 
 import itertools
@@ -124,11 +124,19 @@ def main(arguments):
     split = arguments.index("--")
     folders, paths = arguments[:split], arguments[split + 1 :]
     reports = [check(folder, paths) for folder in folders]
-    json.dump(reports, sys.stdout, ensure_ascii=False, indent=2)
-    print()
-    wrong = any(
-        report["special"] or any(e["encode"] or e["decode"] for e in report["engines"].values()) for report in reports
-    )
+    wrong = False
+    for report in reports:
+        name = os.path.basename(os.path.normpath(report["folder"]))
+        for what in report["special"]:
+            wrong = True
+            print(f"FAILED tokenizer {name}: {what}")
+        for engine, found in report["engines"].items():
+            good = found["encode"] == 0 and found["decode"] == 0
+            wrong = wrong or not good
+            counts = f"{report['texts']} texts, {found['encode']} encoded and {found['decode']} decoded differently"
+            print(f"{'ok' if good else 'FAILED'} tokenizer {name}, {engine}: {counts}")
+            for example in found["examples"]:
+                print(f"  {json.dumps(example)}")
     return 1 if wrong else 0
 
 

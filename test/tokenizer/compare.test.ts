@@ -79,7 +79,7 @@ test('what a known limit explains is counted apart, and shown last', async () =>
     pair.examples.map(({ text, explained }) => [text, explained]),
     [
       ['ax', false],
-      ['x', true],
+      ['xx', true],
     ],
   )
 })

@@ -5,9 +5,11 @@ import { parseSentencePiece, type SentencePieceModel } from '../../src/tokenizer
 // From build/test/tokenizer, where the compiled tests lie.
 const root = new URL('../../../', import.meta.url)
 
-/** A file of test/fixtures/tokenizer. */
+/** A file of test/fixtures/tokenizer, or the model of one of the tiny checkpoints. */
 export function fixture(name: string): Uint8Array {
-  return new Uint8Array(readFileSync(new URL(`test/fixtures/tokenizer/${name}`, root)))
+  const tiny = /^(tiny-v\d)\.model$/.exec(name)?.[1]
+  const path = tiny ? `${tiny}/easylm/tokenizer.model` : `tokenizer/${name}`
+  return new Uint8Array(readFileSync(new URL(`test/fixtures/${path}`, root)))
 }
 
 export function fixtureModel(name: string): SentencePieceModel {

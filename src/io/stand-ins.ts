@@ -1,4 +1,4 @@
-import { inputError } from '../io/errors.js'
+import { inputError } from './errors.js'
 
 /**
  * What is often saved in a checkpoint's place is called by its name.

@@ -1,0 +1,63 @@
+import { inputError } from '../io/errors.js'
+import { property } from '../io/json.js'
+
+/**
+ * The merges of a tokenizer.json's BPE model, as "left right"; in a file they are
+ * that, or pairs.
+ * @param model the file's `model`
+ * @param vocabulary every token there is
+ * @param path what to call the file in an error
+ * @throws input error for merges that no tokenizer can follow
+ */
+export function readMerges(
+  model: unknown,
+  vocabulary: ReadonlySet<string>,
+  path: string,
+): string[] {
+  const merges = property(model, 'merges')
+  if (!Array.isArray(merges)) throw refuse(path, 'there are no merges')
+  const seen = new Set<string>()
+  return merges.map((merge: unknown, rank) => {
+    const parts: unknown[] = typeof merge === 'string' ? merge.split(' ') : listOf(merge)
+    const [left, right] = parts
+    if (parts.length !== 2 || typeof left !== 'string' || typeof right !== 'string') {
+      throw refuse(path, `merge ${rank} is no pair: ${JSON.stringify(merge)}`)
+    }
+    if (left === '' || right === '') {
+      throw refuse(path, `merge ${rank} is cyclic: it joins "${left}${right}" with nothing`)
+    }
+    for (const part of [left, right, left + right]) {
+      if (!vocabulary.has(part)) {
+        throw refuse(path, `merge ${rank} ("${left}" and "${right}") needs "${part}", no token`)
+      }
+    }
+    const pair = `${left} ${right}`
+    if (seen.has(pair)) throw refuse(path, `merge ${rank} ("${pair}") is there twice`)
+    seen.add(pair)
+    return pair
+  })
+}
+
+/** Checks the merges of a whole tokenizer.json, if it is of a BPE model. */
+export function checkMerges(json: unknown, path: string): void {
+  const model = property(json, 'model')
+  if (property(model, 'type') !== 'BPE') return
+  const vocabulary = new Set(Object.keys(Object(property(model, 'vocab'))))
+  for (const token of listOf(property(json, 'added_tokens'))) {
+    const content = property(token, 'content')
+    if (typeof content === 'string') vocabulary.add(content)
+  }
+  readMerges(model, vocabulary, path)
+}
+
+function listOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+function refuse(path: string, what: string): Error {
+  return inputError(what, {
+    format: 'tokenizer.json',
+    path,
+    suggestions: ['Download it again, or take it from the original release.'],
+  })
+}
