@@ -75,8 +75,8 @@ function scaleOf(src: usize, divisor: f32): f32 {
   const low = lowestOf(least)
   const high = highestOf(most)
   const extreme = abs(high) > abs(low) ? high : low
-  // Zeros have either sign, which would otherwise end up in the file.
-  return extreme === 0 ? -0.0 : extreme / divisor
+  // Of zeros the runtime takes the first, whose sign ends up in the file.
+  return (extreme === 0 ? load<f32>(src) : extreme) / divisor
 }
 
 function inverseOf(scale: f32): f32 {
