@@ -1,7 +1,8 @@
-// ONNX's quantised types: what the files hold, and what two runtimes answer from them.
+// ONNX's quantised types: what the files hold, and what three runtimes answer from them.
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { env, pipeline } from '@huggingface/transformers'
+import * as web from 'onnxruntime-web'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { planJson } from '../../src/cli/conversion.js'
@@ -62,6 +63,49 @@ for (const model of ['tiny-v1', 'tiny-v2']) {
       }
     })
   }
+}
+
+for (const dtype of nbitsNames) {
+  test(`tiny-v2 ${dtype}: the browsers’ runtime, WebAssembly, answers as from f32`, async () => {
+    const folder = join((await toOnnx('tiny-v2', { dtype })).out, 'onnx')
+    const name = files[dtype]
+    const data = [{ path: `${name}_data`, data: readFileSync(join(folder, `${name}_data`)) }]
+    web.env.wasm.numThreads = 1
+    const session = await web.InferenceSession.create(readFileSync(join(folder, name)), {
+      executionProviders: ['wasm'],
+      externalData: data,
+    })
+    const answers = expectedAnswers(fixture('tiny-v2', 'expected'))
+    for (const { prompt_ids, ids } of answers) {
+      const tokens = [...prompt_ids]
+      while (tokens.length < ids.length) tokens.push(await nextToken(session, tokens))
+      assert.equal(tokens, ids)
+    }
+    await session.release()
+  })
+}
+
+/** The likeliest token after some, all of them given anew. */
+async function nextToken(session: web.InferenceSession, tokens: number[]): Promise<number> {
+  const row = (values: number[]) =>
+    new web.Tensor('int64', BigInt64Array.from(values, BigInt), [1, values.length])
+  const feeds: Record<string, web.Tensor> = {
+    input_ids: row(tokens),
+    attention_mask: row(tokens.map(() => 1)),
+    position_ids: row(tokens.map((_, i) => i)),
+  }
+  for (const input of session.inputMetadata) {
+    if (!input.isTensor || !input.name.startsWith('past')) continue
+    const dims = [1, Number(input.shape[1]), 0, Number(input.shape[3])]
+    feeds[input.name] =
+      input.type === 'float16'
+        ? new web.Tensor('float16', new Uint16Array(0), dims)
+        : new web.Tensor('float32', new Float32Array(0), dims)
+  }
+  const { logits } = await session.run(feeds)
+  assert.ok(logits?.data instanceof Float32Array)
+  const last = logits.data.subarray(logits.data.length - (logits.dims[2] ?? 0))
+  return last.indexOf(last.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY))
 }
 
 // 32 elements share a scale of f32, or of f16: 4 + 32 / 32, 4 + 16 / 32, 8 + 32 / 32.
