@@ -4,8 +4,8 @@ import type { Tensor } from '../checkpoint/tensor.js'
 
 /**
  * ONNX's quantised types, by transformers.js's names: how levels and scales are held, and what is
- * computed in. q8 too is MatMulNBits: with DequantizeLinear before a MatMul the runtime would make
- * the whole matrix f32 as it loads, and scales of 32 elements are finer than those of whole columns.
+ * computed in. q8 too is MatMulNBits: DequantizeLinear before a MatMul makes a whole matrix of floats
+ * unless a runtime fuses the two.
  */
 export const nbits = {
   q8: { bits: 8, levels: 'q8', scales: 'q8_scales', compute: 'f32' },

@@ -10,7 +10,7 @@ import { type ConvertOptions, prepareConversion } from '../../src/convert/conver
 import { openGraphEngine } from '../../src/engines/onnx.js'
 import { openCheckpoint } from '../../src/formats/open.js'
 import { nbits, nbitsNames } from '../../src/quantise/nbits.js'
-import { makeSource } from '../support/conversion.js'
+import { makeLargeSource, makeSource } from '../support/conversion.js'
 import { convert } from '../support/convert.js'
 import { fails } from '../support/errors.js'
 import { expectedAnswers } from '../support/expected.js'
@@ -138,6 +138,28 @@ if (hf) {
     }
   })
 }
+
+test('tiles of any size and any number of threads give the same bytes', async () => {
+  const { source, folder } = makeLargeSource({
+    vocab: 2048,
+    hidden: 2048,
+    intermediate: 5504,
+    layers: 1,
+    heads: 16,
+    kvHeads: 16,
+    headDim: 128,
+  })
+  for (const dtype of ['q8', 'q4'] as const) {
+    const options = { to: 'onnx', dtype }
+    const one = await convert(source, join(folder, `${dtype}-1`), { ...options, maxMemory: 400e6 })
+    const two = await convert(source, join(folder, `${dtype}-2`), {
+      ...options,
+      maxMemory: 34e6,
+      threads: 2,
+    })
+    assert.equal(one.target, two.target)
+  }
+})
 
 test('the record counts each weight once and names what it became', async () => {
   const { tensors, parameters, casts, quantisation, options } = await toOnnx('tiny-v2', {
