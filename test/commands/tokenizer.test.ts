@@ -4,7 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { equalBytes } from '../support/bytes.js'
 import { openllama } from '../support/cli.js'
-import { fixture, shared } from '../support/paths.js'
+import { fixture, root, shared } from '../support/paths.js'
 import { tempDir } from '../support/temp.js'
 import { faults, folderOf, modelPath, tokenizerJsonOf, wrongFolder } from '../support/tokenizers.js'
 
@@ -54,6 +54,17 @@ for (const name of ['tiny-v1', 'tiny-v2'] as const) {
     ])
   })
 }
+
+test('check: thousands of lines of this project, in the time that they may take', async () => {
+  const own = ['README.md', 'CONTRIBUTING.md', 'package-lock.json', 'docs/tokenizers.md']
+  const corpora = own.flatMap((name) => ['--corpus', join(root, name)])
+  const { code, stdout, seconds } = await check(modelPath('tiny-v1'), ...corpora, '--json')
+  assert.is(code, 0, stdout)
+  const { texts, probes, pairs } = JSON.parse(stdout)
+  assert.ok(texts - probes > 5000, `${texts - probes} lines`)
+  assert.equal([pairs[0].encode_mismatches, pairs[0].decode_mismatches], [0, 0])
+  assert.ok(seconds < 60, `${seconds} s`)
+})
 
 for (const [what, { model, change }] of Object.entries(faults)) {
   test(`check: a tokenizer.json is wrong, ${what}: exit 4 and an example`, async () => {
