@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises'
-import { recordHead } from './heads.js'
+import { layOutRecord } from '../../src/formats/flax-layout.js'
 import { easylmShape, type Model, tensorsOf } from './llama.js'
 
 /**
@@ -15,11 +15,10 @@ export async function makeSparse(
   const file = await open(path, 'w')
   let size = 0
   for (const tensor of tensorsOf(model)) {
-    const count = tensor.shape.reduce((product, n) => product * n, 1)
-    const length = count * (dtype === 'f32' ? 4 : 2)
-    const head = recordHead(tensor.easylm, dtype, easylmShape(tensor))
-    await file.write(head, 0, head.length, size)
-    size += head.length + length
+    for (const segment of layOutRecord(tensor.easylm, dtype, easylmShape(tensor))) {
+      if ('payload' in segment) size += segment.payload
+      else size += (await file.write(segment, 0, segment.length, size)).bytesWritten
+    }
   }
   await file.truncate(size)
   await file.close()
