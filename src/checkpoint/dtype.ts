@@ -1,6 +1,7 @@
 /**
  * Element types of stored tensors. A block type (GGUF's quantised ones) packs
  * `block` elements of one row into `bytes` bytes; for plain types block is 1.
+ * ONNX keeps levels and scales apart, as two types for two tensors.
  */
 export const dtypes = {
   f64: { block: 1, bytes: 8 },
@@ -17,6 +18,11 @@ export const dtypes = {
   q4_k: { block: 256, bytes: 144 },
   q5_k: { block: 256, bytes: 176 },
   q6_k: { block: 256, bytes: 210 },
+  q4: { block: 32, bytes: 16 },
+  q8: { block: 32, bytes: 32 },
+  q4_scales: { block: 32, bytes: 4 },
+  q4_scales_f16: { block: 32, bytes: 2 },
+  q8_scales: { block: 32, bytes: 4 },
 } as const
 
 export type DType = keyof typeof dtypes
@@ -24,11 +30,23 @@ export type DType = keyof typeof dtypes
 /** The types whose elements are numbers of their own: all but the block types. */
 export type Float = 'f64' | 'f32' | 'f16' | 'bf16'
 
-/** GGUF's quantised types: several elements share a scale. */
-export type BlockType = Exclude<DType, Float>
+/** ONNX's: the levels of 32 elements, or the scale that they share. */
+export type LevelType = 'q4' | 'q8'
+export type ScaleType = 'q4_scales' | 'q4_scales_f16' | 'q8_scales'
+
+/** GGUF's quantised types: several elements share a scale, which lies with them. */
+export type BlockType = Exclude<DType, Float | LevelType | ScaleType>
 
 export function isFloat(dtype: DType): dtype is Float {
   return dtypes[dtype].block === 1
+}
+
+export function isBlock(dtype: DType): dtype is BlockType {
+  return !isFloat(dtype) && dtype !== 'q4' && dtype !== 'q8' && !isScale(dtype)
+}
+
+export function isScale(dtype: DType): dtype is ScaleType {
+  return dtype === 'q4_scales' || dtype === 'q4_scales_f16' || dtype === 'q8_scales'
 }
 
 /** The types a cast can have as its target: those every format can hold. */

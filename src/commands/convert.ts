@@ -10,6 +10,7 @@ import { onnxTargets } from '../formats/format.js'
 import { targetFormats } from '../formats/index.js'
 import { parseSize } from '../io/units.js'
 import { mixNames } from '../quantise/mixes.js'
+import { nbitsNames } from '../quantise/nbits.js'
 
 export default class Convert extends OpenLlamaCommand {
   static override summary = 'Convert a checkpoint to another format'
@@ -42,9 +43,10 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
         'Where the output goes, a directory or a file such as model.gguf; by default a directory named after the source',
     }),
     dtype: Flags.option({
-      options: ['auto', ...floatTypes, ...mixNames] as const,
+      options: ['auto', ...floatTypes, ...mixNames, ...nbitsNames] as const,
       default: 'auto' as const,
-      summary: 'The type of the weights; auto keeps the source’s; q… are for gguf',
+      summary:
+        'The type of the weights; auto keeps the source’s; q8, q4 and q4f16 are for onnx, the other q… for gguf',
     })(),
     ...sourceFlags,
     name: Flags.string({

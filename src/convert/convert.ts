@@ -9,10 +9,11 @@ import { type OpenOptions, openCheckpoint } from '../formats/open.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import { isMix, type Mix, mixes } from '../quantise/mixes.js'
+import { isNBits, type NBits, nbitsNames } from '../quantise/nbits.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
 import { allotMemory, type Executed, execute, minMemory, type Progress } from './execute.js'
-import { chooseMix, type MixOptions, type Quantisation } from './mix.js'
+import { chooseMix, chooseNBits, type MixOptions, type Quantisation } from './mix.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
 import { checkOutputPath, discard, prepareStaging, publish, type Staging } from './staging.js'
@@ -24,7 +25,7 @@ export interface ConvertOptions extends OpenOptions {
    * extension; by default a directory named after the source and the format.
    */
   out?: string
-  dtype: FloatType | Mix | 'auto'
+  dtype: FloatType | Mix | NBits | 'auto'
   /** Files that Meta's format shares the weights out to. */
   modelParallel?: number
   /** Whose configuration ONNX has beside transformers.js's. */
@@ -54,7 +55,7 @@ export interface Conversion {
   options: ConvertOptions
   warnings: string[]
   casts: CastSummary[]
-  /** Where the target is a quantisation mix. */
+  /** Where the target is a quantisation mix, or ONNX's quantised type. */
   quantisation?: Quantisation
   /** Bytes of buffers that will be used at most. */
   memory: number
@@ -103,20 +104,22 @@ export async function prepareConversion(
     throw usageError(`--onnx-target is for onnx, the format is ${format.name}`)
   }
   if (isMix(options.dtype) && format.name !== 'gguf') {
-    throw usageError(`${options.dtype} is a type of gguf; ${format.name} has f32, f16 and bf16`)
+    throw usageError(`${options.dtype} is a type of gguf; ${typesOf(format.name)}`)
   }
-  if (options.mix !== undefined && !isMix(options.dtype)) {
-    throw usageError('flags of quantisation are given, and --dtype is none of its types', {
-      suggestions: [`Choose --dtype ${Object.keys(mixes).join(', ')}.`],
-    })
+  if (isNBits(options.dtype) && format.name !== 'onnx') {
+    throw usageError(`${options.dtype} is a type of onnx; ${typesOf(format.name)}`)
   }
+  if (options.mix !== undefined && !isMix(options.dtype))
+    checkMixOptions(options.mix, options.dtype)
   if (options.metadata !== undefined && format.name !== 'gguf') {
     throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
   }
   const checkpoint = await openCheckpoint(source, options)
   const quantisation = isMix(options.dtype)
     ? await chooseMix(checkpoint, options.dtype, options.mix ?? {})
-    : undefined
+    : isNBits(options.dtype)
+      ? chooseNBits(checkpoint, options.dtype, options.mix ?? {})
+      : undefined
   const tokenizer = await loadTokenizer(checkpoint)
   const tokenizerJson = await loadTokenizerJson(checkpoint.tokenizer)
   const keptTokenizer = await keptFiles(
@@ -130,8 +133,8 @@ export async function prepareConversion(
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
   const { maxShardSize, name, metadata } = options
   const target = format.describe(checkpoint, {
-    dtype: isMix(options.dtype) ? 'auto' : options.dtype,
-    ...(quantisation ? { mix: quantisation.mix } : {}),
+    dtype: isMix(options.dtype) || isNBits(options.dtype) ? 'auto' : options.dtype,
+    ...quantisation?.target,
     about: await readAbout(checkpoint),
     ...(tokenizer ? { tokenizer } : {}),
     ...(modelParallel === undefined ? {} : { modelParallel }),
@@ -195,6 +198,27 @@ export async function runConversion(
     if (hopeless || !begun) await discard(staging)
     throw fromSystemError(error, staging.out, 'write it')
   }
+}
+
+function typesOf(format: FormatName): string {
+  const quantised = { gguf: Object.keys(mixes), onnx: nbitsNames }
+  const more = format === 'gguf' || format === 'onnx' ? quantised[format] : []
+  const types = ['f32', 'f16', 'bf16', ...more]
+  return `${format} has ${types.slice(0, -1).join(', ')} and ${types.at(-1)}`
+}
+
+/** @throws usage error for flags that mean nothing to the type */
+function checkMixOptions(mix: MixOptions, dtype: string): void {
+  if (!isNBits(dtype)) {
+    throw usageError('flags of quantisation are given, and --dtype is none of its types', {
+      suggestions: [`Choose --dtype ${Object.keys(mixes).join(', ')}, or for onnx q8, q4, q4f16.`],
+    })
+  }
+  const { strict, allowRequantize, ...others } = mix
+  if (Object.keys(others).length === 0) return
+  throw usageError(`flags of gguf's quantisation are given, and ${dtype} is a type of onnx`, {
+    suggestions: ['Of them, onnx knows --strict and --allow-requantize.'],
+  })
 }
 
 /** Whether tokenizer and embedding belong together, as far as their sizes tell. */

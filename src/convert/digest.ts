@@ -1,11 +1,18 @@
 import { createHash } from 'node:crypto'
-import { type FileHandle, open } from 'node:fs/promises'
+import { closeSync, openSync, readSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 import type { Checksum } from '../checkpoint/checkpoint.js'
 import { fromSystemError, inputError } from '../io/errors.js'
 
-/** Bytes that are read at a time. */
-export const digestBuffer = 4 * 1024 * 1024
+/**
+ * Bytes that are read at a time: few enough to stay in a core's own cache, where
+ * copying them is several times as fast as through memory.
+ */
+export const digestBuffer = 128 * 1024
+
+/** Bytes after which a thread that sums up looks up for signals. */
+const lookUp = 64 * 1024 * 1024
 
 /**
  * The SHA-256 of a file; on the way, the checksums that the file gives of its
@@ -68,23 +75,29 @@ async function readThrough(
   length: number,
   take: (bytes: Uint8Array, offset: number) => void,
 ): Promise<number> {
-  let handle: FileHandle | undefined
+  let fd: number | undefined
   try {
-    handle = await open(path, 'r')
+    fd = openSync(path, 'r')
     const buffer = new Uint8Array(Math.min(digestBuffer, length))
     let done = 0
+    let before = 0
     while (done < length) {
       const wanted = Math.min(buffer.length, length - done)
-      const { bytesRead } = await handle.read(buffer, 0, wanted, offset + done)
-      if (bytesRead === 0) break
-      take(buffer.subarray(0, bytesRead), offset + done)
-      done += bytesRead
+      // Synchronous: a round trip for each of these small reads would cost as much as the sum.
+      const count = readSync(fd, buffer, 0, wanted, offset + done)
+      if (count === 0) break
+      take(count === buffer.length ? buffer : buffer.subarray(0, count), offset + done)
+      done += count
+      if (done - before >= lookUp) {
+        before = done
+        await setImmediate()
+      }
     }
     return done
   } catch (error) {
     throw fromSystemError(error, path, 'read it')
   } finally {
-    await handle?.close()
+    if (fd !== undefined) closeSync(fd)
   }
 }
 

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { isFloat } from '../checkpoint/dtype.js'
+import { isFloat, isScale } from '../checkpoint/dtype.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { digestBuffer } from './digest.js'
 import { fingerprintOf, openJournal } from './journal.js'
@@ -213,15 +213,20 @@ function refuse(
   }
 }
 
+const nothing: TileFacts = { nan: 0, infinite: 0, overflowed: 0, vanished: 0 }
+
 function addFacts(all: Map<string, TileFacts>, plan: Plan, index: number, seen: TileFacts): void {
-  const name = plan.moves[index]?.target.name
-  if (name === undefined || Object.values(seen).every((count) => count === 0)) return
+  const target = plan.moves[index]?.target
+  // Scales are made of the same values as their levels, whose facts count: each value once.
+  const told = target && isScale(target.dtype) ? { ...nothing, overflowed: seen.overflowed } : seen
+  const name = target?.name
+  if (name === undefined || Object.values(told).every((count) => count === 0)) return
   const sum = all.get(name)
   all.set(name, {
-    nan: (sum?.nan ?? 0) + seen.nan,
-    infinite: (sum?.infinite ?? 0) + seen.infinite,
-    overflowed: (sum?.overflowed ?? 0) + seen.overflowed,
-    vanished: (sum?.vanished ?? 0) + seen.vanished,
+    nan: (sum?.nan ?? 0) + told.nan,
+    infinite: (sum?.infinite ?? 0) + told.infinite,
+    overflowed: (sum?.overflowed ?? 0) + told.overflowed,
+    vanished: (sum?.vanished ?? 0) + told.vanished,
   })
 }
 

@@ -4,16 +4,11 @@ import { isFloat } from '../checkpoint/dtype.js'
 import type { MetadataEntry } from '../checkpoint/metadata.js'
 import { nameOf, roleOf } from '../checkpoint/names.js'
 import { matrixOf, type Tensor } from '../checkpoint/tensor.js'
-import type { Mix as TargetMix } from '../formats/format.js'
+import type { TargetOptions } from '../formats/format.js'
 import { readPart } from '../formats/gguf-split.js'
 import { inputError } from '../io/errors.js'
 import { openFile, readSmallFile } from '../io/source.js'
-import {
-  type AssignedTensor,
-  assignTypes,
-  type Fallback,
-  parseTypeOverride,
-} from '../quantise/assign.js'
+import { assignTypes, parseTypeOverride } from '../quantise/assign.js'
 import {
   type Imatrix,
   imatrixFromGguf,
@@ -22,6 +17,7 @@ import {
   parseLegacyImatrix,
 } from '../quantise/imatrix.js'
 import type { Mix } from '../quantise/mixes.js'
+import { assignNBits, type NBits } from '../quantise/nbits.js'
 import { type GgmlType, isGgmlType, parseGgmlType } from '../quantise/types.js'
 
 /** How a mix is to be departed from, as llama-quantize's users know it. */
@@ -40,15 +36,25 @@ export interface MixOptions {
   strict?: boolean
 }
 
-/** What a mix comes to for one checkpoint. */
+/** What a mix, or ONNX's quantised type, comes to for one checkpoint. */
 export interface Quantisation {
-  mix: TargetMix
-  tensors: AssignedTensor[]
-  fallbacks: Fallback[]
+  /** What the format is told of it. */
+  target: Pick<TargetOptions, 'mix' | 'nbits'>
+  tensors: { name: string; shape: readonly number[]; type: string; bytes: number }[]
+  fallbacks: FallbackRecord[]
   bitsPerWeight: number
   /** By Hugging Face's names. */
   importance: ReadonlyMap<string, Float32Array>
   notes: string[]
+}
+
+/** A tensor that cannot have its type. */
+export interface FallbackRecord {
+  tensor: string
+  wanted: string
+  got: string
+  /** A clause with both numbers. */
+  reason: string
 }
 
 /**
@@ -89,32 +95,27 @@ export async function chooseMix(
         : {}),
     },
   )
-  if (options.strict) refuseFallbacks(assignment.fallbacks, name, path)
+  if (options.strict) refuseFallbacks(assignment.fallbacks, name, path, 'q8_0 or q5_1')
 
   const types = new Map<string, GgmlType>()
   const importance = new Map<string, Float32Array>()
   named.forEach(({ tensor, ggufName }, i) => {
     const type = assignment.tensors[i]?.type ?? 'f32'
-    if (!isFloat(tensor.dtype) && tensor.dtype !== type && !options.allowRequantize) {
-      throw inputError(`it is quantised already, to ${tensor.dtype}, and would be ${type}`, {
-        format: checkpoint.format,
-        path,
-        tensor: tensor.storedName,
-        suggestions: [
-          'Quantise from the original; --allow-requantize does it from here, and loses accuracy twice.',
-        ],
-      })
+    if (tensor.dtype !== type && !options.allowRequantize) {
+      refuseRequantising(checkpoint, tensor, type)
     }
     types.set(tensor.name, type)
     const weights = imatrix && importanceFor(imatrix, ggufName, tensor, options.imatrix ?? '')
     if (weights) importance.set(tensor.name, weights)
   })
   return {
-    mix: {
-      name,
-      fileType: assignment.fileType,
-      types,
-      metadata: imatrix ? imatrixEntries(imatrix, options.imatrix ?? '', importance.size) : [],
+    target: {
+      mix: {
+        name,
+        fileType: assignment.fileType,
+        types,
+        metadata: imatrix ? imatrixEntries(imatrix, options.imatrix ?? '', importance.size) : [],
+      },
     },
     tensors: assignment.tensors,
     fallbacks: assignment.fallbacks,
@@ -122,6 +123,43 @@ export async function chooseMix(
     importance,
     notes: fallbackNotes(assignment.fallbacks, assignment.tensors, name, assignment.bitsPerWeight),
   }
+}
+
+/**
+ * Gives each tensor ONNX's quantised type where its rows fill blocks.
+ * @throws input error for fallbacks where `strict`, and for tensors that are quantised already
+ */
+export function chooseNBits(
+  checkpoint: Checkpoint,
+  name: NBits,
+  { strict, allowRequantize }: Pick<MixOptions, 'strict' | 'allowRequantize'>,
+): Quantisation {
+  const { tensors, fallbacks, bitsPerWeight } = assignNBits(checkpoint, name)
+  if (strict) refuseFallbacks(fallbacks, name, checkpoint.path, 'f32 or f16')
+  const chosen = new Set(tensors.filter(({ type }) => type === name).map((tensor) => tensor.name))
+  for (const tensor of checkpoint.tensors.values()) {
+    if (chosen.has(tensor.name) && !allowRequantize) refuseRequantising(checkpoint, tensor, name)
+  }
+  return {
+    target: { nbits: { name, tensors: chosen } },
+    tensors,
+    fallbacks,
+    bitsPerWeight,
+    importance: new Map(),
+    notes: fallbackNotes(fallbacks, tensors, name, bitsPerWeight),
+  }
+}
+
+function refuseRequantising({ format, path }: Checkpoint, tensor: Tensor, type: string): void {
+  if (isFloat(tensor.dtype)) return
+  throw inputError(`it is quantised already, to ${tensor.dtype}, and would be ${type}`, {
+    format,
+    path,
+    tensor: tensor.storedName,
+    suggestions: [
+      'Quantise from the original; --allow-requantize does it from here, and loses accuracy twice.',
+    ],
+  })
 }
 
 function ggufNameOf({ name }: Tensor): string {
@@ -135,29 +173,34 @@ function unquantisedType({ shape, dtype }: Tensor): GgmlType {
   return shape.length > 1 && isGgmlType(dtype) ? dtype : 'f32'
 }
 
-function refuseFallbacks(fallbacks: readonly Fallback[], mix: Mix, path: string): void {
+function refuseFallbacks(
+  fallbacks: readonly FallbackRecord[],
+  mix: string,
+  path: string,
+  fitting: string,
+): void {
   const [first] = fallbacks
   if (first === undefined) return
   throw inputError(
     `${fallbacks.length} tensors cannot have their type of ${mix}: ${first.tensor} would be ${first.got} for ${first.wanted}, since its ${first.reason}`,
     {
       path,
-      suggestions: ['Choose a type whose blocks fit, such as q8_0 or q5_1, or leave out --strict.'],
+      suggestions: [`Choose a type that fits, such as ${fitting}, or leave out --strict.`],
     },
   )
 }
 
 /** A mix whose types do not fit is called what it is. */
 function fallbackNotes(
-  fallbacks: readonly Fallback[],
-  tensors: readonly AssignedTensor[],
-  mix: Mix,
+  fallbacks: readonly FallbackRecord[],
+  tensors: Quantisation['tensors'],
+  mix: string,
   bitsPerWeight: number,
 ): string[] {
   const [first] = fallbacks
   if (first === undefined) return []
   const matrices = tensors.filter(({ shape }) => shape.length > 1)
-  const counts = new Map<GgmlType, number>()
+  const counts = new Map<string, number>()
   for (const { type } of matrices) counts.set(type, (counts.get(type) ?? 0) + 1)
   const got = [...counts].map(([type, count]) => `${type} × ${count}`).join(', ')
   return [

@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { type DType, dtypes } from '../checkpoint/dtype.js'
+import { type DType, dtypes, isScale } from '../checkpoint/dtype.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import type { Target } from '../formats/format.js'
@@ -124,6 +124,8 @@ export interface CastSummary {
 export function summarizeCasts({ moves }: Plan): CastSummary[] {
   const byTypes = new Map<string, CastSummary>()
   for (const { source, target } of moves) {
+    // The levels that they are of are counted.
+    if (isScale(target.dtype)) continue
     const [rows, columns] = matrixOf(target.shape)
     const key = `${source.dtype} ${target.dtype}`
     const sum = byTypes.get(key) ?? {

@@ -2,12 +2,11 @@ import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { FormatName } from '../checkpoint/checkpoint.js'
 import { formatJson } from '../io/json.js'
-import type { Fallback } from '../quantise/assign.js'
 import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
 import { version } from '../version.js'
 import type { Conversion, RunOptions } from './convert.js'
 import type { Executed } from './execute.js'
-import type { MixOptions } from './mix.js'
+import type { FallbackRecord, MixOptions } from './mix.js'
 import type { CastSummary } from './plan.js'
 import { provenanceName } from './staging.js'
 
@@ -39,8 +38,8 @@ export interface Provenance {
   tensors: number
   parameters: number
   casts: CastSummary[]
-  /** Where a quantisation mix was written. */
-  quantisation?: { bits_per_weight: number; fallbacks: readonly Fallback[] }
+  /** Where a quantised type was written. */
+  quantisation?: { bits_per_weight: number; fallbacks: readonly FallbackRecord[] }
   /** What was assumed, left out, or changed beyond rounding, in sentences. */
   notes: string[]
   /** By tensor: values that are not finite, overflowed, or vanished. */
@@ -93,7 +92,7 @@ export function provenanceOf(
       allow_overflow: run.allowOverflow,
     },
     tokenizer: tokenizer ? tokenizerRecord(tokenizer.model) : null,
-    tensors: plan.moves.length,
+    tensors: casts.reduce((sum, { tensors }) => sum + tensors, 0),
     parameters: casts.reduce((sum, { parameters }) => sum + parameters, 0),
     casts,
     ...(quantisation

@@ -139,6 +139,9 @@ export async function publish(staging: Staging, force: boolean): Promise<void> {
       return
     }
     await rm(join(path, journalName), { force: true })
+    for (const entry of await readdir(path, { withFileTypes: true })) {
+      if (entry.isDirectory()) await syncDirectory(join(path, entry.name))
+    }
     await syncDirectory(path)
     const replaced =
       (await kindOf(out)) === undefined ? undefined : `${out}.replaced-${process.pid}`

@@ -1,4 +1,11 @@
-import { type BlockType, type DType, dtypes, isFloat } from '../checkpoint/dtype.js'
+import {
+  type BlockType,
+  type DType,
+  dtypes,
+  type Float,
+  isBlock,
+  isFloat,
+} from '../checkpoint/dtype.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
 
@@ -9,7 +16,7 @@ export type Step =
   | { kind: 'cast'; from: DType; to: DType }
   | { kind: 'transpose' }
   | { kind: 'rotary'; to: 'half' | 'interleaved'; headDim: number }
-  | { kind: 'quantise'; to: BlockType }
+  | { kind: 'quantise'; to: Exclude<DType, Float> }
 
 /**
  * The steps that make one tensor's layout and type another's. Values are
@@ -35,9 +42,9 @@ export function stepsBetween(source: Tensor, target: Tensor): Step[] {
     }
     return [...swap, ...moved]
   }
-  const dequantise: Step[] = isFloat(source.dtype)
-    ? []
-    : [{ kind: 'dequantise', from: source.dtype }]
+  const dequantise: Step[] = isBlock(source.dtype)
+    ? [{ kind: 'dequantise', from: source.dtype }]
+    : []
   const from: DType = isFloat(source.dtype) ? source.dtype : 'f32'
   const quantise: Step[] = isFloat(target.dtype) ? [] : [{ kind: 'quantise', to: target.dtype }]
   const to: DType = isFloat(target.dtype) ? target.dtype : 'f32'

@@ -1,4 +1,12 @@
-import { type BlockType, byteLength, type DType, dtypes, isFloat } from '../checkpoint/dtype.js'
+import {
+  type BlockType,
+  byteLength,
+  type DType,
+  dtypes,
+  type Float,
+  isBlock,
+  isFloat,
+} from '../checkpoint/dtype.js'
 import { alignment, type Cast, type Kernels } from '../kernels/kernels.js'
 import { countOverflowedBlocks } from './blocks.js'
 import { bufferBytes, type Move, type Tile } from './plan.js'
@@ -89,7 +97,12 @@ function overflowedIn(
   { steps, target }: Move,
   source: NonFinite,
 ): number {
-  if (steps.some(({ kind }) => kind === 'quantise') && !isFloat(target.dtype)) {
+  if (steps.some(({ kind }) => kind === 'quantise')) {
+    if (target.dtype === 'q4_scales_f16') {
+      const blocks = elements / dtypes.q4_scales_f16.block
+      return kernels.countNonFinite16(address, blocks, exponents.f16)
+    }
+    if (!isBlock(target.dtype)) return 0
     const bytes = kernels.bytes(address, byteLength(target.dtype, elements))
     return countOverflowedBlocks(bytes, target.dtype)
   }
@@ -170,7 +183,12 @@ const quantisers = {
   q4_k: 'quantizeQ4_K',
   q5_k: 'quantizeQ5_K',
   q6_k: 'quantizeQ6_K',
-} as const satisfies Record<BlockType, keyof Kernels>
+  q4: 'quantizeQ4',
+  q8: 'quantizeQ8',
+  q4_scales: 'scalesQ4',
+  q4_scales_f16: 'scalesQ4F16',
+  q8_scales: 'scalesQ8',
+} as const satisfies Record<Exclude<DType, Float>, keyof Kernels>
 
 const dequantisers = {
   q4_0: 'dequantizeQ4_0',

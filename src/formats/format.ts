@@ -2,6 +2,7 @@ import type { Checkpoint, FormatName, Listing } from '../checkpoint/checkpoint.j
 import type { DType, FloatType } from '../checkpoint/dtype.js'
 import type { MetadataEntry } from '../checkpoint/metadata.js'
 import type { Tensor } from '../checkpoint/tensor.js'
+import type { NBits } from '../quantise/nbits.js'
 import type { KeptFile, LoadedTokenizer } from '../tokenizer/load.js'
 import type { SourceFile } from '../tokenizer/tokenizer-config.js'
 import type { About } from './about.js'
@@ -56,6 +57,8 @@ export interface TargetOptions {
   metadata?: readonly string[]
   /** A quantisation mix: types of single tensors, by Hugging Face's names, in the place of `dtype`. */
   mix?: Mix
+  /** ONNX's quantised type, in the place of `dtype`, and the tensors that have it. */
+  nbits?: { name: NBits; tensors: ReadonlySet<string> }
 }
 
 /** The runtimes whose configuration an ONNX folder can have. */

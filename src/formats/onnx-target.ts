@@ -1,10 +1,13 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { LlamaConfig } from '../checkpoint/config.js'
-import type { DType } from '../checkpoint/dtype.js'
+import { type DType, dtypes, isScale } from '../checkpoint/dtype.js'
 import { embeddingName } from '../checkpoint/names.js'
 import { storedMatrixOf, type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
-import { decoderModel, type GraphWeight } from '../graph/decoder.js'
+import { decoderModel, type GraphWeight, type QuantisedWeight } from '../graph/decoder.js'
+import type { ExternalData } from '../graph/model.js'
+import type { JsonObject } from '../io/json.js'
 import { formatBytes } from '../io/units.js'
+import { type NBits, nbits } from '../quantise/nbits.js'
 import { version } from '../version.js'
 import type { Target, TargetFile, TargetOptions } from './format.js'
 import { hfFiles, jsonFile, literalFile } from './hf-folder.js'
@@ -18,7 +21,9 @@ import { outputTensors } from './target.js'
  */
 export function describeOnnx(checkpoint: Checkpoint, options: TargetOptions): Target {
   const { config } = checkpoint
-  const wanted = outputTensors(checkpoint, 'hf', options)
+  const quantised = options.nbits
+  const held = quantised ? { dtype: nbits[quantised.name].compute } : options
+  const wanted = outputTensors(checkpoint, 'hf', held)
   const rounded = wanted.filter(({ dtype }) => dtype === 'bf16')
   const weights = wanted.map((tensor) => ({
     ...tensor,
@@ -28,20 +33,26 @@ export function describeOnnx(checkpoint: Checkpoint, options: TargetOptions): Ta
   const compute = weights.some(({ shape, dtype }) => shape.length === 2 && dtype === 'f32')
     ? 'f32'
     : 'f16'
-  const graph = `model${suffixes[compute]}.onnx`
-  const { files, tensors, notes } = placeWeights(weights, graph, options.maxShardSize ?? maxFile)
+  const kind = quantised?.name ?? compute
+  const graph = `model${suffixes[kind]}.onnx`
+  const stored = quantised
+    ? weights.flatMap((tensor) =>
+        quantised.tensors.has(tensor.name) ? levelsAndScales(tensor, quantised.name) : [tensor],
+      )
+    : weights
+  const { files, tensors, notes } = placeWeights(stored, graph, options.maxShardSize ?? maxFile)
   const model = decoderModel({
     config,
-    weights: new Map(tensors.map((tensor) => [tensor.name, graphWeight(tensor)])),
+    weights: graphWeights(tensors),
     compute,
     rotary: 'half',
     producer: { name: 'openllama', version: version() },
   })
   const forWeb = {
     ...config,
-    other: { ...config.other, ...webConfig(graph, compute, files.length) },
+    other: { ...config.other, ...webConfig(graph, kind, files.length) },
   }
-  const beside = hfFiles({ ...checkpoint, config: forWeb }, tensors, options)
+  const beside = hfFiles({ ...checkpoint, config: forWeb }, weights, options)
   const genai =
     options.onnxTarget === 'genai'
       ? [jsonFile('genai_config.json', genaiConfig(config, `${folder}/${graph}`))]
@@ -49,7 +60,7 @@ export function describeOnnx(checkpoint: Checkpoint, options: TargetOptions): Ta
   return {
     format: 'onnx',
     files: [literalFile(`${folder}/${graph}`, model), ...files, ...beside.files, ...genai],
-    tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
+    tensors: new Map(tensors.map((tensor) => [keyOf(tensor), tensor])),
     notes: [...bfloatNotes(rounded), ...notes, ...beside.notes],
   }
 }
@@ -57,7 +68,7 @@ export function describeOnnx(checkpoint: Checkpoint, options: TargetOptions): Ta
 const folder = 'onnx'
 
 /** transformers.js finds a graph by its type. */
-const suffixes = { f32: '', f16: '_fp16' } as const
+const suffixes = { f32: '', f16: '_fp16', q8: '_quantized', q4: '_q4', q4f16: '_q4f16' } as const
 
 /** MatMul takes [in, out]; the embedding is a table, not a kernel. */
 function isKernel({ name, shape }: Tensor): boolean {
@@ -111,24 +122,80 @@ function aligned(position: number): number {
   return Math.ceil(position / alignment) * alignment
 }
 
-function graphWeight({ name, dtype, shape, layout, parts }: Tensor): GraphWeight {
+/** The two tensors that a quantised one becomes, as [out, in], which MatMulNBits takes. */
+function levelsAndScales(tensor: Tensor, name: NBits): Tensor[] {
+  const { levels, scales } = nbits[name]
+  const layout = { ...tensor.layout, transposed: false }
+  return [
+    { ...tensor, layout, dtype: levels, storedName: `${tensor.storedName}.${levels}` },
+    { ...tensor, layout, dtype: scales, storedName: `${tensor.storedName}.scales` },
+  ]
+}
+
+/** The levels go by the tensor's name; what is told of it is told of them. */
+function keyOf({ name, dtype, storedName }: Tensor): string {
+  return isScale(dtype) ? storedName : name
+}
+
+function graphWeights(tensors: readonly Tensor[]): Map<string, GraphWeight | QuantisedWeight> {
+  const scales = new Map(
+    tensors.filter(({ dtype }) => isScale(dtype)).map((tensor) => [tensor.name, tensor]),
+  )
+  return new Map(
+    tensors
+      .filter(({ dtype }) => !isScale(dtype))
+      .map((tensor) => {
+        const beside = scales.get(tensor.name)
+        return [tensor.name, beside ? quantisedWeight(tensor, beside) : graphWeight(tensor)]
+      }),
+  )
+}
+
+function quantisedWeight(levels: Tensor, scales: Tensor): QuantisedWeight {
+  return {
+    bits: levels.dtype === 'q4' ? 4 : 8,
+    block: dtypes[levels.dtype].block,
+    shape: levels.shape,
+    levels: { name: levels.storedName, data: placeOf(levels) },
+    scales: { name: scales.storedName, data: placeOf(scales) },
+  }
+}
+
+function placeOf({ name, parts }: Tensor): ExternalData {
   const extent = parts[0]?.extents[0]
   if (extent === undefined) throw new Error(`${name} has no place`)
   const { path, offset, length } = extent
-  const location = path.slice(folder.length + 1)
+  return { location: path.slice(folder.length + 1), offset, length }
+}
+
+function graphWeight(tensor: Tensor): GraphWeight {
+  const { dtype, shape, layout } = tensor
   return {
     dtype: heldAs(dtype),
     shape,
     transposed: layout.transposed,
-    data: { location, offset, length },
+    data: placeOf(tensor),
   }
 }
 
+/** The graph that it takes by itself, and the cache's type where it is not f32. */
+const webTypes = {
+  f32: {},
+  f16: { dtype: 'fp16', kv_cache_dtype: { fp16: 'float16' } },
+  q8: { dtype: 'q8' },
+  q4: { dtype: 'q4' },
+  q4f16: { dtype: 'q4f16', kv_cache_dtype: { q4f16: 'float16' } },
+} satisfies Record<keyof typeof suffixes, JsonObject>
+
 /** What transformers.js wants to know: how many files the weights are in, and the cache's type. */
-function webConfig(graph: string, compute: 'f32' | 'f16', files: number): LlamaConfig['other'] {
+function webConfig(
+  graph: string,
+  kind: keyof typeof suffixes,
+  files: number,
+): LlamaConfig['other'] {
   return {
     'transformers.js_config': {
-      ...(compute === 'f32' ? {} : { dtype: 'fp16', kv_cache_dtype: { fp16: 'float16' } }),
+      ...webTypes[kind],
       use_external_data_format: { [graph]: files },
     },
   }

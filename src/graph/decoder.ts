@@ -29,10 +29,27 @@ export interface GraphWeight {
   data: ExternalData | 'input'
 }
 
+/** A quantised matrix: levels without sign, whose zero is the middle one, and scales of blocks. */
+export interface QuantisedWeight {
+  bits: 4 | 8
+  /** Elements of a row that share a scale. */
+  block: number
+  /** Hugging Face's shape, [out, in], in which it is stored too. */
+  shape: readonly number[]
+  levels: StoredPart
+  /** Of the type that is computed in. */
+  scales: StoredPart
+}
+
+interface StoredPart {
+  name: string
+  data: ExternalData
+}
+
 export interface DecoderOptions {
   config: LlamaConfig
   /** By Hugging Face's names. Without an output head, the embedding serves as one. */
-  weights: ReadonlyMap<string, GraphWeight>
+  weights: ReadonlyMap<string, GraphWeight | QuantisedWeight>
   /** The type that is computed in, and that the cache has. Logits are f32. */
   compute: 'f32' | 'f16'
   /** The order of the rows that rotary embedding pairs up. */
@@ -99,10 +116,32 @@ interface Decoder extends DecoderOptions {
 
 /** Looks up the tokens' rows, and casts those alone, not the whole table. */
 function embed(decoder: Decoder): string {
-  const { builder, compute } = decoder
+  const { builder, compute, weights } = decoder
+  const table = weights.get(embeddingName)
+  if (table && isQuantised(table)) return embedQuantised(decoder, table)
   const { dtype } = stored(decoder, embeddingName)
   const rows = addNode(builder, 'Gather', 'model.embed_tokens', [embeddingName, 'input_ids'])
   return dtype === compute ? rows : castTo(decoder, rows, 'model.embed_tokens.cast', compute)
+}
+
+/** Looks up rows of levels and makes values of those alone. */
+function embedQuantised(decoder: Decoder, table: QuantisedWeight): string {
+  const { builder, config, compute } = decoder
+  const { bits, block, levels, shape } = table
+  const [rows = 0, columns = 0] = shape
+  const name = 'model.embed_tokens'
+  // MatMulNBits may have the same bytes under their own name, in its own shape.
+  const bytes = `${levels.name}.rows`
+  addWeight(builder, bytes, 'u8', [rows, (columns * bits) / 8], levels.data)
+  addNode(
+    builder,
+    'com.microsoft.GatherBlockQuantized',
+    name,
+    [bytes, 'input_ids', addScales(decoder, table)],
+    { bits, block_size: block, gather_axis: 0, quantize_axis: 1 },
+  )
+  addValueInfo(builder, name, compute, ['batch_size', 'sequence_length', config.hidden_size])
+  return name
 }
 
 /** The sum of squares is taken in f32 whatever the type, as transformers does. */
@@ -252,7 +291,11 @@ function product(
   weightName: string,
   output: string,
 ): string {
-  const { builder, compute } = decoder
+  const { builder, compute, weights } = decoder
+  const quantised = weights.get(weightName)
+  if (quantised && isQuantised(quantised)) {
+    return quantisedProduct(decoder, input, path, quantised, output)
+  }
   const { transposed, shape, dtype } = stored(decoder, weightName)
   const matrix = weight(decoder, weightName)
   if (transposed && dtype === compute) {
@@ -269,6 +312,49 @@ function product(
   return output
 }
 
+/**
+ * A matrix product with a quantised weight. Without `accuracy_level` products are those of the
+ * activations as they are: with it some machines would round these to 8 bits, and others not.
+ */
+function quantisedProduct(
+  decoder: Decoder,
+  input: string,
+  path: string,
+  weight: QuantisedWeight,
+  output: string,
+): string {
+  const { builder, compute, once } = decoder
+  const { bits, block, levels, shape } = weight
+  const [rows = 0, columns = 0] = shape
+  const matrix = once(levels.name, (name) =>
+    addWeight(builder, name, 'u8', [rows, columns / block, (block * bits) / 8], levels.data),
+  )
+  addNodeOf(
+    builder,
+    'com.microsoft.MatMulNBits',
+    path,
+    [input, matrix, addScales(decoder, weight)],
+    [output],
+    { K: columns, N: rows, bits, block_size: block },
+  )
+  if (output !== 'logits') {
+    addValueInfo(builder, output, compute, ['batch_size', 'sequence_length', rows])
+  }
+  return output
+}
+
+function addScales(
+  { builder, compute, once }: Decoder,
+  { shape, block, scales: { name, data } }: QuantisedWeight,
+): string {
+  const [rows = 0, columns = 0] = shape
+  return once(name, () => addWeight(builder, name, compute, [rows, columns / block], data))
+}
+
+function isQuantised(weight: GraphWeight | QuantisedWeight): weight is QuantisedWeight {
+  return 'levels' in weight
+}
+
 /** The shape [batch, sequence, width]: the width is said, since shape inference needs it. */
 function sequenceShape({ builder, once }: Decoder, width: number): string {
   return once(`sequence_of_${width}`, (name) => {
@@ -283,7 +369,9 @@ function sequenceShape({ builder, once }: Decoder, width: number): string {
 /** A weight as the graph refers to it: added where it is first used. */
 function stored({ builder, weights, once }: Decoder, name: string): GraphWeight {
   const found = weights.get(name)
-  if (found === undefined) throw new Error(`the decoder has no weight ${name}`)
+  if (found === undefined || isQuantised(found)) {
+    throw new Error(`the decoder has no weight ${name} that is not quantised`)
+  }
   const { dtype, shape, transposed, data } = found
   const storedShape = transposed ? [...shape].reverse() : shape
   once(name, () =>

@@ -26,6 +26,7 @@ export const elementTypes = {
   f16: TensorProto_DataType.FLOAT16,
   bf16: TensorProto_DataType.BFLOAT16,
   i64: TensorProto_DataType.INT64,
+  u8: TensorProto_DataType.UINT8,
   bool: TensorProto_DataType.BOOL,
 } as const satisfies Record<Float, TensorProto_DataType> & Record<string, TensorProto_DataType>
 export type ElementType = keyof typeof elementTypes
@@ -43,7 +44,10 @@ export function startGraph(name: string): GraphBuilder {
   return { graph: create(GraphProtoSchema, { name }) }
 }
 
-/** Adds a node of one output, whose name is the node's own. */
+/**
+ * Adds a node of one output, whose name is the node's own. An operator that is not a standard one
+ * is written with its domain: `com.microsoft.MatMulNBits`.
+ */
 export function addNode(
   { graph }: GraphBuilder,
   op: string,
@@ -64,9 +68,11 @@ export function addNodeOf(
   outputs: readonly string[],
   attributes: Record<string, Attribute> = {},
 ): void {
+  const dot = op.lastIndexOf('.')
   graph.node.push(
     create(NodeProtoSchema, {
-      opType: op,
+      opType: op.slice(dot + 1),
+      domain: op.slice(0, Math.max(0, dot)),
       name,
       input: [...inputs],
       output: [...outputs],
@@ -98,7 +104,7 @@ export function addConstant(
 export function addWeight(
   { graph }: GraphBuilder,
   name: string,
-  dtype: Float,
+  dtype: Float | 'u8',
   shape: readonly number[],
   { location, offset, length }: ExternalData,
 ): string {
@@ -156,11 +162,16 @@ export function encodeModel(
   { graph }: GraphBuilder,
   { opset, producer }: { opset: number; producer: { name: string; version: string } },
 ): Uint8Array {
+  const domains = new Set(graph.node.map(({ domain }) => domain).filter((domain) => domain !== ''))
   const model = create(ModelProtoSchema, {
     irVersion: BigInt(irVersion),
     producerName: producer.name,
     producerVersion: producer.version,
-    opsetImport: [{ domain: '', version: BigInt(opset) }],
+    opsetImport: [
+      { domain: '', version: BigInt(opset) },
+      // Those of ONNX Runtime have had no other version.
+      ...[...domains].map((domain) => ({ domain, version: 1n })),
+    ],
     graph,
   })
   return toBinary(ModelProtoSchema, model)

@@ -19,8 +19,13 @@ interface Exports
   countNonFinite32: Count
   countInfinite16: Count
   countInfinite32: Count
+  quantizeQ4: Quantize
+  quantizeQ8: Quantize
   rotaryToHalf: Rotary
   rotaryToInterleaved: Rotary
+  scalesQ4: Quantize
+  scalesQ4F16: Quantize
+  scalesQ8: Quantize
   swap16: Swap
   swap32: Swap
   swap64: Swap
@@ -45,7 +50,8 @@ export type BlockKernel =
 /**
  * f32 [rows, columns] at `src` to blocks at `dst`, row by row. `columns` must fill whole blocks and
  * the elements be finite. At `weights` stand `columns` f32, each column's importance; 0: there are
- * none. Bytes are those of ggml, with and without importance.
+ * none. Bytes are those of ggml, with and without importance; those of Q4 and Q8, which make no use
+ * of importance, and of their scales are ONNX Runtime's.
  */
 export type Quantize = (
   src: number,

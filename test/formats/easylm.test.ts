@@ -5,11 +5,11 @@ import * as assert from 'uvu/assert'
 import type { Listing } from '../../src/checkpoint/checkpoint.js'
 import { presets } from '../../src/checkpoint/presets.js'
 import { listStream } from '../../src/formats/easylm.js'
-import { recordHead } from '../../src/formats/easylm-record.js'
 import { openFile } from '../../src/io/source.js'
 import { equalBytes } from '../support/bytes.js'
 import { fails } from '../support/errors.js'
 import { fixtureValues, inF16 } from '../support/fixtures.js'
+import { recordHead } from '../support/heads.js'
 import { easylmShape, fixtures, hfValues, type Model, small, tensorsOf } from '../support/llama.js'
 import { fixture, shared } from '../support/paths.js'
 import {
@@ -51,7 +51,7 @@ for (const [name, model] of models) {
     let end = 0
     for (const { name: key, shape, parts } of (await list(bytes)).arrays) {
       const { offset, length } = parts[0]?.extents[0] ?? { offset: 0, length: 0 }
-      equalBytes(recordHead(key, 'bf16', shape, length), bytes.subarray(end, offset), key)
+      equalBytes(recordHead(key, 'bf16', shape), bytes.subarray(end, offset), key)
       end = offset + length
     }
     assert.is(end, bytes.length)

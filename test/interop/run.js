@@ -34,10 +34,15 @@ try {
     const onnx = {
       '1e-4': [to('onnx-f32', '--to', 'onnx', '--dtype', 'f32')],
       '2e-2': [to('onnx-f16', '--to', 'onnx', '--dtype', 'f16')],
+      // Rounding to levels moves logits; the answers are what must stay.
+      0.2: [to('onnx-q8', '--to', 'onnx', '--dtype', 'q8')],
+      2: ['q4', 'q4f16'].map((dtype) => to(`onnx-${dtype}`, '--to', 'onnx', '--dtype', dtype)),
     }
     for (const [limit, folders] of Object.entries(onnx)) {
       check(pythons[0], 'check_onnx.py', limit, `${fixtures}/${model}/expected`, ...folders)
     }
+    const quantised = [...onnx[0.2], ...onnx[2]]
+    check(pythons[0], 'check_onnx_quantised.py', ...onnx['1e-4'], ...quantised)
     const [python] = pythons
     const expected = `${fixtures}/${model}/expected`
     check(

@@ -101,7 +101,7 @@ export const executeOptions: ExecuteOptions = {
 }
 
 /** What execute keeps for hashing; the rest of its memory is a tile's. */
-export const hashBuffer = 4 * 1024 * 1024
+export const hashBuffer = 128 * 1024
 
 /** Every tensor of a safetensors file is what plain loops make of the model's weights. */
 export async function holdsModel(

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises'
-import { recordHead } from '../../src/formats/easylm-record.js'
+import { recordHead } from './heads.js'
 import { easylmShape, type Model, tensorsOf } from './llama.js'
 
 /**
@@ -17,7 +17,7 @@ export async function makeSparse(
   for (const tensor of tensorsOf(model)) {
     const count = tensor.shape.reduce((product, n) => product * n, 1)
     const length = count * (dtype === 'f32' ? 4 : 2)
-    const head = recordHead(tensor.easylm, dtype, easylmShape(tensor), length)
+    const head = recordHead(tensor.easylm, dtype, easylmShape(tensor))
     await file.write(head, 0, head.length, size)
     size += head.length + length
   }

@@ -1,0 +1,124 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { lookUp } from '../../src/checkpoint/metadata.js'
+import { prepareConversion } from '../../src/convert/convert.js'
+import { type GgufPart, readPart } from '../../src/formats/gguf-split.js'
+import { isMix } from '../../src/quantise/mixes.js'
+import { equalBytes } from '../support/bytes.js'
+import { fails } from '../support/errors.js'
+import { fixture, shared } from '../support/paths.js'
+import { tempDir } from '../support/temp.js'
+import { convert } from '../support/tensors.js'
+
+const test = suite('quantisation from any source')
+
+const sources = ['hf-bf16', 'easylm/streaming_params_bf16', 'gguf/f32.gguf']
+
+for (const model of ['tiny-v1', 'tiny-v2']) {
+  const folder = shared(`${model} quantised as llama-quantize does`, 'fixtures', model)
+  if (folder === undefined) continue
+  const config = fixture(model, 'config.json')
+  for (const file of readdirSync(join(folder, 'gguf')).filter((name) => name.startsWith('Q'))) {
+    test(`${model}: ${file}, types, bytes and file type from three sources`, async () => {
+      const expected = await readPart(join(folder, 'gguf', file))
+      const dtype = file.replace('.gguf', '').toLowerCase()
+      assert.ok(isMix(dtype), dtype)
+      if (!isMix(dtype)) return
+      for (const source of sources) {
+        const out = join(tempDir(), 'out.gguf')
+        await convert(join(folder, source), { to: 'gguf', dtype, config, out })
+        sameTensors(await readPart(out), expected, `${source} to ${dtype}`)
+      }
+    })
+  }
+
+  test(`${model}: from a quantised file only where that is allowed`, async () => {
+    const source = join(folder, 'gguf', 'Q4_0.gguf')
+    const out = join(tempDir(), 'out.gguf')
+    await fails(
+      () => convert(source, { to: 'gguf', dtype: 'q8_0', out }),
+      'input',
+      'quantised already',
+      '--allow-requantize',
+    )
+    await convert(source, { to: 'gguf', dtype: 'q8_0', out, mix: { allowRequantize: true } })
+  })
+}
+
+const tinyV1 = fixture('tiny-v1', 'easylm', 'streaming_params_bf16')
+const preparation = {
+  to: 'gguf',
+  config: fixture('tiny-v1', 'config.json'),
+  maxMemory: 64e6,
+  threads: 1,
+}
+
+test('a mix whose types do not fit is called what it is, and refused where it must fit', async () => {
+  const { quantisation, warnings } = await prepareConversion(tinyV1, {
+    ...preparation,
+    dtype: 'q4_k_m',
+  })
+  // 160 and 416 are no multiples of 256: all 16 matrices (7 a layer, embedding, head) fall back.
+  assert.is(quantisation?.fallbacks.length, 16)
+  assert.ok(warnings.some((line) => /16 of 16 matrices.*q4_k_m.*160.*256/.test(line)))
+  await fails(
+    () => prepareConversion(tinyV1, { ...preparation, dtype: 'q4_k_m', mix: { strict: true } }),
+    'input',
+    '16 tensors',
+    '--strict',
+  )
+})
+
+test('types of single tensors, the output, the embedding, and pure mixes', async () => {
+  const typesOf = async (mix: object) => {
+    const { quantisation } = await prepareConversion(tinyV1, {
+      ...preparation,
+      dtype: 'q4_0',
+      mix,
+    })
+    return new Map(quantisation?.tensors.map(({ name, type }) => [name, type]))
+  }
+  const plain = await typesOf({})
+  assert.is(plain.get('blk.0.attn_v.weight'), 'q4_0')
+  assert.is(plain.get('output.weight'), 'q8_0')
+  const told = await typesOf({
+    tensorTypes: ['attn_v=q8_0'],
+    outputTensorType: 'q5_0',
+    tokenEmbeddingType: 'q5_1',
+  })
+  assert.is(told.get('blk.0.attn_v.weight'), 'q8_0')
+  assert.is(told.get('output.weight'), 'q5_0')
+  assert.is(told.get('token_embd.weight'), 'q5_1')
+  assert.is((await typesOf({ pure: true })).get('output.weight'), 'q4_0')
+  assert.is((await typesOf({ leaveOutput: true })).get('output.weight'), 'bf16')
+  assert.is(plain.get('output_norm.weight'), 'f32')
+})
+
+test('quantised types are for gguf, their flags for them', async () => {
+  const prepare = (options: object) =>
+    prepareConversion(tinyV1, { ...preparation, dtype: 'f16', ...options })
+  await fails(() => prepare({ to: 'safetensors', dtype: 'q4_0' }), 'usage', 'q4_0', 'gguf')
+  await fails(() => prepare({ mix: { pure: true } }), 'usage', '--dtype')
+})
+
+function sameTensors(actual: GgufPart, expected: GgufPart, what: string): void {
+  const fileType = ({ header }: GgufPart) => lookUp(header.entries).integer('general.file_type')
+  assert.is(fileType(actual), fileType(expected), what)
+  assert.is(actual.header.tensors.length, expected.header.tensors.length, what)
+  const ours = readFileSync(actual.file.path)
+  const theirs = readFileSync(expected.file.path)
+  for (const tensor of expected.header.tensors) {
+    const found = actual.header.tensors.find(({ name }) => name === tensor.name)
+    assert.is(found?.dtype, tensor.dtype, `${what}: ${tensor.name}`)
+    if (found === undefined) continue
+    equalBytes(
+      ours.subarray(found.offset, found.offset + found.bytes),
+      theirs.subarray(tensor.offset, tensor.offset + tensor.bytes),
+      `${what}: ${tensor.name}`,
+    )
+  }
+}
+
+test.run()
