@@ -88,7 +88,8 @@ def check(folder, paths):
     processor = sentencepiece.SentencePieceProcessor(model_file=os.path.join(folder, "tokenizer.model"))
     loaded = list(engines(folder))
     found = {name: {"encode": 0, "decode": 0, "examples": []} for name, _, _ in loaded}
-    found["sentencepiece against expected"] = {"encode": 0, "decode": 0, "examples": []}
+    if any(path.endswith(".json") for path in paths):
+        found["sentencepiece against expected"] = {"encode": 0, "decode": 0, "examples": []}
     count = 0
 
     def note(name, kind, text, got, expected):
