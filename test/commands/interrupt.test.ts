@@ -9,7 +9,7 @@ import { openllama } from '../support/cli.js'
 import { configJson } from '../support/listing.js'
 import type { Model } from '../support/llama.js'
 import { makeSparse } from '../support/sparse.js'
-import { tempDir } from '../support/temp.js'
+import { tempDirOnDisk } from '../support/temp.js'
 
 const test = suite('commands: interruption')
 
@@ -23,7 +23,7 @@ const model: Model = {
   kvHeads: 16,
   headDim: 128,
 }
-const folder = tempDir()
+const folder = tempDirOnDisk()
 const source = join(folder, 'weights')
 await makeSparse(source, model, 'f32')
 writeFileSync(join(folder, 'config.json'), configJson(model))

@@ -8,7 +8,7 @@ import { configJson } from '../support/listing.js'
 import type { Model } from '../support/llama.js'
 import { fixture } from '../support/paths.js'
 import { makeSparse } from '../support/sparse.js'
-import { tempDir } from '../support/temp.js'
+import { tempDirOnDisk } from '../support/temp.js'
 
 const test = suite('commands: disk and memory')
 
@@ -16,7 +16,7 @@ const tiny = fixture('tiny-v2', 'easylm', 'streaming_params_bf16')
 const config = fixture('tiny-v2', 'config.json')
 
 test('more than the disk has free: exit 6, both numbers, before and instead of a run, nothing is left', async () => {
-  const folder = tempDir()
+  const folder = tempDirOnDisk()
   const { bavail, bsize } = statfsSync(folder)
   // Feed-forward matrices of nearly the 4 GiB that msgpack can hold, in as many layers as it takes.
   const layerBytes = 3 * 131_071 * 8192 * 4
@@ -49,7 +49,7 @@ test('more than the disk has free: exit 6, both numbers, before and instead of a
 
 test('a file that may not grow so large: exit 6 and what it is, nothing at the output path', async () => {
   if (process.platform === 'win32') return
-  const out = join(tempDir(), 'out')
+  const out = join(tempDirOnDisk(), 'out')
   const args = ['convert', tiny, '--to', 'safetensors', '--config', config, '--out', out]
   const limited = await openllama(args, { before: 'ulimit -f 1000' })
   assert.is(limited.code, 6, limited.stderr)
@@ -63,7 +63,7 @@ test('a file that may not grow so large: exit 6 and what it is, nothing at the o
 })
 
 test('an output path below a file: exit 6, and which', async () => {
-  const file = join(tempDir(), 'file')
+  const file = join(tempDirOnDisk(), 'file')
   writeFileSync(file, 'mine')
   const args = [
     'convert',
@@ -83,7 +83,7 @@ test('an output path below a file: exit 6, and which', async () => {
 })
 
 test('the embedding and the head of 13B in f32 within 64 MB and the runtime’s own', async () => {
-  const folder = tempDir()
+  const folder = tempDirOnDisk()
   const model: Model = {
     vocab: 32_000,
     hidden: 5120,
