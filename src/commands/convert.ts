@@ -105,6 +105,11 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       default: false,
       summary: 'Let values that are too large for the type become infinite',
     }),
+    sha256: Flags.boolean({
+      default: true,
+      allowNo: true,
+      summary: 'Record the SHA-256 of source and output, which takes reading both once more',
+    }),
   }
 
   async run(): Promise<object> {
@@ -144,6 +149,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
         force: flags.force,
         allowNonFinite: flags['allow-non-finite'],
         allowOverflow: flags['allow-overflow'],
+        sha256: flags.sha256,
         signal: this.signal,
         onProgress: progress.update,
       })

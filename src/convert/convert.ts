@@ -68,6 +68,8 @@ export interface RunOptions {
   force: boolean
   allowNonFinite: boolean
   allowOverflow: boolean
+  /** Record the SHA-256 of source and output. */
+  sha256: boolean
   signal?: AbortSignal
   onProgress?(progress: Progress): void
 }

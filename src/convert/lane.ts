@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads'
 import type { Checksum } from '../checkpoint/checkpoint.js'
 import { type ErrorCode, OpenLlamaError } from '../io/errors.js'
 import { type Kernels, loadKernels } from '../kernels/kernels.js'
-import { crc32Of, hashFile } from './digest.js'
+import { crc32Of, hashFile, holdChecksums } from './digest.js'
 import { openFiles } from './files.js'
 import type { Move, Tile } from './plan.js'
 import { memoryFor, runTile, type TileFacts } from './tile.js'
@@ -24,12 +24,15 @@ export interface LaneSetup {
 export type Task =
   | { kind: 'tile'; move: number; tile: Tile }
   | { kind: 'hash'; path: string; checksums: Checksum[] }
+  /** Holds a file against its own checksums, and no more. */
+  | { kind: 'check'; path: string; checksums: Checksum[] }
   /** Of a range of an output, by its name. */
   | { kind: 'crc32'; name: string; offset: number; length: number }
 
 export type TaskResult =
   | { kind: 'tile'; facts: TileFacts }
   | { kind: 'hash'; sha256: string }
+  | { kind: 'check' }
   | { kind: 'crc32'; crc32: number }
 
 /** Where tasks are carried out, one at a time: in this thread, or in one of its own. */
@@ -61,6 +64,10 @@ export function startLane({ moves, staging, budget, turn }: LaneSetup): Lane {
     async run(task) {
       if (task.kind === 'hash') {
         return { kind: 'hash', sha256: await hashFile(task.path, task.checksums) }
+      }
+      if (task.kind === 'check') {
+        await holdChecksums(task.path, task.checksums)
+        return { kind: 'check' }
       }
       if (task.kind === 'crc32') {
         const { name, offset, length } = task

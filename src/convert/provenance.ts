@@ -49,7 +49,8 @@ export interface Provenance {
 export interface FileRecord {
   name: string
   bytes: number
-  sha256: string
+  /** Null where the conversion was not to hash. */
+  sha256: string | null
 }
 
 export function provenanceOf(
@@ -64,7 +65,7 @@ export function provenanceOf(
       files: checkpoint.files.map(({ path, size }) => ({
         name: basename(path),
         bytes: size,
-        sha256: sourceHashes.get(path) ?? '',
+        sha256: sourceHashes.get(path) ?? null,
       })),
     },
     target: {
@@ -72,7 +73,7 @@ export function provenanceOf(
       files: plan.target.files.map(({ name, size }) => ({
         name,
         bytes: size,
-        sha256: hashes.get(name) ?? '',
+        sha256: hashes.get(name) ?? null,
       })),
     },
     options: {
