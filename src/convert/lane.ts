@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Checksum } from '../checkpoint/checkpoint.js'
-import { type ErrorCode, OpenLlamaError } from '../io/errors.js'
+import { OpenLlamaError } from '../io/errors.js'
 import { type Kernels, loadKernels } from '../kernels/kernels.js'
 import { crc32Of, hashFile, holdChecksums } from './digest.js'
 import { openFiles } from './files.js'
@@ -44,16 +44,7 @@ export interface Lane {
 /** What a worker answers; errors are taken apart, since only plain data crosses threads. */
 export type Reply =
   | { ok: true; result: TaskResult }
-  | {
-      ok: false
-      error: {
-        code: ErrorCode
-        message: string
-        path: string | undefined
-        tensor: string | undefined
-        suggestions: string[]
-      }
-    }
+  | { ok: false; error: OpenLlamaError['parts'] }
   | { ok: false; bug: Error }
 
 /** A lane in this thread. */
@@ -91,7 +82,7 @@ export function startWorkerLane(setup: LaneSetup): Lane {
   worker.on('message', (reply: Reply) => {
     if (reply.ok) settle?.resolve(reply.result)
     else if ('bug' in reply) settle?.reject(reply.bug)
-    else settle?.reject(rebuild(reply.error))
+    else settle?.reject(new OpenLlamaError(reply.error.code, reply.error.what, reply.error.details))
   })
   worker.on('error', (error) => settle?.reject(error))
   return {
@@ -102,9 +93,4 @@ export function startWorkerLane(setup: LaneSetup): Lane {
       }),
     close: () => worker.postMessage('close'),
   }
-}
-
-/** The message has format, file and tensor in it already. */
-function rebuild(error: Extract<Reply, { error: object }>['error']): OpenLlamaError {
-  return new OpenLlamaError(error.code, error.message, { suggestions: error.suggestions })
 }
