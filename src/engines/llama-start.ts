@@ -15,12 +15,21 @@ export interface StartedLlama {
 export type LlamaGpu = false | 'auto' | 'cuda' | 'metal' | 'vulkan'
 
 /**
- * Starts llama.cpp.
+ * Starts llama.cpp, on the CPU once for the whole process: starting takes most of a second, and it
+ * keeps nothing but its libraries.
  * @throws resources error where it does not start here, or not with the GPU that was asked for
  */
 export async function startLlama(gpu: LlamaGpu = false): Promise<StartedLlama> {
+  if (gpu !== false) return start(gpu)
+  onCpu ??= start(false)
+  return { ...(await onCpu), dispose: async () => {} }
+}
+
+let onCpu: Promise<StartedLlama> | undefined
+
+async function start(gpu: LlamaGpu): Promise<StartedLlama> {
   const said: string[] = []
-  const llama = await start(gpu, (message) => said.push(message))
+  const llama = await getLlama(gpu, (message) => said.push(message))
   return {
     llama,
     async load(options, what) {
@@ -28,7 +37,6 @@ export async function startLlama(gpu: LlamaGpu = false): Promise<StartedLlama> {
       try {
         return await llama.loadModel(options)
       } catch (cause) {
-        await llama.dispose()
         const reason = said.map((message) => message.trim()).find((message) => message !== '')
         throw inputError(`llama.cpp cannot load ${what}: ${reason ?? String(cause)}`, {
           format: 'gguf',
@@ -42,16 +50,16 @@ export async function startLlama(gpu: LlamaGpu = false): Promise<StartedLlama> {
   }
 }
 
-async function start(gpu: LlamaGpu, onError: (message: string) => void): Promise<Llama> {
+async function getLlama(gpu: LlamaGpu, onError: (message: string) => void): Promise<Llama> {
   try {
     // Loaded when asked for: it comes with libraries of some 30 MB.
-    const { getLlama, LlamaLogLevel } = await import('node-llama-cpp')
-    return await getLlama({
+    const llamaCpp = await import('node-llama-cpp')
+    return await llamaCpp.getLlama({
       gpu,
       // A compiler is none of this program's business.
       build: 'never',
       progressLogs: false,
-      logLevel: LlamaLogLevel.error,
+      logLevel: llamaCpp.LlamaLogLevel.error,
       logger: (_, message) => onError(message),
     })
   } catch (cause) {

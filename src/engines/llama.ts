@@ -24,10 +24,7 @@ export async function openLlamaEngine(
   options: EngineOptions,
 ): Promise<Engine> {
   const { started, device, notes } = await startOn(options)
-  const model = await started.load(
-    { modelPath: path, gpuLayers: device === 'cpu' ? 0 : 'max' },
-    'it',
-  )
+  const model = await loadOn(started, path, device)
   const { threads = availableParallelism() } = options
   const vocabulary = config.vocab_size
   const ends = new Set([config.eos_token_id].flat())
@@ -36,7 +33,7 @@ export async function openLlamaEngine(
 
   /** An empty sequence with room for so many tokens. */
   const room = async (tokens: number): Promise<Sequence> => {
-    if (context === undefined || context.contextSize < tokens) {
+    if (context === undefined || context.contextSize <= tokens) {
       await context?.dispose()
       context = await createContext(model, tokens, threads, path)
       sequence = context.getSequence()
@@ -145,6 +142,22 @@ async function startOn({ device }: EngineOptions): Promise<{
   })
 }
 
+async function loadOn(
+  started: StartedLlama,
+  path: string,
+  device: Engine['device'],
+): Promise<LlamaModel> {
+  try {
+    return await started.load(
+      { modelPath: path, gpuLayers: device === 'cpu' ? 0 : 'max' },
+      device === 'cpu' ? 'it' : `it onto ${device}`,
+    )
+  } catch (error) {
+    await started.dispose()
+    throw error
+  }
+}
+
 /**
  * Keys and values in f32 and attention as it is written: rounding them to f16, as by default, would
  * move logits by some 0.005, more than a faulty weight may.
@@ -155,7 +168,8 @@ async function createContext(
   threads: number,
   path: string,
 ): Promise<Context> {
-  const size = Math.max(tokens, leastContext)
+  // One more: a context that is full is shifted, and forgets its first tokens.
+  const size = Math.max(tokens + 1, leastContext)
   try {
     return await model.createContext({
       contextSize: size,
