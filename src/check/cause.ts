@@ -89,9 +89,11 @@ function rotaryCause(
             : 'its rows are in half-split rotary order twice over'
         return `the rotary permutation is wrong${how}: ${left}`
       }
-      // A permutation with wrong heads comes after the right one was undone: both in one.
-      const undone = permuted(permuted(own, head_dim, opposite(order)), size, order)
-      if (size !== head_dim && isNear(actual, undone, limit)) {
+      // Done with the wrong heads, and undone with the right ones by whoever reads it; or before.
+      const undone = opposite(order)
+      const after = permuted(moved, head_dim, undone)
+      const before = permuted(permuted(own, head_dim, undone), size, order)
+      if (size !== head_dim && (isNear(actual, after, limit) || isNear(actual, before, limit))) {
         return `the rotary permutation is wrong${how}`
       }
     }

@@ -1,12 +1,11 @@
 import { basename } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { DType } from '../checkpoint/dtype.js'
-import type { Device, Engine, EngineName, EngineOptions } from '../engines/engine.js'
+import type { Device, EngineName } from '../engines/engine.js'
 import { availableMemory, memoryToRun } from '../engines/memory.js'
-import { engineFor, openEngine } from '../engines/open.js'
+import { engineFor } from '../engines/open.js'
 import type { Runnable } from '../formats/open-runnable.js'
-import { inputError, OpenLlamaError } from '../io/errors.js'
-import { readSmallFile } from '../io/source.js'
+import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import { configFaults, departureOf, firstDepartingLayer, weightFaults } from './departure.js'
 import {
@@ -19,10 +18,11 @@ import {
   weightLimit,
 } from './limits.js'
 import { compareLogits, type Parity, type Position } from './parity.js'
-import { defaultPrompt, passage } from './passage.js'
 import type { CheckRecord, ParityRecord } from './record.js'
-import { commonTokens, type Run, type RunTexts, runModel, smokeFaults } from './smoke.js'
-import { compareTokenizers, madeUpTokens, openTextTokenizer, type TextTokenizer } from './text.js'
+import { type Runs, runBoth } from './runs.js'
+import { commonTokens, type Run, smokeFaults } from './smoke.js'
+import { compareTokenizers, openTextTokenizer, type TextTokenizer } from './text.js'
+import { type Texts, textsFor } from './texts.js'
 import { compareWeights } from './weights.js'
 
 export interface CheckOptions {
@@ -59,9 +59,6 @@ export interface CheckResult {
   positions: readonly Position[]
   continuations: { artifact: string; source?: string }
 }
-
-const defaultTokens = 32
-const defaultPositions = 256
 
 /**
  * Runs an artifact, and holds it against a source where there is one: what both compute over the
@@ -122,72 +119,6 @@ export async function checkArtifact(
   }
 }
 
-/** What both models are given, as tokens. */
-interface Texts extends RunTexts {
-  text: string
-  promptText: string
-  /** The token behind each of the passage's. */
-  following: number[]
-  notes: string[]
-}
-
-async function textsFor(
-  { checkpoint }: Runnable,
-  tokenizer: TextTokenizer | undefined,
-  { against, prompt, tokens = defaultTokens, positions, corpus }: CheckOptions,
-): Promise<Texts> {
-  const configs = [checkpoint.config, ...(against ? [against.checkpoint.config] : [])]
-  const context = Math.min(...configs.map((config) => config.max_position_embeddings))
-  const vocabulary = checkpoint.config.vocab_size
-  const smallest = Math.min(...configs.map((config) => config.vocab_size))
-  const text = corpus === undefined ? passage : await readCorpus(corpus)
-  const promptText = prompt ?? defaultPrompt
-  const notes: string[] = []
-  const begin = tokenizer?.bos === null || tokenizer === undefined ? [] : [tokenizer.bos]
-  const wanted = Math.min(positions ?? defaultPositions, context)
-  if (positions !== undefined && positions > context) {
-    notes.push(`${context} positions are compared, the model's context, not ${positions}`)
-  }
-  if (tokenizer === undefined) {
-    notes.push('there is no tokenizer: the models are given tokens that are made up')
-  }
-  const all =
-    tokenizer === undefined
-      ? madeUpTokens(wanted + 1, smallest)
-      : [...begin, ...tokenizer.encode(text)]
-  const fitting = all.filter((token) => token < smallest).slice(0, wanted + 1)
-  if (fitting.length < 2) {
-    throw inputError('the text has no tokens to compare', {
-      path: corpus,
-      suggestions: ['Give a longer text with --corpus.'],
-    })
-  }
-  if (positions !== undefined && fitting.length - 1 < wanted) {
-    notes.push(`the text has ${fitting.length - 1} positions, fewer than ${positions}`)
-  }
-  const given =
-    tokenizer === undefined
-      ? madeUpTokens(8, smallest)
-      : [...begin, ...tokenizer.encode(promptText)]
-  return {
-    text,
-    promptText,
-    passage: fitting.slice(0, -1),
-    following: fitting.slice(1),
-    prompt: given.filter((token) => token < smallest),
-    tokens: Math.max(1, Math.min(tokens, context - given.length)),
-    vocabulary,
-    notes,
-  }
-}
-
-/** A text of more positions than any context has is longer than this. */
-const mostCorpus = 16 * 1024 * 1024
-
-async function readCorpus(path: string): Promise<string> {
-  return new TextDecoder().decode(await readSmallFile(path, mostCorpus))
-}
-
 /** Bytes that a check takes at most: of the two models only one is open at a time. */
 export function memoryToCheck(artifact: Runnable, against: Runnable | undefined, tokens = 300) {
   const sides = [artifact, ...(against ? [against] : [])]
@@ -211,77 +142,6 @@ function checkMemory(
       suggestions: ['Allow more with --max-memory, or compare at fewer --positions.'],
     },
   )
-}
-
-interface Runs {
-  artifact: Run
-  source?: Run
-  device: Engine['device']
-}
-
-/**
- * Runs both, one after the other. Decoding token by token is what takes long, so the faster engine
- * goes first, and what it made of the prompt is what the other has only to confirm.
- */
-async function runBoth(
-  artifact: Runnable,
-  texts: Texts,
-  options: CheckOptions,
-  notes: string[],
-): Promise<Runs> {
-  const { against, signal, onProgress } = options
-  const threads = options.threads === undefined ? {} : { threads: options.threads }
-  let device: Engine['device'] = 'cpu'
-  const runArtifact = async (draft?: readonly number[]): Promise<Run> => {
-    if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
-    onProgress?.('run the artifact')
-    const engine = await openEngine(artifact, { device: options.device, ...threads })
-    device = engine.device
-    notes.push(...engine.notes)
-    return finish(engine, texts, draft)
-  }
-  if (against === undefined) return { artifact: await runArtifact(), device }
-  const source = against
-  const vocabulary = source.checkpoint.config.vocab_size
-  const runSource = async (draft?: readonly number[]): Promise<Run> => {
-    if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
-    onProgress?.('run the source')
-    const engine = await openSource(source, { device: options.device, ...threads }, notes)
-    notes.push(...engine.notes)
-    return finish(engine, { ...texts, vocabulary }, draft)
-  }
-  if (engineFor(artifact) === 'llama.cpp' || engineFor(source) !== 'llama.cpp') {
-    const first = await runArtifact()
-    const second = await runSource(first.made)
-    return { artifact: first, source: second, device }
-  }
-  const first = await runSource()
-  const second = await runArtifact(first.made)
-  return { artifact: second, source: first, device }
-}
-
-async function finish(engine: Engine, texts: RunTexts, draft?: readonly number[]): Promise<Run> {
-  try {
-    return await runModel(engine, texts, draft)
-  } finally {
-    await engine.dispose()
-  }
-}
-
-/** The device is for the artifact: where the source's engine has not got it, the CPU will do. */
-async function openSource(
-  source: Runnable,
-  options: EngineOptions,
-  notes: string[],
-): Promise<Engine> {
-  try {
-    return await openEngine(source, options)
-  } catch (error) {
-    const missing = error instanceof OpenLlamaError && error.code === 'resources'
-    if (!missing || options.device === 'cpu' || options.device === 'auto') throw error
-    notes.push(`the source runs on the CPU: ${error.message}`)
-    return openEngine(source, { ...options, device: 'cpu' })
-  }
 }
 
 function smokeOf(

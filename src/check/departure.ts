@@ -30,28 +30,24 @@ export function weightFaults(
   type: LimitType,
 ): string[] {
   const limit = Math.max(weightLimit(type).distance, 1e-6)
-  const causes = faults.slice(0, mostCauses).map((fault) => ({
-    fault,
-    cause: causeOf(fault, artifact, source, limit),
-  }))
   const sentences: string[] = []
-  const zeroLayers = new Set(faults.filter(({ zero }) => zero).map(({ name }) => layerOf(name)))
-  for (const layer of zeroLayers) {
+  const said = new Set<WeightFault>()
+  for (const layer of new Set(faults.map(({ name }) => layerOf(name)))) {
     const zeros = faults.filter(({ name, zero }) => zero && layerOf(name) === layer)
     if (layer === undefined || zeros.length < 2) continue
     sentences.push(`layer ${layer}: the values of ${zeros.length} of its tensors are all zero`)
+    for (const fault of zeros) said.add(fault)
   }
-  for (const { fault, cause } of causes) {
-    if (fault.zero && sentences.some((text) => text.startsWith(`layer ${layerOf(fault.name)}:`))) {
-      continue
-    }
-    const { distance, worst } = fault
+  const single = faults.filter((fault) => !said.has(fault))
+  for (const fault of single.slice(0, mostCauses)) {
+    const { name, distance, worst } = fault
     const [value, right] = worst.values
-    sentences.push(
-      `${fault.name}: ${cause ?? `it departs from the source's by ${distance.toPrecision(2)} of its square, most at row ${worst.row}, column ${worst.column}: ${value} for ${right}`}`,
-    )
+    const cause =
+      causeOf(fault, artifact, source, limit) ??
+      `it departs from the source's by ${distance.toPrecision(2)} of its square, most at row ${worst.row}, column ${worst.column}: ${value} for ${right}`
+    sentences.push(`${name}: ${cause}`)
   }
-  if (faults.length > mostCauses) sentences.push(`and ${faults.length - mostCauses} more tensors`)
+  if (single.length > mostCauses) sentences.push(`and ${single.length - mostCauses} more tensors`)
   return sentences
 }
 
