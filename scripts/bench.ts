@@ -43,12 +43,12 @@ interface Work {
   run(): Measured
 }
 
-const bare = ['--no-sha256']
+const bare = ['--no-check']
 const works: Work[] = [
   { name: 'cp', run: () => measure('cp', [source, out]) },
   {
     name: 'EasyLM bf16 → safetensors f16, with SHA-256 of both',
-    run: () => ours(source, 'safetensors', 'f16', []),
+    run: () => ours(source, 'safetensors', 'f16', ['--no-check', '--sha256']),
   },
   {
     name: 'EasyLM bf16 → safetensors f16',
@@ -74,8 +74,13 @@ try {
   run('npx', ['tsx', 'scripts/make-checkpoint.ts', values.preset, source])
   // llama.cpp's converter wants a tokenizer; any will do.
   const tokenizer = ['--tokenizer', 'test/fixtures/tiny-v2/easylm/tokenizer.model']
-  run('node', ['bin/run.js', ...conversion(source, 'safetensors', 'f16', hf), ...tokenizer])
-  run('node', ['bin/run.js', ...conversion(hf, 'gguf', 'f16', gguf)])
+  run('node', [
+    'bin/run.js',
+    ...conversion(source, 'safetensors', 'f16', hf),
+    ...tokenizer,
+    '--no-check',
+  ])
+  run('node', ['bin/run.js', ...conversion(hf, 'gguf', 'f16', gguf), '--no-check'])
   const runs = works.map((): Measured[] => [])
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const [i, work] of works.entries()) {

@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import type { CheckRecord } from '../check/record.js'
 import type { FormatName } from '../checkpoint/checkpoint.js'
 import { formatJson } from '../io/json.js'
 import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
@@ -44,6 +45,8 @@ export interface Provenance {
   notes: string[]
   /** By tensor: values that are not finite, overflowed, or vanished. */
   values: Record<string, { nan: number; infinite: number; overflowed: number; vanished: number }>
+  /** What running the output showed, unless that was not asked for. */
+  check?: CheckRecord
 }
 
 export interface FileRecord {
