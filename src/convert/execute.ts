@@ -9,6 +9,7 @@ import { type Lane, startLane, startWorkerLane } from './lane.js'
 import { type Plan, type Tile, tilesOf } from './plan.js'
 import { createFiles } from './staging.js'
 import type { TileFacts } from './tile.js'
+import { shareTurn } from './turn.js'
 
 export interface ExecuteOptions {
   /** Bytes of all buffers together at most. */
@@ -50,7 +51,12 @@ export async function execute(
   options: ExecuteOptions,
 ): Promise<Executed> {
   const { lanes, budget } = allotMemory(plan, options)
-  const setup = { moves: plan.moves, staging, budget }
+  const setup = {
+    moves: plan.moves,
+    staging,
+    budget,
+    ...(lanes === 1 ? {} : { turn: shareTurn() }),
+  }
   const tiles = plan.moves.flatMap((move, index) =>
     tilesOf(move, budget).map((tile) => ({ move: index, tile })),
   )

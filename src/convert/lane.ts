@@ -8,6 +8,7 @@ import { crc32Of, hashFile } from './digest.js'
 import { openFiles } from './files.js'
 import type { Move, Tile } from './plan.js'
 import { memoryFor, runTile, type TileFacts } from './tile.js'
+import { joinTurn } from './turn.js'
 
 /** What every lane knows from the start; plain data, it crosses to a thread. */
 export interface LaneSetup {
@@ -16,6 +17,8 @@ export interface LaneSetup {
   staging: string
   /** Bytes of a tile's buffers at most. */
   budget: number
+  /** Where there are several lanes: whose turn it is to write. */
+  turn?: SharedArrayBuffer
 }
 
 export type Task =
@@ -51,8 +54,8 @@ export type Reply =
   | { ok: false; bug: Error }
 
 /** A lane in this thread. */
-export function startLane({ moves, staging, budget }: LaneSetup): Lane {
-  const files = openFiles(staging)
+export function startLane({ moves, staging, budget, turn }: LaneSetup): Lane {
+  const files = openFiles(staging, turn && joinTurn(turn))
   let kernels: Kernels | undefined
   return {
     async run(task) {
