@@ -1,5 +1,10 @@
 import { basename, dirname } from 'node:path'
-import { type Checkpoint, type Listing, understand } from '../checkpoint/checkpoint.js'
+import {
+  type Checkpoint,
+  type Listing,
+  type SourceFile,
+  understand,
+} from '../checkpoint/checkpoint.js'
 import { configFromHf } from '../checkpoint/config.js'
 import type { ConfigSource } from '../checkpoint/geometry.js'
 import { presets } from '../checkpoint/presets.js'
@@ -7,7 +12,7 @@ import { inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'
 import { openFile, readSmallFile, readStart } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
-import { isFolder, join, kindOf, listFolder, settle } from '../io/store.js'
+import { isFolder, join, kindOf, listFolder, settle, storeOf } from '../io/store.js'
 import { findTokenizer } from './find-tokenizer.js'
 import type { Format } from './format.js'
 import { formatOfLoader, formats, loaders } from './index.js'
@@ -36,14 +41,23 @@ export async function openCheckpoint(
     options.config === undefined ? await configBeside(folder) : await chosenConfig(options.config)
   const listing = await openListing(format, path, loader)
   const tokenizer = await findTokenizer(folder, options.tokenizer)
-  return understand(
-    { ...listing, path: source },
+  const files = await Promise.all(listing.files.map(withHash))
+  const origin = (await storeOf(path))?.origin(path)
+  const checkpoint = understand(
+    { ...listing, path: source, files },
     {
       ...(given ? { given } : {}),
       ...(options.heads === undefined ? {} : { heads: options.heads }),
     },
     tokenizer,
   )
+  return origin === undefined ? checkpoint : { ...checkpoint, origin }
+}
+
+/** What is elsewhere is not read a second time for its hash, which its place knows. */
+async function withHash(file: SourceFile): Promise<SourceFile> {
+  const remote = await (await storeOf(file.path))?.open(file.path)
+  return remote?.sha256 === undefined ? file : { ...file, sha256: remote.sha256 }
 }
 
 /** Opens a checkpoint; a shard that is only a stand-in is called by its name. */
