@@ -3,7 +3,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { type FrontMatter, parseFrontMatter } from '../io/front-matter.js'
 import { type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
-import { folderName, join, kindOf } from '../io/store.js'
+import { join, kindOf, nameOf } from '../io/store.js'
 
 /** What the files beside a checkpoint's weights say of the model, its geometry aside. */
 export interface About {
@@ -31,7 +31,7 @@ export async function readAbout({ files, path }: Checkpoint): Promise<About> {
   const generation = await readJson(join(folder, 'generation_config.json'))
   const nameOrPath = config._name_or_path
   return {
-    folder: folderName(file),
+    folder: nameOf(folder),
     card: parseFrontMatter(card === undefined ? '' : new TextDecoder().decode(card)),
     ...(typeof nameOrPath === 'string' && nameOrPath !== '' ? { nameOrPath } : {}),
     generation,

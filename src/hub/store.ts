@@ -5,15 +5,15 @@ import { createClient } from './http.js'
 import { formatHubPath, isCommit, parseHubPath } from './paths.js'
 import { openRanges } from './ranges.js'
 import { type HubListing, listRepository, resolveCommit } from './repository.js'
-import { readSettings } from './settings.js'
+import { type HubSettings, readSettings } from './settings.js'
 import { openLarge, openSmall } from './source.js'
 
 /** Files that git itself keeps have no more; they are fetched whole. */
 const largest = 16 * 1024 * 1024
 
 /** The Hub as a place of sources: `hf://owner/repo[@revision][/path]`. */
-export async function openHubStore(): Promise<Store> {
-  const settings = await readSettings()
+export async function openHubStore(given?: HubSettings): Promise<Store> {
+  const settings = given ?? (await readSettings())
   const client = createClient(settings)
   const listings = new Map<string, Promise<HubListing>>()
   const sources = new Map<string, Promise<RemoteSource>>()

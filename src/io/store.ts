@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises'
-import { basename, dirname, join as joinLocal, posix, resolve } from 'node:path'
+import { basename, join as joinLocal, posix, resolve } from 'node:path'
 import { fromSystemError } from './errors.js'
 import type { ByteSource } from './source.js'
 
@@ -119,8 +119,7 @@ export function join(folder: string, ...names: string[]): string {
   return scheme + posix.join(folder.slice(scheme.length), ...names)
 }
 
-/** What the folder of a file is called: of a repository, its name. */
-export function folderName(file: string): string {
-  const folder = dirname(file)
-  return isRemote(file) ? basename(folder).replace(/@[^@]*$/, '') : basename(resolve(folder))
+/** What a file or a folder is called: a repository by its name, in whatever version. */
+export function nameOf(path: string): string {
+  return basename(isRemote(path) ? path.replace(/@(refs\/[^/]+\/)?[^/]*/, '') : resolve(path))
 }
