@@ -9,6 +9,7 @@ import type { OnnxTarget } from '../formats/format.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
+import { nameOf } from '../io/store.js'
 import { formatBytes } from '../io/units.js'
 import { isMix, type Mix, mixes } from '../quantise/mixes.js'
 import { isNBits, type NBits, nbitsNames } from '../quantise/nbits.js'
@@ -311,7 +312,7 @@ function valueWarnings(facts: Executed['facts'], plan: Plan): string[] {
 /** streaming_params_bf16 → streaming_params_bf16-safetensors-f16, in the working directory. */
 function defaultOut(source: string, format: FormatName, dtype: string): string {
   const path = source.replace(/^[a-z_]+::/, '').replace(/[/\\]+$/, '')
-  const name = basename(resolve(path))
+  const name = nameOf(path)
   const stem = name.replace(/\.index\.json$/, '')
   const bare = stem.slice(0, stem.length - extname(stem).length) || stem
   return [bare, format, ...(dtype === 'auto' ? [] : [dtype])].join('-')

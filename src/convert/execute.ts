@@ -1,13 +1,17 @@
 import type { FileHandle } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import type { SourceFile } from '../checkpoint/checkpoint.js'
 import { isFloat, isScale } from '../checkpoint/dtype.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
+import { isRemote } from '../io/store.js'
+import { bandsOf } from './bands.js'
 import { digestBuffer } from './digest.js'
 import { fingerprintOf, openJournal } from './journal.js'
 import { type Lane, startLane, startWorkerLane } from './lane.js'
 import { type Plan, type Tile, tilesOf } from './plan.js'
 import { createFiles } from './staging.js'
+import { openSupply, slots } from './supply.js'
 import type { TileFacts } from './tile.js'
 import { shareTurn } from './turn.js'
 
@@ -52,16 +56,20 @@ export async function execute(
   staging: string,
   options: ExecuteOptions,
 ): Promise<Executed> {
-  const { lanes, budget } = allotMemory(plan, options)
+  const { lanes, budget, band } = allotMemory(plan, options)
   const setup = {
     moves: plan.moves,
     staging,
     budget,
     ...(lanes === 1 ? {} : { turn: shareTurn() }),
   }
-  const tiles = plan.moves.flatMap((move, index) =>
-    tilesOf(move, budget).map((tile) => ({ move: index, tile })),
-  )
+  const bands = band === undefined ? [] : bandsOf(plan.moves, budget, band)
+  const tiles: { move: number; tile: Tile; band?: number }[] =
+    band === undefined
+      ? plan.moves.flatMap((move, index) =>
+          tilesOf(move, budget).map((tile) => ({ move: index, tile })),
+        )
+      : bands.flatMap((each, i) => each.tiles.map((tile) => ({ ...tile, band: i })))
   const handles = await createFiles(staging, plan.target.files)
   const sync = async () => {
     for (const handle of handles.values()) await handle.datasync()
@@ -71,7 +79,7 @@ export async function execute(
   try {
     const journal = await openJournal(
       staging,
-      await fingerprintOf(plan, budget),
+      await fingerprintOf(plan, band === undefined ? [budget] : [budget, band]),
       options.resuming,
       sync,
     )
@@ -92,8 +100,17 @@ export async function execute(
       const pending = tiles.flatMap((entry, id) => (earlier.has(id) ? [] : [{ ...entry, id }]))
       for (let i = 0; i < lanes; i++)
         pool.push(lanes === 1 ? startLane(setup) : startWorkerLane(setup))
-      await drain(pool, pending, options.signal, async (lane, { id, move, tile }) => {
-        const result = await lane.run({ kind: 'tile', move, tile })
+      const supply = openSupply(bands, tilesWanted(pending), options.signal)
+      const make = async (lane: Lane, { id, move, tile, band: from }: Pending): Promise<void> => {
+        const bytes = from === undefined ? undefined : await supply.get(from)
+        const region = bands[from ?? 0]?.region
+        const result = await lane.run({
+          kind: 'tile',
+          move,
+          tile,
+          ...(bytes && region ? { band: { bytes, region } } : {}),
+        })
+        if (from !== undefined) supply.release(from)
         if (result.kind !== 'tile') return
         refuse(plan, move, tile, result.facts, options)
         addFacts(facts, plan, move, result.facts)
@@ -104,7 +121,14 @@ export async function execute(
           done: Math.round(elements * scale),
           total: plan.bytes,
         })
-      })
+      }
+      await drain(pool, pending, options.signal, (lane, tile) =>
+        make(lane, tile).catch((error) => {
+          // The others may be waiting for a band whose turn will not come.
+          supply.abort(error)
+          throw error
+        }),
+      )
     } finally {
       await journal.close()
     }
@@ -119,11 +143,30 @@ export async function execute(
   }
 }
 
+interface Pending {
+  id: number
+  move: number
+  tile: Tile
+  band?: number
+}
+
+/** Bands of which tiles are to be made, and how many. */
+function tilesWanted(pending: readonly Pending[]): Map<number, number> {
+  const wanted = new Map<number, number>()
+  for (const { band } of pending) {
+    if (band !== undefined) wanted.set(band, (wanted.get(band) ?? 0) + 1)
+  }
+  return wanted
+}
+
 /**
  * Buffers of one tile at most. Larger ones save nothing: reads and writes are
  * long enough, and the caches are smaller anyhow.
  */
 const maxTile = 48 * 1024 * 1024
+
+/** A band that holds the largest matrices of 7B whole; larger ones only take longer to come. */
+const mostBand = 256 * 1024 * 1024
 
 /** What hashing takes in a lane. */
 const hashBuffer = digestBuffer
@@ -142,11 +185,17 @@ export function defaultThreads(): number {
 export function allotMemory(
   plan: Plan,
   { threads, maxMemory }: Pick<ExecuteOptions, 'threads' | 'maxMemory'>,
-): { lanes: number; budget: number; memory: number } {
-  const affordable = Math.min(threads, Math.floor(maxMemory / minMemory))
+): { lanes: number; budget: number; memory: number; band?: number } {
+  const remote = plan.source.files.some(({ path }) => isRemote(path))
+  // What comes from elsewhere needs a place to come to: half of the memory, or what lanes leave.
+  const forLanes = remote ? maxMemory / 2 : maxMemory
+  const affordable = Math.min(threads, Math.floor(forLanes / (remote ? minMemory / 2 : minMemory)))
   const lanes = plan.bytes < inlineBelow ? 1 : Math.max(1, affordable)
-  const budget = Math.min(maxTile, Math.floor(maxMemory / lanes) - hashBuffer)
-  return { lanes, budget, memory: lanes * (budget + hashBuffer) }
+  const budget = Math.min(maxTile, Math.floor(forLanes / lanes) - hashBuffer)
+  const memory = lanes * (budget + hashBuffer)
+  if (!remote) return { lanes, budget, memory }
+  const band = Math.min(mostBand, Math.floor((maxMemory - memory) / slots))
+  return { lanes, budget, memory: memory + slots * band, band }
 }
 
 /** Runs `work` on each item, as many at a time as there are lanes; the first failure ends it. */
@@ -293,7 +342,9 @@ function inOrder(facts: ReadonlyMap<string, TileFacts>, plan: Plan): Map<string,
 function filesToRead({ source, target }: Plan, sha256: boolean) {
   return {
     hashed: sha256 ? target.files : [],
-    sources: source.files.filter(({ checksums }) => sha256 || checksums !== undefined),
+    sources: source.files.filter(
+      (file) => isUnhashed(file) && (sha256 || file.checksums !== undefined),
+    ),
   }
 }
 
@@ -305,7 +356,9 @@ async function hashAll(
   verified: (bytes: number) => void,
 ): Promise<{ hashes: Map<string, string>; sourceHashes: Map<string, string> }> {
   const hashes = new Map<string, string>()
-  const sourceHashes = new Map<string, string>()
+  const sourceHashes = new Map(
+    plan.source.files.flatMap(({ path, sha256 }) => (sha256 ? [[path, sha256] as const] : [])),
+  )
   const { hashed, sources } = filesToRead(plan, sha256)
   const files = [
     ...hashed.map(({ name, size }) => ({
@@ -329,4 +382,9 @@ async function hashAll(
     verified(size)
   })
   return { hashes, sourceHashes }
+}
+
+/** What its place has not said the hash of already. */
+function isUnhashed({ sha256 }: SourceFile): boolean {
+  return sha256 === undefined
 }

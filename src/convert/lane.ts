@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads'
 import type { Checksum } from '../checkpoint/checkpoint.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { type Kernels, loadKernels } from '../kernels/kernels.js'
+import { type BandBytes, readingFrom } from './bands.js'
 import { crc32Of, hashFile, holdChecksums } from './digest.js'
 import { openFiles } from './files.js'
 import type { Move, Tile } from './plan.js'
@@ -22,7 +23,8 @@ export interface LaneSetup {
 }
 
 export type Task =
-  | { kind: 'tile'; move: number; tile: Tile }
+  /** @param band the source's bytes, where they are not in a file of this machine */
+  | { kind: 'tile'; move: number; tile: Tile; band?: BandBytes }
   | { kind: 'hash'; path: string; checksums: Checksum[] }
   /** Holds a file against its own checksums, and no more. */
   | { kind: 'check'; path: string; checksums: Checksum[] }
@@ -69,7 +71,8 @@ export function startLane({ moves, staging, budget, turn }: LaneSetup): Lane {
       // Between tiles the thread looks up: a signal must not wait for the last one.
       await setImmediate()
       kernels ??= loadKernels(memoryFor(budget, moves))
-      return { kind: 'tile', facts: runTile(kernels, files, move, task.tile) }
+      const from = task.band ? readingFrom(task.band, move, files) : { move, files }
+      return { kind: 'tile', facts: runTile(kernels, from.files, from.move, task.tile) }
     },
     close: () => files.close(),
   }

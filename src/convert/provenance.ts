@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import type { CheckRecord } from '../check/record.js'
 import type { FormatName } from '../checkpoint/checkpoint.js'
 import { formatJson } from '../io/json.js'
+import type { Origin } from '../io/store.js'
 import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
 import { version } from '../version.js'
 import type { Conversion, RunOptions } from './convert.js'
@@ -18,7 +19,8 @@ import { provenanceName } from './staging.js'
  */
 export interface Provenance {
   tool: { name: 'openllama'; version: string }
-  source: { format: FormatName; files: FileRecord[] }
+  /** Where it was read from the Hub, from which repository and in which commit. */
+  source: { format: FormatName; files: FileRecord[] } & Partial<Origin>
   target: { format: FormatName; files: FileRecord[] }
   options: {
     dtype: string
@@ -65,6 +67,7 @@ export function provenanceOf(
     tool: { name: 'openllama', version: version() },
     source: {
       format: checkpoint.format,
+      ...checkpoint.origin,
       files: checkpoint.files.map(({ path, size }) => ({
         name: basename(path),
         bytes: size,

@@ -1,10 +1,11 @@
 // The live cross-checks: our output in the formats' own software. Needs Python 3; its packages are
 // installed on first use. Prints a line a check, and fails if any does.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { writeCorpus } from './corpus.js'
+import { startHub } from './hub.js'
 import { pythonWithTransformers4, pythonWithTransformers5 } from './python.js'
 
 const fixtures = 'test/fixtures'
@@ -12,13 +13,16 @@ const models = ['tiny-v1', 'tiny-v2']
 const temporary = mkdtempSync(join(tmpdir(), 'openllama-interop-'))
 /** Fewer for a quick look: CORPUS_LINES=1000. */
 const corpusLines = Number(process.env.CORPUS_LINES ?? 100_000)
+/** `run.js hub` runs that part alone. */
+const only = process.argv[2]
 let passed = 0
 let failed = 0
 
 try {
   const pythons = [pythonWithTransformers5(), pythonWithTransformers4()]
-  await checkTokenizers(pythons)
-  for (const model of models) {
+  await checkHub(pythons)
+  if (only !== 'hub') await checkTokenizers(pythons)
+  for (const model of only === 'hub' ? [] : models) {
     const source = `${fixtures}/${model}/easylm/streaming_params_bf16`
     const config = `${fixtures}/${model}/config.json`
     const folder = (name) => join(temporary, model, name)
@@ -125,6 +129,21 @@ async function checkTokenizers([python, older]) {
   console.log(`tokenizers: ${Math.round((Date.now() - start) / 1000)} s`)
 }
 
+/** The Hub that our tests talk to is one that huggingface_hub can talk to. */
+async function checkHub(pythons) {
+  const home = join(temporary, 'hub-home')
+  const hub = await startHub(home)
+  try {
+    for (const [i, python] of pythons.entries()) {
+      const work = join(temporary, `hub-${i}`)
+      mkdirSync(work)
+      check(python, 'check_hub.py', { env: hub.env }, work)
+    }
+  } finally {
+    hub.stop()
+  }
+}
+
 function openllama(...args) {
   const { status, stderr } = spawnSync(process.execPath, ['bin/run.js', ...args], {
     encoding: 'utf8',
@@ -133,10 +152,11 @@ function openllama(...args) {
 }
 
 /** A script prints `ok …` or `FAILED …` for each of its checks. */
-function check(python, script, ...args) {
+function check(python, script, ...rest) {
+  const [{ env }, args] = typeof rest[0] === 'object' ? [rest[0], rest.slice(1)] : [{}, rest]
   const { status, stdout, stderr } = spawnSync(python, [join('test/interop', script), ...args], {
     encoding: 'utf8',
-    env: { ...process.env, HF_HUB_OFFLINE: '1', TOKENIZERS_PARALLELISM: 'false' },
+    env: { ...process.env, HF_HUB_OFFLINE: '1', TOKENIZERS_PARALLELISM: 'false', ...env },
   })
   process.stdout.write(stdout)
   const lines = stdout.split('\n')
