@@ -91,7 +91,7 @@ export async function writeCard(folder: string, options: CardOptions = {}): Prom
     provenance: provenanceSection(subject),
     citation: citationSection(subject),
     // Without new results or a new log, those that the card has stay.
-    ...(results === undefined ? {} : { results: resultsSection(results) }),
+    ...(results === undefined ? {} : { results: resultsSection(results, subject) }),
     ...(curve === undefined ? {} : { loss: lossSection(curve.points.length) }),
   }
   const card = putTogether(await cardThere(out), sections, subject, results, out)

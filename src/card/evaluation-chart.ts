@@ -24,9 +24,12 @@ export function evaluationChart(column: number): string {
   const x = (value: number) => left + ((value - low) / (high - low)) * (right - left)
   const bottom = top + evaluations.length * step
   const inside: string[] = [label(24, 32, `${own?.title}: published evaluation`, { kind: 'title' })]
+  let start = 24
   series.forEach((index, i) => {
-    const start = 24 + i * 150
-    inside.push(dot(i, start + 5, 51), label(start + 18, 55, evaluatedModels[index]?.title ?? ''))
+    const name = evaluatedModels[index]?.title ?? ''
+    inside.push(dot(i, start + 6, 51), label(start + 19, 55, name))
+    // Some seven pixels a letter, whatever the font.
+    start += 19 + name.length * 7 + 28
   })
   for (const tick of ticks(low, high, 9)) {
     inside.push(line('grid', x(tick), top, x(tick), bottom))
@@ -49,9 +52,10 @@ export function evaluationChart(column: number): string {
   return picture(`${own?.title}: published evaluation`, summary, bottom + 34, inside)
 }
 
-/** Filled for the release, rings for the others: they differ without colours too. */
+/** Of different forms and sizes: told apart without colours, and seen where they coincide. */
 function dot(series: number, x: number, y: number): string {
-  if (series === 0) return `<circle class="s0" cx="${at(x)}" cy="${at(y)}" r="5.5"/>`
-  if (series === 1) return `<circle class="ring s1" cx="${at(x)}" cy="${at(y)}" r="4.5"/>`
-  return `<rect class="ring s2" x="${at(x - 4)}" y="${at(y - 4)}" width="8" height="8"/>`
+  if (series === 0) return `<circle class="own" cx="${at(x)}" cy="${at(y)}" r="4"/>`
+  if (series === 1) return `<circle class="ring first" cx="${at(x)}" cy="${at(y)}" r="6"/>`
+  const side = 11
+  return `<rect class="ring second" x="${at(x - side / 2)}" y="${at(y - side / 2)}" width="${side}" height="${side}"/>`
 }

@@ -12,7 +12,7 @@ export function limitsSection(subject: Subject): string {
     ...(subject.release === undefined
       ? []
       : [
-          `The context has ${subject.config?.max_position_embeddings ?? 2048} tokens; beyond it the model writes nonsense.`,
+          `The context has ${subject.config?.max_position_embeddings ?? 2048} tokens; the model was not trained beyond them.`,
           'A base model: it completes text, mostly English, and repeats what the web is full of, prejudice and errors included.',
         ]),
     ...new Set(subject.records.flatMap(({ notes }) => notes.map(plain))),

@@ -32,7 +32,7 @@ export function lossChart(title: string, { unit, name, points }: LossCurve): str
   inside.push(label((left + right) / 2, bottom + 42, unit, { anchor: 'middle', kind: 'faint' }))
   inside.push(
     path(
-      's1 pale',
+      'range',
       drawn.flatMap((p) => [
         [x(p.at), y(p.low)],
         [x(p.at), y(p.high)],
@@ -41,7 +41,7 @@ export function lossChart(title: string, { unit, name, points }: LossCurve): str
   )
   inside.push(
     path(
-      's0 line',
+      'mean',
       smooth(drawn).map(({ at, mean }) => [x(at), y(mean)]),
     ),
   )
@@ -96,7 +96,10 @@ function padded(low: number, high: number): [number, number] {
 }
 
 function countLabel(count: number): string {
-  return Math.abs(count) >= 1000 ? formatCount(count) : String(count)
+  if (Math.abs(count) < 1000) return String(count)
+  return formatCount(count)
+    .replace(/(\.\d*?)0+ /, '$1 ')
+    .replace('. ', ' ')
 }
 
 function path(kind: string, points: readonly (readonly number[])[]): string {

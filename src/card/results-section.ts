@@ -1,10 +1,11 @@
 import type { EvalRun, Score } from './lm-eval.js'
 import { plain, table } from './markdown.js'
 import type { Comparison, ResultRow, TestedRuns } from './results.js'
+import type { Subject } from './subject.js'
 import { describeTokenizer } from './tested-model.js'
 
 /** The section of a card with results of lm-evaluation-harness. */
-export function resultsSection({ models, rows }: Comparison): string {
+export function resultsSection({ models, rows }: Comparison, { release, repo }: Subject): string {
   const several = models.length > 1
   const [own] = models
   const columns = models.map(({ label }) => plain(label))
@@ -24,6 +25,10 @@ export function resultsSection({ models, rows }: Comparison): string {
       'Measured with [lm-evaluation-harness](https://github.com/EleutherAI/lm-evaluation-harness); ± is the standard error that it gives.',
       several && own
         ? ` In parentheses: the difference from ${plain(own.label)}, only where task, version, metric and number of examples are the same.`
+        : '',
+      // The same name says nothing of the same bytes.
+      own && release && own.model.name === release.repository && repo !== release.repository
+        ? ` The figures are of ${plain(own.model.name)} itself, the weights that these files come from; these files were not measured.`
         : '',
     ].join(''),
     table(head, body, numbers),

@@ -12,15 +12,15 @@ const style = `
   text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #3c4450 }
   .title { font-size: 15px; font-weight: 600; fill: #1b2028 }
   .faint { fill: #6b7482 }
-  .grid { stroke: #e6e9ee; stroke-width: 1 }
-  .axis { stroke: #aab2bd; stroke-width: 1 }
-  .span { stroke: #c9cfd8; stroke-width: 2; stroke-linecap: round }
-  .s0 { fill: #d9480f; stroke: #d9480f }
-  .s1 { fill: #1c6dd0; stroke: #1c6dd0 }
-  .s2 { fill: #5f6b7a; stroke: #5f6b7a }
-  .line { fill: none; stroke-width: 2; stroke-linejoin: round }
-  .pale { fill: none; stroke-width: 1; opacity: .35 }
-  .ring { fill: #ffffff; stroke-width: 2 }
+  .grid { stroke: #e6e9ee }
+  .axis { stroke: #aab2bd }
+  .span { stroke: #d3d8df; stroke-width: 2 }
+  .own { fill: #d9480f }
+  .first { stroke: #1c6dd0 }
+  .second { stroke: #5f6b7a }
+  .ring { fill: none; stroke-width: 1.8 }
+  .mean { fill: none; stroke: #d9480f; stroke-width: 2; stroke-linejoin: round }
+  .range { fill: none; stroke: #1c6dd0; opacity: .4 }
   @media (prefers-color-scheme: dark) {
     .ground { fill: #14181f; stroke: #2c333e }
     text { fill: #c3cad5 }
@@ -28,16 +28,13 @@ const style = `
     .faint { fill: #8d97a6 }
     .grid { stroke: #252b35 }
     .axis { stroke: #4a5464 }
-    .span { stroke: #3a4350 }
-    .s0 { fill: #ff8a4c; stroke: #ff8a4c }
-    .s1 { fill: #6fb1ff; stroke: #6fb1ff }
-    .s2 { fill: #9aa6b6; stroke: #9aa6b6 }
-    .line, .pale { fill: none }
-    .ring { fill: #14181f }
+    .span { stroke: #343c48 }
+    .own { fill: #ff8a4c }
+    .first { stroke: #6fb1ff }
+    .second { stroke: #9aa6b6 }
+    .mean { stroke: #ff8a4c }
+    .range { stroke: #6fb1ff }
   }
-  .line, .pale { fill: none }
-  .ring.s1, .ring.s2 { fill: #ffffff }
-  @media (prefers-color-scheme: dark) { .ring.s1, .ring.s2 { fill: #14181f } }
 `
 
 /** A picture with a title that is read out too. */

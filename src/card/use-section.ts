@@ -62,7 +62,7 @@ export function tokenizerAdvice(subject: Subject): string {
       : mergesSpaces
         ? 'It merges runs of spaces into one and drops those at both ends of a text, as in training.'
         : 'It keeps every space, as in training.'
-  const wrong = `What transformers makes of ${isOpenLlama ? "OpenLLaMA's" : 'a'} \`tokenizer.model\` by itself differs from SentencePiece wherever spaces come in runs, and evaluations made with it are worthless`
+  const wrong = `What transformers makes of ${isOpenLlama ? "OpenLLaMA's" : 'a'} \`tokenizer.model\` by itself differs from SentencePiece wherever spaces come in runs, and evaluations made with it come out too low`
   if (tokenizerIsChecked) {
     return `The tokenizer: \`AutoTokenizer\` loads the \`tokenizer.json\` of this folder, which was held against SentencePiece before it was written. ${spaces} Keep that file beside the weights: ${lower(wrong)}. Special tokens that a text spells, such as \`<s>\`, are text to it; \`tokenizer(text, split_special_tokens=False)\` makes tokens of them.`
   }
