@@ -43,7 +43,7 @@ model = AutoModelForCausalLM.from_pretrained(${where}, torch_dtype="auto")`
     ? `${load}
 tokenizer = AutoTokenizer.from_pretrained(${where})
 inputs = tokenizer(${literal(prompt)}, return_tensors="pt")
-output = model.generate(**inputs, max_new_tokens=32, do_sample=False)
+output = model.generate(inputs.input_ids, max_new_tokens=32, do_sample=False)
 print(tokenizer.decode(output[0], skip_special_tokens=True))`
     : `${load}
 print(model(torch.tensor([[1]])).logits.shape)`
@@ -119,18 +119,24 @@ function graphsOf({ artifacts }: Subject): string[] {
 
 function onnxRuntime(subject: Subject): string {
   const [graph] = graphsOf(subject)
-  if (graph === undefined || !has(subject, 'tokenizer.json')) return ''
+  if (graph === undefined || !has(subject, 'config.json') || !has(subject, 'tokenizer.json')) {
+    return ''
+  }
   const { repo } = subject
   const imports = repo === undefined ? '' : 'from huggingface_hub import snapshot_download\n'
   const folder =
     repo === undefined
       ? '"."'
-      : `snapshot_download(${literal(repo)}, allow_patterns=["tokenizer.json", ${literal(`${graph}*`)}])`
-  const text = `import numpy as np
+      : `snapshot_download(${literal(repo)}, allow_patterns=["*.json", ${literal(`${graph}*`)}])`
+  const text = `import json
+
+import numpy as np
 import onnxruntime
 ${imports}from tokenizers import Tokenizer
 
 folder = ${folder}
+with open(f"{folder}/config.json") as file:
+    end = np.atleast_1d(json.load(file)["eos_token_id"])
 tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
 session = onnxruntime.InferenceSession(f"{folder}/" + ${literal(graph)})
 names = [output.name for output in session.get_outputs()]
@@ -150,6 +156,8 @@ for _ in range(32):
     }
     output = dict(zip(names, session.run(None, feed)))
     new = [int(output["logits"][0, -1].argmax())]
+    if new[0] in end:
+        break
     ids = ids + new
     cache = {name.replace("present", "past_key_values"): output[name] for name in names if name.startswith("present")}
 print(tokenizer.decode(ids))`
