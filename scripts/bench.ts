@@ -46,7 +46,10 @@ try {
     copies.push(measure('cp', [source, out]))
     rmSync(out)
     conversions.push(
-      measureOurs(['convert', source, '--to', 'safetensors', '--dtype', 'f16', '--out', out]),
+      measureOurs([
+        ...['convert', source, '--to', 'safetensors', '--dtype', 'f16', '--out', out],
+        '--no-check',
+      ]),
     )
     rmSync(out, { recursive: true })
   }
