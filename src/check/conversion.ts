@@ -3,6 +3,7 @@ import { availableMemory, memoryToRun } from '../engines/memory.js'
 import { openRunnable } from '../formats/open-runnable.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
+import { tokenizerJsonOf } from '../tokenizer/load.js'
 import { checkArtifact } from './check.js'
 import type { CheckRecord } from './record.js'
 
@@ -31,7 +32,7 @@ export async function checkConversion(
 
 /** Why a conversion cannot be checked, where it cannot. */
 export function whyUnchecked(
-  { checkpoint, plan }: Conversion,
+  { checkpoint, plan, tokenizer, quantisation }: Conversion,
   { allowNonFinite }: { allowNonFinite: boolean },
 ): OpenLlamaError | undefined {
   const where = { path: checkpoint.path, format: checkpoint.format }
@@ -43,6 +44,15 @@ export function whyUnchecked(
       'input',
       'its bytes are in big-endian order, which no engine runs',
       where,
+    )
+  }
+  const hasTokenizer =
+    tokenizer !== undefined || tokenizerJsonOf(checkpoint.tokenizer.beside) !== undefined
+  if (plan.target.format === 'gguf' && quantisation !== undefined && !hasTokenizer) {
+    return new OpenLlamaError(
+      'input',
+      'the output has no vocabulary, without which llama.cpp does not run it',
+      { ...where, suggestions: ['Name a tokenizer with --tokenizer.'] },
     )
   }
   const output = {
