@@ -39,10 +39,8 @@ function one(record: CardRecord, check: RecordedCheck, withName: boolean): strin
   }
   if (check.departure !== undefined) parts.push(`They depart: ${plain(check.departure)}`)
   if (check.prompt !== '' || check.continuation !== '') {
-    parts.push(
-      `It continues ${code(check.prompt)} with`,
-      codeBlock('text', safe(check.continuation)),
-    )
+    parts.push('Its prompt, and how it goes on:')
+    parts.push(codeBlock('text', safe(check.prompt)), codeBlock('text', safe(check.continuation)))
   }
   const remarks = [...check.faults, ...check.notes]
   if (remarks.length > 0) parts.push(remarks.map((each) => `- ${plain(each)}`).join('\n'))

@@ -54,7 +54,7 @@ export function evaluationChart(column: number): string {
 
 /** Of different forms and sizes: told apart without colours, and seen where they coincide. */
 function dot(series: number, x: number, y: number): string {
-  if (series === 0) return `<circle class="own" cx="${at(x)}" cy="${at(y)}" r="4"/>`
+  if (series === 0) return `<circle class="own" cx="${at(x)}" cy="${at(y)}" r="4.5"/>`
   if (series === 1) return `<circle class="ring first" cx="${at(x)}" cy="${at(y)}" r="6"/>`
   const side = 11
   return `<rect class="ring second" x="${at(x - side / 2)}" y="${at(y - side / 2)}" width="${side}" height="${side}"/>`

@@ -1,6 +1,8 @@
-import { basename, resolve } from 'node:path'
-import type { LlamaConfig } from '../checkpoint/config.js'
+import { basename, join, resolve } from 'node:path'
+import { configDefaults, configFromHf, type LlamaConfig } from '../checkpoint/config.js'
 import { lookUp } from '../checkpoint/metadata.js'
+import { parseJsonObject } from '../io/json.js'
+import { readSmallFile } from '../io/source.js'
 import { summarizeTokenizer, type TokenizerSummary } from '../tokenizer/summary.js'
 import type { Artifact, Survey } from './artifacts.js'
 import { oneLine } from './markdown.js'
@@ -37,7 +39,7 @@ export interface SubjectOptions {
 export async function subjectOf(found: Survey, options: SubjectOptions): Promise<Subject> {
   const { artifacts, folder, others } = found
   const checkpoints = artifacts.flatMap(({ checkpoint }) => checkpoint ?? [])
-  const config = checkpoints[0]?.config
+  const config = checkpoints[0]?.config ?? (await configBeside(found))
   const warnings = [...found.skipped]
   const release = settleRelease(found, options, config, warnings)
   // A folder's tokenizer files say more than a GGUF's vocabulary.
@@ -71,6 +73,36 @@ export async function subjectOf(found: Survey, options: SubjectOptions): Promise
     records,
     isQuantised: artifacts.every(({ quantised }) => quantised),
     warnings: [...warnings, ...changed(found, records, folder)],
+  }
+}
+
+/** A config.json has some kilobytes. */
+const maxConfig = 4 * 1024 * 1024
+
+/** The geometry of weights that no reader takes, such as quantised graphs. */
+async function configBeside({ folder, others }: Survey): Promise<LlamaConfig | undefined> {
+  if (!others.some(({ name }) => name === 'config.json')) return undefined
+  const path = join(folder, 'config.json')
+  const config = configFromHf(parseJsonObject(await readSmallFile(path, maxConfig), path), path)
+  const { vocab_size, hidden_size, intermediate_size, num_hidden_layers } = config
+  const { num_attention_heads: heads, num_key_value_heads = heads } = config
+  if (
+    vocab_size === undefined ||
+    hidden_size === undefined ||
+    intermediate_size === undefined ||
+    num_hidden_layers === undefined ||
+    heads === undefined ||
+    num_key_value_heads === undefined
+  ) {
+    return undefined
+  }
+  return {
+    ...configDefaults,
+    head_dim: hidden_size / heads,
+    ...config,
+    ...{ vocab_size, hidden_size, intermediate_size, num_hidden_layers },
+    num_attention_heads: heads,
+    num_key_value_heads,
   }
 }
 

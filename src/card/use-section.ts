@@ -91,7 +91,10 @@ function llamaCpp(subject: Subject): string {
       : `--hf-repo ${shellWord(subject.repo)} --hf-file ${shellWord(file.name)}`
   const parts = [
     '### llama.cpp',
-    codeBlock('sh', `llama-completion ${where} -p ${shellWord(prompt)} -n 32 --temp 0 -no-cnv`),
+    codeBlock(
+      'sh',
+      `llama-completion ${where} \\\n  -p ${shellWord(prompt)} -n 32 --temp 0 -no-cnv`,
+    ),
     'Older versions of llama.cpp call the program `llama-cli`.',
   ]
   if (subject.mergesSpaces === true) {
@@ -140,11 +143,9 @@ with open(f"{folder}/config.json") as file:
 tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
 session = onnxruntime.InferenceSession(f"{folder}/" + ${literal(graph)})
 names = [output.name for output in session.get_outputs()]
-cache = {
-    node.name: np.zeros((1, node.shape[1], 0, node.shape[3]), np.float16 if "16" in node.type else np.float32)
-    for node in session.get_inputs()
-    if node.name.startswith("past_key_values")
-}
+past = [node for node in session.get_inputs() if node.name.startswith("past_key_values")]
+kind = np.float16 if past[0].type == "tensor(float16)" else np.float32
+cache = {node.name: np.zeros((1, node.shape[1], 0, node.shape[3]), kind) for node in past}
 ids = tokenizer.encode(${literal(prompt)}).ids
 new = ids
 for _ in range(32):
@@ -159,7 +160,7 @@ for _ in range(32):
     if new[0] in end:
         break
     ids = ids + new
-    cache = {name.replace("present", "past_key_values"): output[name] for name in names if name.startswith("present")}
+    cache = {node.name: output[node.name.replace("past_key_values", "present")] for node in past}
 print(tokenizer.decode(ids))`
   return ['### ONNX Runtime', codeBlock('python', text)].join('\n\n')
 }
@@ -175,15 +176,16 @@ function transformersJs(subject: Subject): string {
     repo === undefined
       ? [
           'env, pipeline',
-          "env.allowRemoteModels = false\nenv.localModelPath = '../'\n",
+          'env.allowRemoteModels = false\nenv.localModelPath = "../"\n',
           'basename(process.cwd())',
         ]
       : ['pipeline', '', literal(repo)]
-  const path = repo === undefined ? "import { basename } from 'node:path'\n" : ''
-  const text = `${path}import { ${imports} } from '@huggingface/transformers'
+  const path = repo === undefined ? 'import { basename } from "node:path"\n' : ''
+  const text = `${path}import { ${imports} } from "@huggingface/transformers"
 
-${local}const generate = await pipeline('text-generation', ${where}, { dtype: ${literal(known[1])} })
-const [{ generated_text }] = await generate(${literal(prompt)}, { max_new_tokens: 32, do_sample: false })
+${local}const generate = await pipeline("text-generation", ${where}, { dtype: ${literal(known[1])} })
+const options = { max_new_tokens: 32, do_sample: false }
+const [{ generated_text }] = await generate(${literal(prompt)}, options)
 console.log(generated_text)`
   return ['### transformers.js', codeBlock('js', text)].join('\n\n')
 }
@@ -241,7 +243,8 @@ function meta(subject: Subject): string {
   const text = `import torch
 ${repo === undefined ? '' : 'from huggingface_hub import hf_hub_download\n'}
 names = ${names}
-shards = [torch.load(${repo === undefined ? 'name' : `hf_hub_download(${literal(repo)}, name)`}, map_location="cpu", weights_only=True) for name in names]
+paths = ${repo === undefined ? 'names' : `[hf_hub_download(${literal(repo)}, name) for name in names]`}
+shards = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
 print(len(shards[0]), "tensors in each of", len(shards), "files")`
   return [
     '### PyTorch',

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   cpSync,
   existsSync,
@@ -94,7 +95,7 @@ const formats: [
     'gguf',
     // As llama-quantize counts: 4.98 bits, scales and f32 norms included.
     /\.gguf` \| GGUF \| q4_k × 13, f32 × 5, q6_k × 3 \| 626 kB \| 4\.98 \|/,
-    /llama-completion -m \S+\.gguf -p/,
+    /llama-completion -m \S+\.gguf \\\n {2}-p '/,
     ['AutoModel', 'onnxruntime'],
   ],
   [
@@ -143,6 +144,7 @@ for (const [options, library, files, snippet, others] of formats) {
     assert.is(keys.library_name, library)
     assert.is(keys.pipeline_tag, 'text-generation')
     assert.match(text, files)
+    assert.match(text, '2 layers of hidden size 256, 8 heads (2 for keys and values)')
     assert.match(text, snippet)
     for (const other of others) assert.not.match(text, other)
     // Of a model that nobody knows, nothing is claimed.
@@ -289,7 +291,7 @@ test('a check’s figures are told, and go when they are gone', async () => {
   assert.match(text, '| most likely token is the same | 0.9688 |  |  |')
   assert.match(text, 'at 321 positions')
   assert.match(text, 'first 30 of 32 tokens')
-  assert.match(text, '````text\n\n```\n# no <b>heading</b>\n````')
+  assert.match(text, '````text\nQ: ```x\n````\n\n````text\n\n```\n# no <b>heading</b>\n````')
   writeFileSync(path, JSON.stringify(record))
   assert.not.match((await cardOf(folder)).text, 'KL divergence')
 })
@@ -405,8 +407,12 @@ test('hostile names do no harm', async () => {
     assert.not.match(prose, /<script|(?<!\\)\]\(http:/)
     assert.is(prose.match(/^#{1,6} /gm)?.length, text.match(/^(?:# |## |### )/gm)?.length)
     assert.is(prose.match(/^# /gm)?.length, 1)
-    const before = text
-    assert.is((await cardOf(folder)).text, before)
+    // The example gives llama.cpp the file, and runs nothing else.
+    const [, example = ''] = /^```+sh\n([\s\S]*?)^```+$/m.exec(text) ?? []
+    const stub = 'llama-completion() { printf %s "$2"; }\n'
+    const given = execFileSync('bash', ['-c', stub + example], { cwd: folder, encoding: 'utf8' })
+    assert.is(given, `${name.startsWith('-') ? './' : ''}${name}.gguf`)
+    assert.is((await cardOf(folder)).text, text)
   }
 })
 
