@@ -1,7 +1,7 @@
 // The live cross-checks: our output in the formats' own software. Needs Python 3; its packages are
 // installed on first use. Prints a line a check, and fails if any does.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { writeCorpus } from './corpus.js'
@@ -27,7 +27,7 @@ try {
     const config = `${fixtures}/${model}/config.json`
     const folder = (name) => join(temporary, model, name)
     const to = (name, ...args) => {
-      openllama('convert', source, '--config', config, '--out', folder(name), ...args)
+      openllama(['convert', source, '--config', config, '--out', folder(name), ...args])
       return folder(name)
     }
     const exact = [
@@ -99,8 +99,8 @@ async function checkTokenizers([python, older]) {
   const folders = (models) =>
     models.map(([name, source]) => {
       const folder = join(temporary, 'tokenizers', name)
-      openllama('tokenizer', 'convert', source, '--to', 'tokenizer.json', '--out', folder)
-      openllama('tokenizer', 'convert', source, '--to', 'tokenizer.model', '--out', folder)
+      openllama(['tokenizer', 'convert', source, '--to', 'tokenizer.json', '--out', folder])
+      openllama(['tokenizer', 'convert', source, '--to', 'tokenizer.model', '--out', folder])
       return folder
     })
   const inp = found(join(real, 'llama.cpp-vocab', 'probes.inp'))
@@ -135,16 +135,34 @@ async function checkHub(pythons) {
       mkdirSync(work)
       check(python, 'check_hub.py', { env: hub.env }, work)
     }
+    // What Python has sent, we fetch into a cache of our own; in it both find everything.
+    const version = readdirSync(join(home, 'hub')).find((name) => name.startsWith('models--'))
+    const repository = version.split('--').slice(1).join('/')
+    const ours = { ...hub.env, HF_HOME: `${home}-2`, HF_HUB_CACHE: join(`${home}-2`, 'hub') }
+    const out = join(temporary, 'pulled')
+    const pulled = JSON.parse(openllama(['pull', repository, '--out', out, '--json'], ours))
+    for (const python of pythons) {
+      const env = { ...ours, HF_HUB_OFFLINE: '1', HF_TOKEN: '' }
+      check(python, 'check_hub_cache.py', { env }, repository, out)
+    }
+    // And what Python has fetched, we do not fetch again.
+    const again = JSON.parse(openllama(['pull', `${repository}@v1`, '--json'], hub.env))
+    const known = pulled.files.length > 3 && again.fetched === 0
+    console.log(`${known ? 'ok' : 'FAILED'} openllama: uses what huggingface_hub has fetched`)
+    if (known) passed++
+    else failed++
   } finally {
     hub.stop()
   }
 }
 
-function openllama(...args) {
-  const { status, stderr } = spawnSync(process.execPath, ['bin/run.js', ...args], {
+function openllama(args, env = {}) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['bin/run.js', ...args], {
     encoding: 'utf8',
+    env: { ...process.env, ...env },
   })
   if (status !== 0) throw new Error(`openllama ${args.join(' ')} ended with ${status}\n${stderr}`)
+  return stdout
 }
 
 /** A script prints `ok …` or `FAILED …` for each of its checks. */
