@@ -23,6 +23,8 @@ export interface ExecuteOptions {
   resuming: boolean
   allowNonFinite: boolean
   allowOverflow: boolean
+  /** Hash all files, for the record of them. */
+  sha256: boolean
   signal?: AbortSignal
   onProgress?(progress: Progress): void
 }
@@ -35,9 +37,9 @@ export interface Progress {
 }
 
 export interface Executed {
-  /** By name within the output. */
+  /** SHA-256 by name within the output, where that was asked for. */
   hashes: Map<string, string>
-  /** By path. */
+  /** By path, likewise. */
   sourceHashes: Map<string, string>
   /** By tensor, where there is something to tell. */
   facts: Map<string, TileFacts>
@@ -133,7 +135,7 @@ export async function execute(
     const verified = verification(plan, options)
     await fillPatches(pool, plan, handles, options.signal, verified)
     for (const handle of handles.values()) await handle.sync()
-    const { hashes, sourceHashes } = await hashAll(pool, plan, staging, options.signal, verified)
+    const { hashes, sourceHashes } = await hashAll(pool, plan, staging, options, verified)
     return { hashes, sourceHashes, facts: inOrder(facts, plan) }
   } finally {
     for (const lane of pool) lane.close()
@@ -286,11 +288,12 @@ function addFacts(all: Map<string, TileFacts>, plan: Plan, index: number, seen: 
 }
 
 /** Counts the bytes of the last phase, which are known beforehand. */
-function verification(plan: Plan, { onProgress }: ExecuteOptions): (bytes: number) => void {
+function verification(plan: Plan, { onProgress, sha256 }: ExecuteOptions): (bytes: number) => void {
+  const { hashed, sources } = filesToRead(plan, sha256)
   const sizes = [
     ...plan.target.files.flatMap(({ patches }) => (patches ?? []).map(({ of }) => of.length)),
-    ...plan.target.files.map(({ size }) => size),
-    ...plan.source.files.filter(isUnhashed).map(({ size }) => size),
+    ...hashed.map(({ size }) => size),
+    ...sources.map(({ size }) => size),
   ]
   const total = sizes.reduce((sum, size) => sum + size, 0)
   let done = 0
@@ -335,26 +338,37 @@ function inOrder(facts: ReadonlyMap<string, TileFacts>, plan: Plan): Map<string,
   )
 }
 
+/** Files of the last phase; a source that has checksums is held against them in any case. */
+function filesToRead({ source, target }: Plan, sha256: boolean) {
+  return {
+    hashed: sha256 ? target.files : [],
+    sources: source.files.filter(
+      (file) => isUnhashed(file) && (sha256 || file.checksums !== undefined),
+    ),
+  }
+}
+
 async function hashAll(
   pool: readonly Lane[],
   plan: Plan,
   staging: string,
-  signal: AbortSignal | undefined,
+  { sha256, signal }: Pick<ExecuteOptions, 'sha256' | 'signal'>,
   verified: (bytes: number) => void,
 ): Promise<{ hashes: Map<string, string>; sourceHashes: Map<string, string> }> {
   const hashes = new Map<string, string>()
   const sourceHashes = new Map(
     plan.source.files.flatMap(({ path, sha256 }) => (sha256 ? [[path, sha256] as const] : [])),
   )
+  const { hashed, sources } = filesToRead(plan, sha256)
   const files = [
-    ...plan.target.files.map(({ name, size }) => ({
+    ...hashed.map(({ name, size }) => ({
       into: hashes,
       key: name,
       path: join(staging, name),
       size,
       checksums: [],
     })),
-    ...plan.source.files.filter(isUnhashed).map(({ path, size, checksums }) => ({
+    ...sources.map(({ path, size, checksums }) => ({
       into: sourceHashes,
       key: path,
       path,
@@ -363,7 +377,7 @@ async function hashAll(
     })),
   ].sort((a, b) => b.size - a.size)
   await drain(pool, files, signal, async (lane, { into, key, path, size, checksums }) => {
-    const result = await lane.run({ kind: 'hash', path, checksums })
+    const result = await lane.run({ kind: sha256 ? 'hash' : 'check', path, checksums })
     if (result.kind === 'hash') into.set(key, result.sha256)
     verified(size)
   })

@@ -2,10 +2,10 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Checksum } from '../checkpoint/checkpoint.js'
-import { type ErrorCode, OpenLlamaError } from '../io/errors.js'
+import { OpenLlamaError } from '../io/errors.js'
 import { type Kernels, loadKernels } from '../kernels/kernels.js'
 import { type BandBytes, readingFrom } from './bands.js'
-import { crc32Of, hashFile } from './digest.js'
+import { crc32Of, hashFile, holdChecksums } from './digest.js'
 import { openFiles } from './files.js'
 import type { Move, Tile } from './plan.js'
 import { memoryFor, runTile, type TileFacts } from './tile.js'
@@ -26,12 +26,15 @@ export type Task =
   /** @param band the source's bytes, where they are not in a file of this machine */
   | { kind: 'tile'; move: number; tile: Tile; band?: BandBytes }
   | { kind: 'hash'; path: string; checksums: Checksum[] }
+  /** Holds a file against its own checksums, and no more. */
+  | { kind: 'check'; path: string; checksums: Checksum[] }
   /** Of a range of an output, by its name. */
   | { kind: 'crc32'; name: string; offset: number; length: number }
 
 export type TaskResult =
   | { kind: 'tile'; facts: TileFacts }
   | { kind: 'hash'; sha256: string }
+  | { kind: 'check' }
   | { kind: 'crc32'; crc32: number }
 
 /** Where tasks are carried out, one at a time: in this thread, or in one of its own. */
@@ -43,16 +46,7 @@ export interface Lane {
 /** What a worker answers; errors are taken apart, since only plain data crosses threads. */
 export type Reply =
   | { ok: true; result: TaskResult }
-  | {
-      ok: false
-      error: {
-        code: ErrorCode
-        message: string
-        path: string | undefined
-        tensor: string | undefined
-        suggestions: string[]
-      }
-    }
+  | { ok: false; error: OpenLlamaError['parts'] }
   | { ok: false; bug: Error }
 
 /** A lane in this thread. */
@@ -63,6 +57,10 @@ export function startLane({ moves, staging, budget, turn }: LaneSetup): Lane {
     async run(task) {
       if (task.kind === 'hash') {
         return { kind: 'hash', sha256: await hashFile(task.path, task.checksums) }
+      }
+      if (task.kind === 'check') {
+        await holdChecksums(task.path, task.checksums)
+        return { kind: 'check' }
       }
       if (task.kind === 'crc32') {
         const { name, offset, length } = task
@@ -87,7 +85,7 @@ export function startWorkerLane(setup: LaneSetup): Lane {
   worker.on('message', (reply: Reply) => {
     if (reply.ok) settle?.resolve(reply.result)
     else if ('bug' in reply) settle?.reject(reply.bug)
-    else settle?.reject(rebuild(reply.error))
+    else settle?.reject(new OpenLlamaError(reply.error.code, reply.error.what, reply.error.details))
   })
   worker.on('error', (error) => settle?.reject(error))
   return {
@@ -98,9 +96,4 @@ export function startWorkerLane(setup: LaneSetup): Lane {
       }),
     close: () => worker.postMessage('close'),
   }
-}
-
-/** The message has format, file and tensor in it already. */
-function rebuild(error: Extract<Reply, { error: object }>['error']): OpenLlamaError {
-  return new OpenLlamaError(error.code, error.message, { suggestions: error.suggestions })
 }

@@ -29,7 +29,7 @@ export const onnx: Format = {
   },
 
   async open(given) {
-    const path = (await isFolder(given)) ? await graphIn(given) : given
+    const path = await graphAt(given)
     const source = await openFile(path)
     try {
       const file = await walkOnnx(source)
@@ -54,6 +54,11 @@ const folder = 'onnx'
 
 /** Tags of producer_name, producer_version, domain, model_version, graph and opset_import. */
 const modelFields = new Set([0x12, 0x1a, 0x22, 0x28, 0x3a, 0x42])
+
+/** The graph that a path names, or that is in the folder that it names. */
+export async function graphAt(path: string): Promise<string> {
+  return (await isFolder(path)) ? graphIn(path) : path
+}
 
 /** The graph of a folder: f32 before f16, and only where there is no doubt. */
 async function graphIn(path: string): Promise<string> {

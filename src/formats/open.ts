@@ -36,9 +36,8 @@ export async function openCheckpoint(
   options: OpenOptions = {},
 ): Promise<Checkpoint> {
   const { format, path, loader } = await locate(await settle(source))
-  const folder = format.homeOf?.(path) ?? ((await isFolder(path)) ? path : dirname(path))
-  const given =
-    options.config === undefined ? await configBeside(folder) : await chosenConfig(options.config)
+  const folder = await homeOf({ format, path })
+  const given = await givenConfig(folder, options)
   const listing = await openListing(format, path, loader)
   const tokenizer = await findTokenizer(folder, options.tokenizer)
   const files = await Promise.all(listing.files.map(withHash))
@@ -60,6 +59,19 @@ async function withHash(file: SourceFile): Promise<SourceFile> {
   return remote?.sha256 === undefined ? file : { ...file, sha256: remote.sha256 }
 }
 
+/** The folder that a configuration and a tokenizer are looked for in. */
+export async function homeOf({ format, path }: Location): Promise<string> {
+  return format.homeOf?.(path) ?? ((await isFolder(path)) ? path : dirname(path))
+}
+
+/** The configuration that was chosen, or that is in the folder. */
+export function givenConfig(
+  folder: string,
+  { config }: OpenOptions,
+): Promise<ConfigSource | undefined> {
+  return config === undefined ? configBeside(folder) : chosenConfig(config)
+}
+
 /** Opens a checkpoint; a shard that is only a stand-in is called by its name. */
 async function openListing(format: Format, path: string, loader?: string): Promise<Listing> {
   if (format.open === undefined) throw inputError(`${format.title} cannot be read`, { path })
@@ -72,13 +84,15 @@ async function openListing(format: Format, path: string, loader?: string): Promi
   }
 }
 
-interface Location {
+/** Where a source is, and in which format. */
+export interface Location {
   format: Format
   path: string
   loader?: string
 }
 
-async function locate(source: string): Promise<Location> {
+/** Finds out what a source is, by its name and its first bytes. */
+export async function locate(source: string): Promise<Location> {
   const match = /^([a-z_]+)::(.*)$/s.exec(source)
   if (match) {
     const [, loader = '', path = ''] = match

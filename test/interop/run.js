@@ -67,6 +67,10 @@ try {
       to('meta', '--to', 'meta'),
       to('meta-2', '--to', 'meta', '--model-parallel', '2'),
     )
+    const files = ['f32', 'f16', 'bf16', 'q8_0', 'q4_k_m', 'q2_k'].map((dtype) =>
+      to(`${dtype}.gguf`, '--to', 'gguf', '--dtype', dtype),
+    )
+    check(python, 'check_gguf.py', ...files)
     const rounded = [to('f16', '--to', 'safetensors', '--dtype', 'f16')]
     for (const python of pythons) {
       check(python, 'check_transformers.py', '1e-4', `${fixtures}/${model}/expected`, ...exact)
