@@ -22,7 +22,6 @@ export interface HubClient {
 /** Tries until a failure is told; with the waits between them some eight seconds. */
 export const maxTries = 6
 
-const firstWait = 250
 const longestWait = 8000
 
 /** A server that asks for more patience than this is told about instead. */
@@ -31,7 +30,7 @@ const longestAsked = 5 * 60 * 1000
 const maxRedirects = 5
 
 /** Milliseconds to wait before try number `tries`; some of it by chance, so that many do not come back at once. */
-export function backOff(tries: number): number {
+export function backOff(tries: number, { firstWait }: HubSettings): number {
   return Math.min(longestWait, firstWait * 2 ** (tries - 1)) * (0.75 + Math.random() / 2)
 }
 
@@ -55,7 +54,7 @@ export function createClient(settings: HubSettings): HubClient {
 
   const fetchWell: typeof fetch = async (input, init = {}) => {
     const url = input instanceof Request ? input.url : String(input)
-    return retrying(mayRepeat(url, init), init.signal ?? undefined, async () => {
+    return retrying(settings, mayRepeat(url, init), init.signal ?? undefined, async () => {
       const response = await send(url, init)
       return init.method === 'PUT' ? response : await readWhole(response, url, settings.patience)
     })
@@ -71,6 +70,7 @@ export function createClient(settings: HubSettings): HubClient {
 
 /** Runs `work` until it ends otherwise than with what may go better next time. */
 export async function retrying<T>(
+  settings: HubSettings,
   may: (error: Transient) => boolean,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
@@ -81,7 +81,7 @@ export async function retrying<T>(
     } catch (error) {
       if (!(error instanceof Transient)) throw error
       if (tries >= maxTries || !may(error) || (error.wait ?? 0) > longestAsked) throw error.told
-      await pause(error.wait ?? backOff(tries), signal)
+      await pause(error.wait ?? backOff(tries, settings), signal)
     }
   }
 }

@@ -35,7 +35,8 @@ export function openRanges(
   { repo, commit }: { repo: string; commit: string },
   file: HubFile,
 ): RangeReader {
-  const { endpoint, patience } = client.settings
+  const { settings } = client
+  const { endpoint, patience } = settings
   const shown = formatHubPath(repo, commit, file.path)
   const steps = file.path.split('/').map(encodeURIComponent).join('/')
   const address = `${endpoint}/${repo}/resolve/${commit}/${steps}`
@@ -175,7 +176,7 @@ export function openRanges(
           if (!(error instanceof Transient)) throw error
           failures = done > before ? 1 : failures + 1
           if (failures >= maxTries) throw error.told
-          await pause(error.wait ?? backOff(failures), signal)
+          await pause(error.wait ?? backOff(failures, settings), signal)
         }
       }
     },

@@ -15,6 +15,8 @@ export interface HubSettings {
   cache: string
   /** Milliseconds without a byte after which a connection is given up. */
   patience: number
+  /** Milliseconds before a second try; before each further one it is twice as long. */
+  firstWait: number
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -27,6 +29,7 @@ export async function readSettings(env: Environment = process.env): Promise<HubS
     offline: isTrue(env.HF_HUB_OFFLINE) || isTrue(env.TRANSFORMERS_OFFLINE),
     cache: expand(env.HF_HUB_CACHE ?? env.HUGGINGFACE_HUB_CACHE ?? join(home, 'hub')),
     patience: 1000 * seconds(env.HF_HUB_DOWNLOAD_TIMEOUT, 20),
+    firstWait: 250,
   }
 }
 

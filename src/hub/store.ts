@@ -56,7 +56,7 @@ export async function openHubStore(given?: HubSettings): Promise<Store> {
   return {
     async settle(text) {
       const { repo, revision, path } = parseHubPath(text)
-      if (settings.offline) return findSnapshot(settings.cache, repo, revision, path)
+      if (settings.offline) return (await findSnapshot(settings.cache, repo, revision, path)).path
       return formatHubPath(repo, await resolveCommit(client, repo, revision), path)
     },
     look,

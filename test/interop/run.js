@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -35,7 +36,7 @@ try {
     const config = `${fixtures}/${model}/config.json`
     const folder = (name) => join(temporary, model, name)
     const to = (name, ...args) => {
-      openllama('convert', source, '--config', config, '--out', folder(name), ...args)
+      openllama(['convert', source, '--config', config, '--out', folder(name), ...args])
       return folder(name)
     }
     const exact = [
@@ -117,8 +118,8 @@ async function checkTokenizers([python, older]) {
   const folders = (models) =>
     models.map(([name, source]) => {
       const folder = join(temporary, 'tokenizers', name)
-      openllama('tokenizer', 'convert', source, '--to', 'tokenizer.json', '--out', folder)
-      openllama('tokenizer', 'convert', source, '--to', 'tokenizer.model', '--out', folder)
+      openllama(['tokenizer', 'convert', source, '--to', 'tokenizer.json', '--out', folder])
+      openllama(['tokenizer', 'convert', source, '--to', 'tokenizer.model', '--out', folder])
       return folder
     })
   const inp = found(join(real, 'llama.cpp-vocab', 'probes.inp'))
@@ -153,6 +154,22 @@ async function checkHub(pythons) {
       mkdirSync(work)
       check(python, 'check_hub.py', { env: hub.env }, work)
     }
+    // What Python has sent, we fetch into a cache of our own; in it both find everything.
+    const version = readdirSync(join(home, 'hub')).find((name) => name.startsWith('models--'))
+    const repository = version.split('--').slice(1).join('/')
+    const ours = { ...hub.env, HF_HOME: `${home}-2`, HF_HUB_CACHE: join(`${home}-2`, 'hub') }
+    const out = join(temporary, 'pulled')
+    const pulled = JSON.parse(openllama(['pull', repository, '--out', out, '--json'], ours))
+    for (const python of pythons) {
+      const env = { ...ours, HF_HUB_OFFLINE: '1', HF_TOKEN: '' }
+      check(python, 'check_hub_cache.py', { env }, repository, out)
+    }
+    // And what Python has fetched, we do not fetch again.
+    const again = JSON.parse(openllama(['pull', `${repository}@v1`, '--json'], hub.env))
+    const known = pulled.files.length > 3 && again.fetched === 0
+    console.log(`${known ? 'ok' : 'FAILED'} openllama: uses what huggingface_hub has fetched`)
+    if (known) passed++
+    else failed++
   } finally {
     hub.stop()
   }
@@ -172,11 +189,11 @@ function checkCards([python, older], folders) {
   const log = join(temporary, 'loss.csv')
   writeFileSync(log, 'step,loss\n1,9.5\n2,5.25\n3,4\n')
   folders.forEach((folder, i) => {
-    openllama('card', folder)
+    openllama(['card', folder])
     const all = i % 2 === 0 || real.length === 0 ? evals : real
     const given = all.flatMap((file) => ['--eval', file])
     // Twice: over a card that is there.
-    openllama('card', folder, '--model', 'open_llama_3b_v2', ...given, '--loss', log)
+    openllama(['card', folder, '--model', 'open_llama_3b_v2', ...given, '--loss', log])
   })
   check(python, 'check_cards.py', ...folders)
   const withTransformers = folders.filter((folder) => /[\\/](f16|pytorch)$/.test(folder))
@@ -205,13 +222,15 @@ function checkCards([python, older], folders) {
   }
 }
 
-function openllama(...given) {
+function openllama(given, env = {}) {
   // These tests are the check.
   const args = given[0] === 'convert' ? [...given, '--no-check'] : given
-  const { status, stderr } = spawnSync(process.execPath, ['bin/run.js', ...args], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['bin/run.js', ...args], {
     encoding: 'utf8',
+    env: { ...process.env, ...env },
   })
   if (status !== 0) throw new Error(`openllama ${args.join(' ')} ended with ${status}\n${stderr}`)
+  return stdout
 }
 
 /** A script prints `ok …` or `FAILED …` for each of its checks. */

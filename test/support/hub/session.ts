@@ -28,6 +28,7 @@ export async function startSession(): Promise<Session> {
     offline: false,
     cache: join(home, 'hub'),
     patience: 500,
+    firstWait: 5,
   }
   return {
     hub,
