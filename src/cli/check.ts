@@ -65,7 +65,7 @@ export function describeCheck({
 function shown(name: MetricRecord['name'], value: number): string {
   if (name === 'top1_agreement') return `${(100 * value).toFixed(1)} %`
   if (name.startsWith('perplexity')) return value.toPrecision(5)
-  return value === 0 ? '0' : value.toExponential(1)
+  return Math.abs(value) < 1e-9 ? '0' : value.toExponential(1)
 }
 
 /** The same for programs. */
