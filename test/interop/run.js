@@ -80,6 +80,7 @@ try {
       to(`${dtype}.gguf`, '--to', 'gguf', '--dtype', dtype),
     )
     check(python, 'check_gguf.py', ...files)
+    checkParity(python, model, to)
     const rounded = [to('f16', '--to', 'safetensors', '--dtype', 'f16')]
     for (const python of pythons) {
       check(python, 'check_transformers.py', '1e-4', `${fixtures}/${model}/expected`, ...exact)
@@ -97,6 +98,24 @@ try {
 }
 console.log(`interop: ${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
+
+/** The check's figures against transformers' logits: of a model that went through q4_0, in f32. */
+function checkParity(python, model, to) {
+  const coarse = to('coarse', '--to', 'gguf', '--dtype', 'q4_0')
+  const artifact = join(temporary, model, 'coarse-f32')
+  openllama('convert', coarse, '--to', 'safetensors', '--dtype', 'f32', '--out', artifact)
+  const source = join(temporary, model, 'f32')
+  const corpus = 'CONTRIBUTING.md'
+  const json = join(temporary, model, 'check.json')
+  const args = ['check', artifact, '--against', source, '--corpus', corpus, '--json']
+  // 4 where a limit is exceeded, as one may be: the figures are what is looked at.
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['bin/run.js', ...args], {
+    encoding: 'utf8',
+  })
+  if (status !== 0 && status !== 4) throw new Error(`check ended with ${status}\n${stderr}`)
+  writeFileSync(json, stdout)
+  check(python, 'check_parity.py', json, artifact, source, corpus)
+}
 
 /**
  * Tokenizers on 100,000 lines of what is on this machine: those of the fixtures, and OpenLLaMA's
