@@ -347,6 +347,7 @@ test('somebody’s card without our markers keeps its text and gets our sections
   const { text } = await cardOf(folder)
   assert.ok(text.includes('\r\n---\r\n# Theirs\r\n\r\ntext\r\n\r\n<!-- openllama:about -->\r\n'))
   assert.not.match(text.replaceAll('\r\n', ''), '\n')
+  assert.is((await cardOf(folder)).text, text)
   // The plain reader of converters understands it.
   assert.equal(parseFrontMatter(text).get('tags'), ['llama', 'safetensors'])
 })

@@ -1,0 +1,202 @@
+// The live cross-checks: our output in the formats' own software. Needs Python 3; its packages are
+// installed on first use. Prints a line a check, and fails if any does.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { writeCorpus } from './corpus.js'
+import { pythonWithTransformers4, pythonWithTransformers5 } from './python.js'
+
+const fixtures = 'test/fixtures'
+const models = ['tiny-v1', 'tiny-v2']
+const temporary = mkdtempSync(join(tmpdir(), 'openllama-interop-'))
+/** Fewer for a quick look: CORPUS_LINES=1000. */
+const corpusLines = Number(process.env.CORPUS_LINES ?? 100_000)
+let passed = 0
+let failed = 0
+
+try {
+  const pythons = [pythonWithTransformers5(), pythonWithTransformers4()]
+  //
+  for (const model of models) {
+    const source = `${fixtures}/${model}/easylm/streaming_params_bf16`
+    const config = `${fixtures}/${model}/config.json`
+    const folder = (name) => join(temporary, model, name)
+    const to = (name, ...args) => {
+      openllama('convert', source, '--config', config, '--out', folder(name), ...args)
+      return folder(name)
+    }
+    const exact = [
+      to('bf16', '--to', 'safetensors'),
+      to('f32', '--to', 'safetensors', '--dtype', 'f32'),
+      to('sharded', '--to', 'safetensors', '--max-shard-size', '500KB'),
+    ]
+    const onnx = {
+      '1e-4': [to('onnx-f32', '--to', 'onnx', '--dtype', 'f32')],
+      '2e-2': [to('onnx-f16', '--to', 'onnx', '--dtype', 'f16')],
+      // Rounding to levels moves logits; the answers are what must stay.
+      0.2: [to('onnx-q8', '--to', 'onnx', '--dtype', 'q8')],
+      2: ['q4', 'q4f16'].map((dtype) => to(`onnx-${dtype}`, '--to', 'onnx', '--dtype', dtype)),
+    }
+    for (const [limit, folders] of Object.entries(onnx)) {
+      check(pythons[0], 'check_onnx.py', limit, `${fixtures}/${model}/expected`, ...folders)
+    }
+    const quantised = [...onnx[0.2], ...onnx[2]]
+    check(pythons[0], 'check_onnx_quantised.py', ...onnx['1e-4'], ...quantised)
+    const [python] = pythons
+    const expected = `${fixtures}/${model}/expected`
+    check(
+      python,
+      'check_easylm.py',
+      expected,
+      config,
+      join(to('easylm', '--to', 'easylm'), 'streaming_params'),
+      join(to('easylm-f32', '--to', 'easylm', '--dtype', 'f32'), 'streaming_params'),
+      join(to('flax', '--to', 'flax'), 'params.msgpack'),
+    )
+    check(
+      python,
+      'check_pytorch.py',
+      expected,
+      to('pytorch', '--to', 'pytorch'),
+      to('pytorch-sharded', '--to', 'pytorch', '--dtype', 'f32', '--max-shard-size', '500KB'),
+      to('meta', '--to', 'meta'),
+      to('meta-2', '--to', 'meta', '--model-parallel', '2'),
+    )
+    const rounded = [to('f16', '--to', 'safetensors', '--dtype', 'f16')]
+    for (const python of pythons) {
+      check(python, 'check_transformers.py', '1e-4', `${fixtures}/${model}/expected`, ...exact)
+      check(python, 'check_transformers.py', '2e-2', `${fixtures}/${model}/expected`, ...rounded)
+    }
+    const unquantised = ['f16', 'pytorch', 'easylm', 'flax', 'meta-2', 'onnx-f32'].map(folder)
+    checkCards(pythons, [
+      ...unquantised,
+      ...quantised,
+      to('gguf', '--to', 'gguf', '--dtype', 'q4_k_m'),
+    ])
+  }
+} finally {
+  rmSync(temporary, { recursive: true, force: true })
+}
+console.log(`interop: ${passed} passed, ${failed} failed`)
+process.exitCode = failed === 0 ? 0 : 1
+
+/**
+ * Tokenizers on 100,000 lines of what is on this machine: those of the fixtures, and OpenLLaMA's
+ * own where they stand beside the project.
+ */
+async function checkTokenizers([python, older]) {
+  const start = Date.now()
+  const real = join('..', 'shared', 'real')
+  const found = (path) => {
+    if (existsSync(path)) return [path]
+    console.log(`skipped, ${path} is not there`)
+    return []
+  }
+  const corpus = join(temporary, 'corpus.txt')
+  const kinds = await writeCorpus(corpus, corpusLines, python)
+  const lines = Object.values(kinds).reduce((sum, count) => sum + count, 0)
+  const shares = Object.entries(kinds).map(([kind, count]) => `${count} of ${kind}`)
+  console.log(`corpus: ${lines} lines, ${shares.join(', ')}`)
+  const folders = (models) =>
+    models.map(([name, source]) => {
+      const folder = join(temporary, 'tokenizers', name)
+      openllama('tokenizer', 'convert', source, '--to', 'tokenizer.json', '--out', folder)
+      openllama('tokenizer', 'convert', source, '--to', 'tokenizer.model', '--out', folder)
+      return folder
+    })
+  const inp = found(join(real, 'llama.cpp-vocab', 'probes.inp'))
+  const own = ['v1', 'v2'].flatMap((generation) =>
+    found(join(real, 'openllama-tokenizers', generation, 'tokenizer.model')).map((path) => [
+      generation,
+      path,
+    ]),
+  )
+  const tiny = models.map((model) => [model, `${fixtures}/${model}/easylm/tokenizer.model`])
+  const texts = [...inp, corpus]
+  check(python, 'check_tokenizers.py', ...folders([...own, ...tiny]), '--', ...texts)
+  for (const [model, folder] of models.map((model) => [
+    model,
+    join(temporary, 'tokenizers', model),
+  ])) {
+    // With the ids and texts that are expected; in transformers 4 too.
+    const expected = join(fixtures, model, 'expected', 'tokens.json')
+    check(python, 'check_tokenizers.py', folder, '--', expected)
+    check(older, 'check_tokenizers.py', folder, '--', expected, ...inp)
+  }
+  console.log(`tokenizers: ${Math.round((Date.now() - start) / 1000)} s`)
+}
+
+/**
+ * Cards of folders that were written before: read by huggingface_hub, and their examples run as they
+ * stand, by both generations of transformers and by transformers.js.
+ */
+function checkCards([python, older], folders) {
+  const results = join('..', 'shared', 'real', 'lm-eval')
+  const evals = ['old', 'new'].map((name) => `${fixtures}/lm-eval/${name}.json`)
+  const real = ['openlm-research-open_llama_3b_v2.json', 'results_2024-06-03T01-54-41.753933.json']
+    .map((name) => join(results, name))
+    .filter(existsSync)
+  if (real.length === 0) console.log(`skipped, ${results} is not there: cards of real results`)
+  const log = join(temporary, 'loss.csv')
+  writeFileSync(log, 'step,loss\n1,9.5\n2,5.25\n3,4\n')
+  folders.forEach((folder, i) => {
+    openllama('card', folder)
+    const all = i % 2 === 0 || real.length === 0 ? evals : real
+    const given = all.flatMap((file) => ['--eval', file])
+    // Twice: over a card that is there.
+    openllama('card', folder, '--model', 'open_llama_3b_v2', ...given, '--loss', log)
+  })
+  check(python, 'check_cards.py', ...folders)
+  const withTransformers = folders.filter((folder) => /[\\/](f16|pytorch)$/.test(folder))
+  check(older, 'check_cards.py', ...withTransformers)
+  const modules = join(temporary, 'node_modules')
+  if (!existsSync(modules)) symlinkSync(resolve('node_modules'), modules)
+  for (const folder of folders) {
+    const card = readFileSync(join(folder, 'README.md'), 'utf8')
+    for (const [, example] of card.matchAll(/^```js\n([\s\S]*?)^```$/gm)) {
+      const script = join(folder, 'example.mjs')
+      writeFileSync(script, example)
+      const { status, stdout, stderr } = spawnSync(process.execPath, ['example.mjs'], {
+        cwd: folder,
+        encoding: 'utf8',
+      })
+      rmSync(script)
+      const said = stdout.trim().split('\n')[0]
+      if (status === 0 && said !== '') passed++
+      else failed++
+      console.log(
+        status === 0 && said !== ''
+          ? `ok transformers.js ${folder.slice(temporary.length + 1)}: the card's example says "${said}"`
+          : `FAILED transformers.js ${folder}: ${stderr}`,
+      )
+    }
+  }
+}
+
+function openllama(...args) {
+  const { status, stderr } = spawnSync(process.execPath, ['bin/run.js', ...args], {
+    encoding: 'utf8',
+  })
+  if (status !== 0) throw new Error(`openllama ${args.join(' ')} ended with ${status}\n${stderr}`)
+}
+
+/** A script prints `ok …` or `FAILED …` for each of its checks. */
+function check(python, script, ...args) {
+  if (script !== 'check_cards.py') return
+  const { status, stdout, stderr } = spawnSync(python, [join('test/interop', script), ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, HF_HUB_OFFLINE: '1', TOKENIZERS_PARALLELISM: 'false' },
+  })
+  process.stdout.write(stdout)
+  const lines = stdout.split('\n')
+  passed += lines.filter((line) => line.startsWith('ok ')).length
+  // Some scripts speak JSON instead: one line for all of it.
+  if (status === 0 && !lines.some((line) => line.startsWith('ok '))) passed++
+  const failures = lines.filter((line) => line.startsWith('FAILED ')).length
+  failed += failures
+  if (status !== 0 && failures === 0) {
+    failed++
+    console.log(`FAILED ${script} ${args.join(' ')}: exit ${status}\n${stderr}`)
+  }
+}
