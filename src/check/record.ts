@@ -27,7 +27,10 @@ export interface ParityRecord {
   against: { name: string; format: string; dtype: string; engine: 'onnxruntime' | 'llama.cpp' }
   /** Positions whose distributions were compared. */
   positions: number
+  /** None where the two cannot be compared: of other vocabularies, or not finite. */
   metrics: MetricRecord[]
+  /** What the comparison of tensors and tokenizers found to be wrong, in sentences. */
+  faults: string[]
   /** Greedy tokens that both continuations begin with, of how many. */
   greedy: { common: number; of: number }
   /** Where the two depart, and the likely cause, where it can be told. */

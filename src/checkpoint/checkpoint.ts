@@ -1,4 +1,5 @@
 import { inputError } from '../io/errors.js'
+import type { Origin } from '../io/store.js'
 import type { LlamaConfig } from './config.js'
 import { byteLength, type DType, elementCount } from './dtype.js'
 import {
@@ -31,6 +32,8 @@ export interface SourceFile {
   size: number
   /** What the file says of ranges of its bytes that opening it does not read. */
   checksums?: Checksum[]
+  /** Where the file is not on this machine: what its place says that it is. */
+  sha256?: string
 }
 
 /** The CRC-32 that a range of a file's bytes must have. */
@@ -89,6 +92,8 @@ export interface Checkpoint {
   path: string
   naming: Naming
   files: SourceFile[]
+  /** The repository that it is read from, where it is not on this machine. */
+  origin?: Origin
   config: LlamaConfig
   /** By Hugging Face's names, in the order of a forward pass. */
   tensors: ReadonlyMap<string, Tensor>

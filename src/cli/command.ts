@@ -1,5 +1,6 @@
 import { Command, Flags } from '@oclif/core'
 import { exitCodes, OpenLlamaError } from '../io/errors.js'
+import { registerStore } from '../io/store.js'
 
 /**
  * What all commands share: `--json`, errors that say what, where and what to
@@ -17,6 +18,8 @@ export abstract class OpenLlamaCommand extends Command {
 
   override async init(): Promise<void> {
     await super.init()
+    // Loaded with the first hf:// path: most commands need none of it.
+    registerStore('hf', async () => (await import('../hub/store.js')).openHubStore())
     for (const name of ['SIGINT', 'SIGTERM'] as const) {
       process.once(name, () => {
         this.aborter.abort()

@@ -1,3 +1,4 @@
+import type { CheckRecord } from '../check/record.js'
 import { configToHf } from '../checkpoint/config.js'
 import { shown } from '../checkpoint/geometry.js'
 import type { Conversion, ConvertResult } from '../convert/convert.js'
@@ -90,7 +91,17 @@ export function describeResult(result: ConvertResult): string {
     result.out,
     `${result.tensors} tensors, ${formatCount(result.parameters)} parameters, ${formatBytes(bytes)}; ${result.casts.map(describeCast).join('; ')}`,
     formatTable(files, [1]),
+    ...(result.check ? [describeRecord(result.check)] : []),
   ].join('\n')
+}
+
+/** One line of what the check found. */
+function describeRecord({ smoke, parity }: CheckRecord): string {
+  const mean = parity?.metrics.find(({ name }) => name === 'kld_mean')
+  const common = parity ? `, ${parity.greedy.common} of ${parity.greedy.of} greedy tokens` : ''
+  const kld =
+    mean === undefined ? '' : `: KL divergence ${mean.value} at ${parity?.positions} positions`
+  return `checked${kld}${common}; ${JSON.stringify(smoke.continuation)}`
 }
 
 function describeCast({ from, to, tensors }: CastSummary): string {

@@ -18,6 +18,7 @@ const phases = {
   verify: 'verifying',
   compare: 'comparing',
   tokenize: 'tokenizing',
+  fetch: 'fetching',
 }
 
 /** Seconds between plain lines. */

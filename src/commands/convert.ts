@@ -1,4 +1,5 @@
 import { Args, Flags } from '@oclif/core'
+import { checkConversion, whyUnchecked } from '../check/conversion.js'
 import { floatTypes } from '../checkpoint/dtype.js'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { describePlan, describeResult, planJson } from '../cli/conversion.js'
@@ -97,6 +98,15 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       default: false,
       summary: 'Replace an existing output, discard an unfinished one',
     }),
+    check: Flags.boolean({
+      allowNo: true,
+      summary:
+        'Run the output and hold it against the source before it appears; by default where memory allows',
+    }),
+    'keep-failed': Flags.boolean({
+      default: false,
+      summary: 'Keep an output that failed its check, in the .partial directory',
+    }),
     'allow-non-finite': Flags.boolean({
       default: false,
       summary: 'Keep NaN and infinities of the source',
@@ -104,6 +114,11 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
     'allow-overflow': Flags.boolean({
       default: false,
       summary: 'Let values that are too large for the type become infinite',
+    }),
+    sha256: Flags.boolean({
+      allowNo: true,
+      summary:
+        'Record the SHA-256 of source and output, which takes reading both once more; by default unless --no-check',
     }),
   }
 
@@ -137,18 +152,37 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       checkFreeDisk(conversion)
       return planJson(conversion)
     }
+    const unchecked = whyUnchecked(conversion, {
+      allowNonFinite: flags['allow-non-finite'] || flags['allow-overflow'],
+    })
+    if (unchecked !== undefined && flags.check) throw unchecked
     const progress = await startProgress()
     try {
       const result = await runConversion(conversion, {
+        ...(flags.check === false || unchecked !== undefined
+          ? {}
+          : {
+              check: (output: string) =>
+                checkConversion(
+                  conversion,
+                  output,
+                  given({ signal: this.signal, threads: flags.threads }),
+                ),
+            }),
+        keepFailed: flags['keep-failed'],
         resume: flags.resume,
         force: flags.force,
         allowNonFinite: flags['allow-non-finite'],
         allowOverflow: flags['allow-overflow'],
+        sha256: flags.sha256 ?? flags.check !== false,
         signal: this.signal,
         onProgress: progress.update,
       })
       progress.stop()
       this.warnings(result.warnings)
+      if (unchecked !== undefined && flags.check !== false) {
+        this.warnings([`it is not checked: ${unchecked.message}`])
+      }
       this.log(describeResult(result))
       return result
     } finally {

@@ -1,12 +1,15 @@
 import { stat, statfs } from 'node:fs/promises'
-import { basename, dirname, extname, resolve } from 'node:path'
+import { basename, dirname, extname, join, resolve } from 'node:path'
+import type { CheckRecord } from '../check/record.js'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
+import { list } from '../checkpoint/geometry.js'
 import { readAbout } from '../formats/about.js'
 import type { OnnxTarget } from '../formats/format.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
+import { nameOf } from '../io/store.js'
 import { formatBytes } from '../io/units.js'
 import { isMix, type Mix, mixes } from '../quantise/mixes.js'
 import { isNBits, type NBits, nbitsNames } from '../quantise/nbits.js'
@@ -68,6 +71,12 @@ export interface RunOptions {
   force: boolean
   allowNonFinite: boolean
   allowOverflow: boolean
+  /** Record the SHA-256 of source and output. */
+  sha256: boolean
+  /** Says whether the finished output, at the path it is given, still computes what its source does. */
+  check?(output: string): Promise<CheckRecord>
+  /** What failed its check stays in the staging directory, to be looked at. */
+  keepFailed?: boolean
   signal?: AbortSignal
   onProgress?(progress: Progress): void
 }
@@ -186,18 +195,50 @@ export async function runConversion(
     if (!resuming) checkFreeDisk(conversion)
     begun = true
     const executed = await execute(plan, staging.path, { ...options, ...run, resuming })
-    const provenance = provenanceOf(conversion, run, executed)
+    const output = staging.single ? join(staging.path, basename(staging.out)) : staging.path
+    const check = await run.check?.(output)
+    const provenance = {
+      ...provenanceOf(conversion, run, executed),
+      ...(check === undefined ? {} : { check }),
+    }
     await writeProvenance(staging.path, provenance)
+    if (check?.verdict === 'failed') throw failedCheck(check, staging, run.keepFailed ?? false)
     await publish(staging, run.force)
     const warnings = [...conversion.warnings, ...valueWarnings(executed.facts, plan)]
     return { out: staging.out, ...provenance, warnings }
   } catch (error) {
     // What an input error stopped will not go better next time, and what did not fit was not
     // begun: in neither case is there something to resume.
+    const failed = error instanceof OpenLlamaError && error.code === 'check'
     const hopeless = error instanceof OpenLlamaError && error.code === 'input'
-    if (hopeless || !begun) await discard(staging)
+    if (hopeless || !begun || (failed && !run.keepFailed)) await discard(staging)
     throw fromSystemError(error, staging.out, 'write it')
   }
+}
+
+/** Nothing is at the output's path; the reasons, as far as they are known. */
+function failedCheck(
+  { smoke, parity }: CheckRecord,
+  { path }: Staging,
+  kept: boolean,
+): OpenLlamaError {
+  const exceeded = (parity?.metrics ?? [])
+    .filter(({ passed }) => !passed)
+    .map(({ name, value, limit }) => `${name} is ${value}, the limit ${limit}`)
+  const reasons = [...(parity?.faults ?? []), ...smoke.faults, ...exceeded]
+  return new OpenLlamaError(
+    'check',
+    `the output does not compute what its source does: ${list(reasons, 3)}`,
+    {
+      path,
+      suggestions: [
+        kept
+          ? 'It is kept there, with the figures in openllama.json.'
+          : 'Nothing was written; with --keep-failed it is kept, to be looked at.',
+        'Limits are described in docs/check.md; --no-check converts without them.',
+      ],
+    },
+  )
 }
 
 function typesOf(format: FormatName): string {
@@ -271,7 +312,7 @@ function valueWarnings(facts: Executed['facts'], plan: Plan): string[] {
 /** streaming_params_bf16 → streaming_params_bf16-safetensors-f16, in the working directory. */
 function defaultOut(source: string, format: FormatName, dtype: string): string {
   const path = source.replace(/^[a-z_]+::/, '').replace(/[/\\]+$/, '')
-  const name = basename(resolve(path))
+  const name = nameOf(path)
   const stem = name.replace(/\.index\.json$/, '')
   const bare = stem.slice(0, stem.length - extname(stem).length) || stem
   return [bare, format, ...(dtype === 'auto' ? [] : [dtype])].join('-')

@@ -64,7 +64,7 @@ export async function diffCheckpoints(
   b: Checkpoint,
   options: DiffOptions,
 ): Promise<Diff> {
-  const comparer = openComparer(Math.min(maxSide, Math.floor(options.maxMemory / 2)))
+  const comparer = openComparer(Math.floor(options.maxMemory / 2))
   const tensors: TensorDifference[] = []
   const names = [...new Set([...a.tensors.keys(), ...b.tensors.keys()])]
   const total = [...a.tensors.values()].reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
@@ -96,7 +96,7 @@ export async function diffCheckpoints(
 const maxSide = 48 * 1024 * 1024
 
 /** A tied embedding serves as the output head that the other checkpoint spells out. */
-function tensorOf({ tensors, config }: Checkpoint, name: string): Tensor | undefined {
+export function tensorOf({ tensors, config }: Checkpoint, name: string): Tensor | undefined {
   const found = tensors.get(name)
   if (found !== undefined || name !== headName || !config.tie_word_embeddings) return found
   return tensors.get(embeddingName)
@@ -108,33 +108,45 @@ type Comparison =
   | ({ status: 'different'; dtypes: [DType, DType] } & ValueDifference)
   | { status: 'shape'; shapes: [readonly number[], readonly number[]] }
 
-function openComparer(budget: number): {
-  compare(a: Tensor, b: Tensor): Comparison
-  close(): void
-} {
-  const room = budget - 3 * alignment
-  const sides = [loadKernels(memoryFor(room)), loadKernels(memoryFor(room))] as const
-  const files = openFiles('')
-
-  /** Both sides of each tile in `dtype`, until `visit` says stop. */
-  const walk = (
+/** Two tensors side by side, tile by tile, in Hugging Face's layout. */
+export interface TilePairs {
+  /** Shows both sides of each tile in `dtype`, until `visit` says stop. */
+  walk(
     a: Tensor,
     b: Tensor,
     dtype: DType,
     visit: (ours: Uint8Array, theirs: Uint8Array, tile: Tile) => boolean,
-  ): boolean => {
-    const ours = canonicalMove(a, dtype)
-    const theirs = canonicalMove(b, dtype)
-    const wider = tilesOf(ours, room).length >= tilesOf(theirs, room).length ? ours : theirs
-    return tilesOf(wider, room).every((tile) =>
-      visit(
-        loadTile(sides[0], files, ours, tile).output,
-        loadTile(sides[1], files, theirs, tile).output,
-        tile,
-      ),
-    )
-  }
+  ): boolean
+  close(): void
+}
 
+/** @param budget bytes of one side's buffers at most */
+export function openTilePairs(budget: number): TilePairs {
+  const room = Math.min(maxSide, budget) - 3 * alignment
+  const sides = [loadKernels(memoryFor(room)), loadKernels(memoryFor(room))] as const
+  const files = openFiles('')
+  return {
+    walk(a, b, dtype, visit) {
+      const ours = canonicalMove(a, dtype)
+      const theirs = canonicalMove(b, dtype)
+      const wider = tilesOf(ours, room).length >= tilesOf(theirs, room).length ? ours : theirs
+      return tilesOf(wider, room).every((tile) =>
+        visit(
+          loadTile(sides[0], files, ours, tile).output,
+          loadTile(sides[1], files, theirs, tile).output,
+          tile,
+        ),
+      )
+    },
+    close: () => files.close(),
+  }
+}
+
+function openComparer(budget: number): {
+  compare(a: Tensor, b: Tensor): Comparison
+  close(): void
+} {
+  const { walk, close } = openTilePairs(budget)
   return {
     compare(a, b) {
       if (String(a.shape) !== String(b.shape)) {
@@ -157,7 +169,7 @@ function openComparer(budget: number): {
       if (first === undefined) return { status: 'cast', dtypes: pair, cast: 'f32' }
       return { status: 'different', dtypes: pair, ...rest, first }
     },
-    close: () => files.close(),
+    close,
   }
 }
 
@@ -217,7 +229,8 @@ function countDifferences(
   }
 }
 
-function floats(bytes: Uint8Array): Float32Array {
+/** Bytes of f32 as numbers. */
+export function floats(bytes: Uint8Array): Float32Array {
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
 }
 
@@ -232,7 +245,8 @@ const uses = new Set<keyof LlamaConfig>([
   'tie_word_embeddings',
 ])
 
-function configDifferences(a: LlamaConfig, b: LlamaConfig): ConfigDifference[] {
+/** Fields in which two configurations differ, and whether the model computes otherwise for it. */
+export function configDifferences(a: LlamaConfig, b: LlamaConfig): ConfigDifference[] {
   const differences: ConfigDifference[] = []
   let field: keyof LlamaConfig
   for (field in a) {

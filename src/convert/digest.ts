@@ -21,13 +21,25 @@ const lookUp = 64 * 1024 * 1024
  */
 export async function hashFile(path: string, checksums: readonly Checksum[] = []): Promise<string> {
   const hash = createHash('sha256')
+  await holdChecksums(path, checksums, (bytes) => hash.update(bytes))
+  return hash.digest('hex')
+}
+
+/**
+ * Reads a file through and holds its bytes against the checksums that it gives.
+ * @throws input error for a range whose bytes are not what they were
+ */
+export async function holdChecksums(
+  path: string,
+  checksums: readonly Checksum[],
+  take?: (bytes: Uint8Array) => void,
+): Promise<void> {
   const check = checker(path, checksums)
   await readThrough(path, 0, Number.POSITIVE_INFINITY, (bytes, offset) => {
-    hash.update(bytes)
+    take?.(bytes)
     check.add(bytes, offset)
   })
   check.finish()
-  return hash.digest('hex')
 }
 
 /** The CRC-32 of a range of a file. */

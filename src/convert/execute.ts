@@ -1,14 +1,19 @@
 import type { FileHandle } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import type { SourceFile } from '../checkpoint/checkpoint.js'
 import { isFloat, isScale } from '../checkpoint/dtype.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
+import { isRemote } from '../io/store.js'
+import { bandsOf } from './bands.js'
 import { digestBuffer } from './digest.js'
 import { fingerprintOf, openJournal } from './journal.js'
 import { type Lane, startLane, startWorkerLane } from './lane.js'
 import { type Plan, type Tile, tilesOf } from './plan.js'
 import { createFiles } from './staging.js'
+import { openSupply, slots } from './supply.js'
 import type { TileFacts } from './tile.js'
+import { shareTurn } from './turn.js'
 
 export interface ExecuteOptions {
   /** Bytes of all buffers together at most. */
@@ -18,6 +23,8 @@ export interface ExecuteOptions {
   resuming: boolean
   allowNonFinite: boolean
   allowOverflow: boolean
+  /** Hash all files, for the record of them. */
+  sha256: boolean
   signal?: AbortSignal
   onProgress?(progress: Progress): void
 }
@@ -30,9 +37,9 @@ export interface Progress {
 }
 
 export interface Executed {
-  /** By name within the output. */
+  /** SHA-256 by name within the output, where that was asked for. */
   hashes: Map<string, string>
-  /** By path. */
+  /** By path, likewise. */
   sourceHashes: Map<string, string>
   /** By tensor, where there is something to tell. */
   facts: Map<string, TileFacts>
@@ -49,11 +56,20 @@ export async function execute(
   staging: string,
   options: ExecuteOptions,
 ): Promise<Executed> {
-  const { lanes, budget } = allotMemory(plan, options)
-  const setup = { moves: plan.moves, staging, budget }
-  const tiles = plan.moves.flatMap((move, index) =>
-    tilesOf(move, budget).map((tile) => ({ move: index, tile })),
-  )
+  const { lanes, budget, band } = allotMemory(plan, options)
+  const setup = {
+    moves: plan.moves,
+    staging,
+    budget,
+    ...(lanes === 1 ? {} : { turn: shareTurn() }),
+  }
+  const bands = band === undefined ? [] : bandsOf(plan.moves, budget, band)
+  const tiles: { move: number; tile: Tile; band?: number }[] =
+    band === undefined
+      ? plan.moves.flatMap((move, index) =>
+          tilesOf(move, budget).map((tile) => ({ move: index, tile })),
+        )
+      : bands.flatMap((each, i) => each.tiles.map((tile) => ({ ...tile, band: i })))
   const handles = await createFiles(staging, plan.target.files)
   const sync = async () => {
     for (const handle of handles.values()) await handle.datasync()
@@ -63,7 +79,7 @@ export async function execute(
   try {
     const journal = await openJournal(
       staging,
-      await fingerprintOf(plan, budget),
+      await fingerprintOf(plan, band === undefined ? [budget] : [budget, band]),
       options.resuming,
       sync,
     )
@@ -84,8 +100,17 @@ export async function execute(
       const pending = tiles.flatMap((entry, id) => (earlier.has(id) ? [] : [{ ...entry, id }]))
       for (let i = 0; i < lanes; i++)
         pool.push(lanes === 1 ? startLane(setup) : startWorkerLane(setup))
-      await drain(pool, pending, options.signal, async (lane, { id, move, tile }) => {
-        const result = await lane.run({ kind: 'tile', move, tile })
+      const supply = openSupply(bands, tilesWanted(pending), options.signal)
+      const make = async (lane: Lane, { id, move, tile, band: from }: Pending): Promise<void> => {
+        const bytes = from === undefined ? undefined : await supply.get(from)
+        const region = bands[from ?? 0]?.region
+        const result = await lane.run({
+          kind: 'tile',
+          move,
+          tile,
+          ...(bytes && region ? { band: { bytes, region } } : {}),
+        })
+        if (from !== undefined) supply.release(from)
         if (result.kind !== 'tile') return
         refuse(plan, move, tile, result.facts, options)
         addFacts(facts, plan, move, result.facts)
@@ -96,14 +121,21 @@ export async function execute(
           done: Math.round(elements * scale),
           total: plan.bytes,
         })
-      })
+      }
+      await drain(pool, pending, options.signal, (lane, tile) =>
+        make(lane, tile).catch((error) => {
+          // The others may be waiting for a band whose turn will not come.
+          supply.abort(error)
+          throw error
+        }),
+      )
     } finally {
       await journal.close()
     }
     const verified = verification(plan, options)
     await fillPatches(pool, plan, handles, options.signal, verified)
     for (const handle of handles.values()) await handle.sync()
-    const { hashes, sourceHashes } = await hashAll(pool, plan, staging, options.signal, verified)
+    const { hashes, sourceHashes } = await hashAll(pool, plan, staging, options, verified)
     return { hashes, sourceHashes, facts: inOrder(facts, plan) }
   } finally {
     for (const lane of pool) lane.close()
@@ -111,11 +143,30 @@ export async function execute(
   }
 }
 
+interface Pending {
+  id: number
+  move: number
+  tile: Tile
+  band?: number
+}
+
+/** Bands of which tiles are to be made, and how many. */
+function tilesWanted(pending: readonly Pending[]): Map<number, number> {
+  const wanted = new Map<number, number>()
+  for (const { band } of pending) {
+    if (band !== undefined) wanted.set(band, (wanted.get(band) ?? 0) + 1)
+  }
+  return wanted
+}
+
 /**
  * Buffers of one tile at most. Larger ones save nothing: reads and writes are
  * long enough, and the caches are smaller anyhow.
  */
 const maxTile = 48 * 1024 * 1024
+
+/** A band that holds the largest matrices of 7B whole; larger ones only take longer to come. */
+const mostBand = 256 * 1024 * 1024
 
 /** What hashing takes in a lane. */
 const hashBuffer = digestBuffer
@@ -134,11 +185,17 @@ export function defaultThreads(): number {
 export function allotMemory(
   plan: Plan,
   { threads, maxMemory }: Pick<ExecuteOptions, 'threads' | 'maxMemory'>,
-): { lanes: number; budget: number; memory: number } {
-  const affordable = Math.min(threads, Math.floor(maxMemory / minMemory))
+): { lanes: number; budget: number; memory: number; band?: number } {
+  const remote = plan.source.files.some(({ path }) => isRemote(path))
+  // What comes from elsewhere needs a place to come to: half of the memory, or what lanes leave.
+  const forLanes = remote ? maxMemory / 2 : maxMemory
+  const affordable = Math.min(threads, Math.floor(forLanes / (remote ? minMemory / 2 : minMemory)))
   const lanes = plan.bytes < inlineBelow ? 1 : Math.max(1, affordable)
-  const budget = Math.min(maxTile, Math.floor(maxMemory / lanes) - hashBuffer)
-  return { lanes, budget, memory: lanes * (budget + hashBuffer) }
+  const budget = Math.min(maxTile, Math.floor(forLanes / lanes) - hashBuffer)
+  const memory = lanes * (budget + hashBuffer)
+  if (!remote) return { lanes, budget, memory }
+  const band = Math.min(mostBand, Math.floor((maxMemory - memory) / slots))
+  return { lanes, budget, memory: memory + slots * band, band }
 }
 
 /** Runs `work` on each item, as many at a time as there are lanes; the first failure ends it. */
@@ -231,11 +288,12 @@ function addFacts(all: Map<string, TileFacts>, plan: Plan, index: number, seen: 
 }
 
 /** Counts the bytes of the last phase, which are known beforehand. */
-function verification(plan: Plan, { onProgress }: ExecuteOptions): (bytes: number) => void {
+function verification(plan: Plan, { onProgress, sha256 }: ExecuteOptions): (bytes: number) => void {
+  const { hashed, sources } = filesToRead(plan, sha256)
   const sizes = [
     ...plan.target.files.flatMap(({ patches }) => (patches ?? []).map(({ of }) => of.length)),
-    ...plan.target.files.map(({ size }) => size),
-    ...plan.source.files.map(({ size }) => size),
+    ...hashed.map(({ size }) => size),
+    ...sources.map(({ size }) => size),
   ]
   const total = sizes.reduce((sum, size) => sum + size, 0)
   let done = 0
@@ -280,24 +338,37 @@ function inOrder(facts: ReadonlyMap<string, TileFacts>, plan: Plan): Map<string,
   )
 }
 
+/** Files of the last phase; a source that has checksums is held against them in any case. */
+function filesToRead({ source, target }: Plan, sha256: boolean) {
+  return {
+    hashed: sha256 ? target.files : [],
+    sources: source.files.filter(
+      (file) => isUnhashed(file) && (sha256 || file.checksums !== undefined),
+    ),
+  }
+}
+
 async function hashAll(
   pool: readonly Lane[],
   plan: Plan,
   staging: string,
-  signal: AbortSignal | undefined,
+  { sha256, signal }: Pick<ExecuteOptions, 'sha256' | 'signal'>,
   verified: (bytes: number) => void,
 ): Promise<{ hashes: Map<string, string>; sourceHashes: Map<string, string> }> {
   const hashes = new Map<string, string>()
-  const sourceHashes = new Map<string, string>()
+  const sourceHashes = new Map(
+    plan.source.files.flatMap(({ path, sha256 }) => (sha256 ? [[path, sha256] as const] : [])),
+  )
+  const { hashed, sources } = filesToRead(plan, sha256)
   const files = [
-    ...plan.target.files.map(({ name, size }) => ({
+    ...hashed.map(({ name, size }) => ({
       into: hashes,
       key: name,
       path: join(staging, name),
       size,
       checksums: [],
     })),
-    ...plan.source.files.map(({ path, size, checksums }) => ({
+    ...sources.map(({ path, size, checksums }) => ({
       into: sourceHashes,
       key: path,
       path,
@@ -306,9 +377,14 @@ async function hashAll(
     })),
   ].sort((a, b) => b.size - a.size)
   await drain(pool, files, signal, async (lane, { into, key, path, size, checksums }) => {
-    const result = await lane.run({ kind: 'hash', path, checksums })
+    const result = await lane.run({ kind: sha256 ? 'hash' : 'check', path, checksums })
     if (result.kind === 'hash') into.set(key, result.sha256)
     verified(size)
   })
   return { hashes, sourceHashes }
+}
+
+/** What its place has not said the hash of already. */
+function isUnhashed({ sha256 }: SourceFile): boolean {
+  return sha256 === undefined
 }

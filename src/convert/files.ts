@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { fromSystemError, inputError } from '../io/errors.js'
 import type { Files } from './tile.js'
+import type { Turn } from './turn.js'
 
 /**
  * Bytes given to one write. In longer ones Linux caches the file in large folios,
@@ -12,8 +13,9 @@ const writeChunk = 256 * 1024
 /**
  * Files opened once and kept: sources by their own path, outputs within the
  * directory in which the result is being made.
+ * @param turn where several threads write
  */
-export function openFiles(staging: string): Files & { close(): void } {
+export function openFiles(staging: string, turn?: Turn): Files & { close(): void } {
   const sources = new Map<string, number>()
   const outputs = new Map<string, number>()
   return {
@@ -43,11 +45,15 @@ export function openFiles(staging: string): Files & { close(): void } {
       const path = join(staging, name)
       try {
         const fd = openOnce(outputs, name, path, 'r+')
-        let done = 0
-        while (done < from.length) {
-          const length = Math.min(writeChunk, from.length - done)
-          done += writeSync(fd, from, done, length, offset + done)
+        const writeAll = () => {
+          let done = 0
+          while (done < from.length) {
+            const length = Math.min(writeChunk, from.length - done)
+            done += writeSync(fd, from, done, length, offset + done)
+          }
         }
+        if (turn) turn.take(writeAll)
+        else writeAll()
       } catch (error) {
         throw fromSystemError(error, path, 'write it')
       }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fromSystemError, usageError } from '../io/errors.js'
+import { isRemote } from '../io/store.js'
 import type { Plan } from './plan.js'
 import { journalName } from './staging.js'
 import type { TileFacts } from './tile.js'
@@ -67,17 +68,18 @@ export async function openJournal(
 }
 
 /** What must be the same for a run to go on from another's work: sources, steps, places, tiles. */
-export async function fingerprintOf(plan: Plan, budget: number): Promise<string> {
+export async function fingerprintOf(plan: Plan, budgets: readonly number[]): Promise<string> {
   const hash = createHash('sha256')
-  for (const { path } of plan.source.files) {
-    const { size, mtimeMs } = await stat(path)
+  for (const { path, size: told, sha256 } of plan.source.files) {
+    // What is elsewhere has the commit in its path.
+    const { size, mtimeMs } = isRemote(path) ? { size: told, mtimeMs: sha256 } : await stat(path)
     hash.update(JSON.stringify([path, size, mtimeMs]))
   }
   for (const { name, size, literals } of plan.target.files) {
     hash.update(JSON.stringify([name, size]))
     for (const { offset, bytes } of literals) hash.update(String(offset)).update(bytes)
   }
-  return hash.update(JSON.stringify([plan.moves, budget])).digest('hex')
+  return hash.update(JSON.stringify([plan.moves, ...budgets])).digest('hex')
 }
 
 async function record(handle: FileHandle, path: string, line: string): Promise<void> {

@@ -2,12 +2,14 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Checksum } from '../checkpoint/checkpoint.js'
-import { type ErrorCode, OpenLlamaError } from '../io/errors.js'
+import { OpenLlamaError } from '../io/errors.js'
 import { type Kernels, loadKernels } from '../kernels/kernels.js'
-import { crc32Of, hashFile } from './digest.js'
+import { type BandBytes, readingFrom } from './bands.js'
+import { crc32Of, hashFile, holdChecksums } from './digest.js'
 import { openFiles } from './files.js'
 import type { Move, Tile } from './plan.js'
 import { memoryFor, runTile, type TileFacts } from './tile.js'
+import { joinTurn } from './turn.js'
 
 /** What every lane knows from the start; plain data, it crosses to a thread. */
 export interface LaneSetup {
@@ -16,17 +18,23 @@ export interface LaneSetup {
   staging: string
   /** Bytes of a tile's buffers at most. */
   budget: number
+  /** Where there are several lanes: whose turn it is to write. */
+  turn?: SharedArrayBuffer
 }
 
 export type Task =
-  | { kind: 'tile'; move: number; tile: Tile }
+  /** @param band the source's bytes, where they are not in a file of this machine */
+  | { kind: 'tile'; move: number; tile: Tile; band?: BandBytes }
   | { kind: 'hash'; path: string; checksums: Checksum[] }
+  /** Holds a file against its own checksums, and no more. */
+  | { kind: 'check'; path: string; checksums: Checksum[] }
   /** Of a range of an output, by its name. */
   | { kind: 'crc32'; name: string; offset: number; length: number }
 
 export type TaskResult =
   | { kind: 'tile'; facts: TileFacts }
   | { kind: 'hash'; sha256: string }
+  | { kind: 'check' }
   | { kind: 'crc32'; crc32: number }
 
 /** Where tasks are carried out, one at a time: in this thread, or in one of its own. */
@@ -38,26 +46,21 @@ export interface Lane {
 /** What a worker answers; errors are taken apart, since only plain data crosses threads. */
 export type Reply =
   | { ok: true; result: TaskResult }
-  | {
-      ok: false
-      error: {
-        code: ErrorCode
-        message: string
-        path: string | undefined
-        tensor: string | undefined
-        suggestions: string[]
-      }
-    }
+  | { ok: false; error: OpenLlamaError['parts'] }
   | { ok: false; bug: Error }
 
 /** A lane in this thread. */
-export function startLane({ moves, staging, budget }: LaneSetup): Lane {
-  const files = openFiles(staging)
+export function startLane({ moves, staging, budget, turn }: LaneSetup): Lane {
+  const files = openFiles(staging, turn && joinTurn(turn))
   let kernels: Kernels | undefined
   return {
     async run(task) {
       if (task.kind === 'hash') {
         return { kind: 'hash', sha256: await hashFile(task.path, task.checksums) }
+      }
+      if (task.kind === 'check') {
+        await holdChecksums(task.path, task.checksums)
+        return { kind: 'check' }
       }
       if (task.kind === 'crc32') {
         const { name, offset, length } = task
@@ -68,7 +71,8 @@ export function startLane({ moves, staging, budget }: LaneSetup): Lane {
       // Between tiles the thread looks up: a signal must not wait for the last one.
       await setImmediate()
       kernels ??= loadKernels(memoryFor(budget, moves))
-      return { kind: 'tile', facts: runTile(kernels, files, move, task.tile) }
+      const from = task.band ? readingFrom(task.band, move, files) : { move, files }
+      return { kind: 'tile', facts: runTile(kernels, from.files, from.move, task.tile) }
     },
     close: () => files.close(),
   }
@@ -81,7 +85,7 @@ export function startWorkerLane(setup: LaneSetup): Lane {
   worker.on('message', (reply: Reply) => {
     if (reply.ok) settle?.resolve(reply.result)
     else if ('bug' in reply) settle?.reject(reply.bug)
-    else settle?.reject(rebuild(reply.error))
+    else settle?.reject(new OpenLlamaError(reply.error.code, reply.error.what, reply.error.details))
   })
   worker.on('error', (error) => settle?.reject(error))
   return {
@@ -92,9 +96,4 @@ export function startWorkerLane(setup: LaneSetup): Lane {
       }),
     close: () => worker.postMessage('close'),
   }
-}
-
-/** The message has format, file and tensor in it already. */
-function rebuild(error: Extract<Reply, { error: object }>['error']): OpenLlamaError {
-  return new OpenLlamaError(error.code, error.message, { suggestions: error.suggestions })
 }

@@ -67,9 +67,10 @@ export interface Tile {
  * Cuts a tensor into tiles whose buffers fit into `budget` bytes. A tile is as
  * long as possible in the direction in which the target's bytes lie, so that
  * writes are long; whole heads where rotary order changes.
+ * @param region that is to be cut, of whole blocks and heads
  */
-export function tilesOf(move: Move, budget: number): Tile[] {
-  const [rows, columns] = matrixOf(move.target.shape)
+export function tilesOf(move: Move, budget: number, region = wholeOf(move)): Tile[] {
+  const { rows, columns } = region
   const bytesPerElement = bufferBytes(move, 1)
   const rotary = move.steps.find((step) => step.kind === 'rotary')
   const granule = rotary ? rotary.headDim : 1
@@ -84,14 +85,19 @@ export function tilesOf(move: Move, budget: number): Tile[] {
   for (let row = 0; row < rows; row += tileRows) {
     for (let column = 0; column < columns; column += tileColumns) {
       tiles.push({
-        row,
-        column,
+        row: region.row + row,
+        column: region.column + column,
         rows: Math.min(tileRows, rows - row),
         columns: Math.min(tileColumns, columns - column),
       })
     }
   }
   return tiles
+}
+
+function wholeOf({ target }: Move): Tile {
+  const [rows, columns] = matrixOf(target.shape)
+  return { row: 0, column: 0, rows, columns }
 }
 
 /** Bytes of the buffers that a tile of `elements` needs: two to work between, or one to copy. */

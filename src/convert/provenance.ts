@@ -1,7 +1,9 @@
 import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import type { CheckRecord } from '../check/record.js'
 import type { FormatName } from '../checkpoint/checkpoint.js'
 import { formatJson } from '../io/json.js'
+import type { Origin } from '../io/store.js'
 import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
 import { version } from '../version.js'
 import type { Conversion, RunOptions } from './convert.js'
@@ -17,7 +19,8 @@ import { provenanceName } from './staging.js'
  */
 export interface Provenance {
   tool: { name: 'openllama'; version: string }
-  source: { format: FormatName; files: FileRecord[] }
+  /** Where it was read from the Hub, from which repository and in which commit. */
+  source: { format: FormatName; files: FileRecord[] } & Partial<Origin>
   target: { format: FormatName; files: FileRecord[] }
   options: {
     dtype: string
@@ -44,12 +47,15 @@ export interface Provenance {
   notes: string[]
   /** By tensor: values that are not finite, overflowed, or vanished. */
   values: Record<string, { nan: number; infinite: number; overflowed: number; vanished: number }>
+  /** What running the output showed, unless that was not asked for. */
+  check?: CheckRecord
 }
 
 export interface FileRecord {
   name: string
   bytes: number
-  sha256: string
+  /** Null where the conversion was not to hash. */
+  sha256: string | null
 }
 
 export function provenanceOf(
@@ -61,10 +67,11 @@ export function provenanceOf(
     tool: { name: 'openllama', version: version() },
     source: {
       format: checkpoint.format,
+      ...checkpoint.origin,
       files: checkpoint.files.map(({ path, size }) => ({
         name: basename(path),
         bytes: size,
-        sha256: sourceHashes.get(path) ?? '',
+        sha256: sourceHashes.get(path) ?? null,
       })),
     },
     target: {
@@ -72,7 +79,7 @@ export function provenanceOf(
       files: plan.target.files.map(({ name, size }) => ({
         name,
         bytes: size,
-        sha256: hashes.get(name) ?? '',
+        sha256: hashes.get(name) ?? null,
       })),
     },
     options: {

@@ -22,10 +22,7 @@ async function answer(task: Task): Promise<Reply> {
   try {
     return { ok: true, result: await lane.run(task) }
   } catch (error) {
-    if (error instanceof OpenLlamaError) {
-      const { code, message, path, tensor, suggestions } = error
-      return { ok: false, error: { code, message, path, tensor, suggestions } }
-    }
+    if (error instanceof OpenLlamaError) return { ok: false, error: error.parts }
     return { ok: false, bug: error instanceof Error ? error : new Error(String(error)) }
   }
 }

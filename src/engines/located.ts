@@ -52,6 +52,14 @@ export async function locateWeights({ format, path, tensors }: Checkpoint): Prom
         suggestions: ['Quantised models run in llama.cpp, from GGUF.'],
       })
     }
+    if (tensor.layout.bigEndian) {
+      throw inputError('its bytes are in big-endian order, which no engine here computes in', {
+        format,
+        path,
+        tensor: name,
+        suggestions: ['Convert it first: what convert writes is in this machine’s order.'],
+      })
+    }
     const extent = onlyExtent(tensor)
     if (extent === undefined) {
       const bytes = await gather(tensor)

@@ -7,7 +7,7 @@ import { decoderModel } from '../graph/decoder.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import { version } from '../version.js'
-import type { Engine, EngineOptions } from './engine.js'
+import { agreedTokens, checkTokens, type Engine, type EngineOptions, likeliest } from './engine.js'
 import { type Gathered, locateWeights } from './located.js'
 
 /**
@@ -29,6 +29,7 @@ export async function openCheckpointEngine(
     weights,
     compute: 'f32',
     rotary,
+    ...(options.hiddenStates ? { hiddenStates: true } : {}),
     producer: { name: 'openllama', version: version() },
   })
   const notes = gathered.size === 0 ? [] : [gatheredNote(gathered)]
@@ -130,6 +131,7 @@ function engineOf(
   const vocabulary = config.vocab_size
   const ends = new Set([config.eos_token_id].flat())
   return {
+    name: 'onnxruntime',
     device,
     notes,
     async logits(tokens) {
@@ -141,12 +143,22 @@ function engineOf(
       )
       return logits
     },
-    async generate(tokens, most) {
+    async generate(tokens, most, { draft = [], onStep } = {}) {
+      const given = checkTokens(tokens, vocabulary)
       const made: number[] = []
+      const told = draft.slice(0, most)
+      if (told.length > 0) {
+        const { logits } = await step(session, [...given, ...told], emptyCache(session), inputs)
+        made.push(...told.slice(0, agreedTokens(logits, vocabulary, given.length, told)))
+      }
+      const end = made.findIndex((token) => ends.has(token))
+      if (end >= 0) return made.slice(0, end + 1)
       let cache = emptyCache(session)
-      let next = checkTokens(tokens, vocabulary)
+      let next: readonly number[] = [...given, ...made]
       while (made.length < most) {
+        const start = performance.now()
         const { logits, cache: grown } = await step(session, next, cache, inputs)
+        if (next.length === 1) onStep?.((performance.now() - start) / 1000)
         const token = likeliest(logits.subarray(-vocabulary))
         made.push(token)
         if (ends.has(token)) break
@@ -155,6 +167,15 @@ function engineOf(
       }
       return made
     },
+    ...(session.outputNames.includes('hidden.0')
+      ? {
+          async hiddenStates(tokens) {
+            const outputs = await run(session, tokens, emptyCache(session), inputs)
+            const names = session.outputNames.filter((name) => name.startsWith('hidden.'))
+            return names.map((name) => floats(outputs[name]))
+          },
+        }
+      : {}),
     dispose: () => session.release(),
   }
 }
@@ -219,47 +240,53 @@ async function step(
   cache: Cache,
   inputs: Feeds,
 ): Promise<{ logits: Float32Array; cache: Cache }> {
-  const count = tokens.length
-  const length = cache.length + count
+  const outputs = await run(session, tokens, cache, inputs)
+  const values = new Map<string, Tensor>()
+  for (const [name, value] of Object.entries(outputs)) {
+    if (name.startsWith('present.')) values.set(name.replace('present', 'past_key_values'), value)
+  }
+  return { logits: floats(outputs.logits), cache: { length: cache.length + tokens.length, values } }
+}
+
+function run(
+  session: InferenceSession,
+  tokens: readonly number[],
+  cache: Cache,
+  inputs: Feeds,
+): Promise<InferenceSession.OnnxValueMapType> {
+  const length = cache.length + tokens.length
   const feeds: Feeds = { ...inputs, ...Object.fromEntries(cache.values) }
   feeds.input_ids = whole(tokens)
   feeds.attention_mask = whole(Array.from({ length }, () => 1))
   if (session.inputNames.includes('position_ids')) {
     feeds.position_ids = whole(tokens.map((_, i) => cache.length + i))
   }
-  const outputs = await session.run(feeds)
-  const values = new Map<string, Tensor>()
-  for (const [name, value] of Object.entries(outputs)) {
-    if (name.startsWith('present.')) values.set(name.replace('present', 'past_key_values'), value)
-  }
-  return { logits: floats(outputs.logits), cache: { length, values } }
+  return session.run(feeds)
 }
 
 function whole(values: readonly number[]): Tensor {
   return new Tensor('int64', BigInt64Array.from(values, BigInt), [1, values.length])
 }
 
+/** Values as f32; graphs that compute in f16 may give out f16. */
 function floats(tensor: Tensor | undefined): Float32Array {
   if (tensor?.data instanceof Float32Array) return tensor.data
-  throw inputError(`the graph's logits are ${tensor?.type ?? 'not there'}, float32 is expected`, {
-    format: 'onnx',
-  })
-}
-
-function likeliest(logits: Float32Array): number {
-  let best = 0
-  for (let i = 1; i < logits.length; i++) {
-    if ((logits[i] ?? 0) > (logits[best] ?? 0)) best = i
+  if (tensor?.type === 'float16' && ArrayBuffer.isView(tensor.data)) {
+    const { buffer, byteOffset, byteLength } = tensor.data
+    return Float32Array.from(new Uint16Array(buffer, byteOffset, byteLength / 2), halfValue)
   }
-  return best
+  throw inputError(
+    `the graph's logits are ${tensor?.type ?? 'not there'}, float32 or float16 are expected`,
+    { format: 'onnx' },
+  )
 }
 
-/** The runtime would read a row beyond the embedding, or fail in the middle of a run. */
-function checkTokens(tokens: readonly number[], vocabulary: number): readonly number[] {
-  if (tokens.length === 0) throw inputError('there are no tokens to run')
-  const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabulary)
-  if (wrong === undefined) return tokens
-  throw inputError(`token ${wrong} is not of the model's vocabulary of ${vocabulary}`, {
-    suggestions: ['The tokenizer is not this model’s own.'],
-  })
+/** The value of an f16, by its bits. */
+function halfValue(bits: number): number {
+  const exponent = (bits >> 10) & 0x1f
+  const fraction = bits & 0x3ff
+  const sign = bits & 0x8000 ? -1 : 1
+  if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : Number.NaN
+  if (exponent === 0) return sign * fraction * 2 ** -24
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
 }

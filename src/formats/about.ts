@@ -1,9 +1,9 @@
-import { stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { dirname } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { type FrontMatter, parseFrontMatter } from '../io/front-matter.js'
 import { type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
+import { join, kindOf, nameOf } from '../io/store.js'
 
 /** What the files beside a checkpoint's weights say of the model, its geometry aside. */
 export interface About {
@@ -24,13 +24,14 @@ export const nothingKnown: About = { folder: 'model', card: new Map(), generatio
 const maxFile = 16 * 1024 * 1024
 
 export async function readAbout({ files, path }: Checkpoint): Promise<About> {
-  const folder = resolve(dirname(files[0]?.path ?? path))
+  const file = files[0]?.path ?? path
+  const folder = dirname(file)
   const card = await readOptional(join(folder, 'README.md'))
   const config = await readJson(join(folder, 'config.json'))
   const generation = await readJson(join(folder, 'generation_config.json'))
   const nameOrPath = config._name_or_path
   return {
-    folder: basename(folder),
+    folder: nameOf(folder),
     card: parseFrontMatter(card === undefined ? '' : new TextDecoder().decode(card)),
     ...(typeof nameOrPath === 'string' && nameOrPath !== '' ? { nameOrPath } : {}),
     generation,
@@ -43,6 +44,5 @@ async function readJson(path: string): Promise<JsonObject> {
 }
 
 async function readOptional(path: string): Promise<Uint8Array | undefined> {
-  const there = await stat(path).catch(() => undefined)
-  return there?.isFile() ? readSmallFile(path, maxFile) : undefined
+  return (await kindOf(path)) === 'file' ? readSmallFile(path, maxFile) : undefined
 }

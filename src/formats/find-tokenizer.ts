@@ -1,7 +1,7 @@
-import { stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname } from 'node:path'
 import type { TokenizerFiles } from '../checkpoint/checkpoint.js'
 import { inputError } from '../io/errors.js'
+import { join, kindOf, settle } from '../io/store.js'
 
 /** What transformers keeps beside a SentencePiece model, or in its place. */
 const jsonNames = [
@@ -17,10 +17,11 @@ const templateName = 'chat_template.jinja'
 /**
  * The files of a checkpoint's tokenizer.
  * @param folder that the checkpoint is in
- * @param chosen what the user named (--tokenizer): a tokenizer.model, a tokenizer.json,
+ * @param choice what the user named (--tokenizer): a tokenizer.model, a tokenizer.json,
  *   or a folder with either
  */
-export async function findTokenizer(folder: string, chosen?: string): Promise<TokenizerFiles> {
+export async function findTokenizer(folder: string, choice?: string): Promise<TokenizerFiles> {
+  const chosen = choice === undefined ? undefined : await settle(choice)
   const isFolder = chosen === undefined || (await kindOf(chosen)) === 'folder'
   const place = chosen === undefined ? folder : isFolder ? chosen : dirname(chosen)
   const beside: string[] = []
@@ -38,10 +39,4 @@ export async function findTokenizer(folder: string, chosen?: string): Promise<To
     throw inputError('no tokenizer.model and no tokenizer.json is there', { path: chosen })
   }
   return found
-}
-
-async function kindOf(path: string): Promise<'file' | 'folder' | undefined> {
-  const there = await stat(path).catch(() => undefined)
-  if (there?.isDirectory()) return 'folder'
-  return there?.isFile() ? 'file' : undefined
 }

@@ -1,10 +1,10 @@
-import { stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname } from 'node:path'
 import type { SourceFile } from '../checkpoint/checkpoint.js'
 import { list } from '../checkpoint/geometry.js'
 import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
 import { inputError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
+import { join, kindOf } from '../io/store.js'
 import { type GgufHeader, readHeader } from './gguf-header.js'
 import { refuseInterrupted } from './gguf-undo.js'
 
@@ -110,15 +110,8 @@ async function siblings(path: string, count: number): Promise<string[]> {
   const paths = Array.from({ length: count }, (_, i) =>
     join(dirname(path), splitName(stem, i, count)),
   )
-  const there = await Promise.all(
-    paths.map((each) =>
-      stat(each).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  )
-  const missing = paths.filter((_, i) => !there[i]).map((each) => basename(each))
+  const there = await Promise.all(paths.map(kindOf))
+  const missing = paths.filter((_, i) => there[i] === undefined).map((each) => basename(each))
   if (missing.length > 0) {
     throw inputError(`of its ${count} parts there is no ${list(missing)}`, {
       ...where,

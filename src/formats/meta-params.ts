@@ -1,11 +1,10 @@
-import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { StoredArray } from '../checkpoint/checkpoint.js'
 import { configDefaults, type LlamaConfig } from '../checkpoint/config.js'
 import type { ConfigSource } from '../checkpoint/geometry.js'
 import { inputError } from '../io/errors.js'
 import { type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
+import { join, listFolder } from '../io/store.js'
 
 /**
  * Meta's params.json: the arguments of the model's constructor. Three of the
@@ -39,7 +38,7 @@ export async function paramsBeside(
   arrays: readonly StoredArray[],
 ): Promise<{ config: ConfigSource; notes: string[] } | undefined> {
   const path = join(folder, 'params.json')
-  if (!(await readdir(folder)).includes('params.json')) return undefined
+  if (!(await listFolder(folder)).includes('params.json')) return undefined
   const vocabulary = arrays.find(({ name }) => name === 'tok_embeddings.weight')?.shape[0]
   const params = parseJsonObject(await readSmallFile(path, maxParams), path)
   return configFromParams(params, path, vocabulary)

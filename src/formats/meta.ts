@@ -1,9 +1,9 @@
-import { readdir } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import type { Checkpoint, Listing } from '../checkpoint/checkpoint.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
 import { matrixOf, type Part, type Tensor } from '../checkpoint/tensor.js'
 import { inputError, usageError } from '../io/errors.js'
+import { join, listFolder } from '../io/store.js'
 import type { Format, Target, TargetFile, TargetOptions } from './format.js'
 import { jsonFile, literalFile } from './hf-folder.js'
 import { joinRanks, pieceOf, type Split, splitOf } from './meta-parallel.js'
@@ -53,7 +53,7 @@ function rankFile(rank: number): string {
 
 /** The files of all ranks, in order. */
 async function rankFiles(folder: string): Promise<string[]> {
-  const names = (await readdir(folder)).filter((name) => filePattern.test(name)).sort()
+  const names = (await listFolder(folder)).filter((name) => filePattern.test(name)).sort()
   const missing = names.findIndex((name, rank) => name !== rankFile(rank))
   if (missing >= 0) {
     throw inputError(`${names[missing]} is here, and ${rankFile(missing)} is not`, {

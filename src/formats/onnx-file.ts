@@ -1,11 +1,11 @@
-import { stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
 import { type NodeProto, NodeProtoSchema, StringStringEntryProtoSchema } from 'onnx-buf'
 import type { SourceFile } from '../checkpoint/checkpoint.js'
 import type { Extent } from '../checkpoint/tensor.js'
 import { fromSystemError, inputError } from '../io/errors.js'
 import type { ByteSource } from '../io/source.js'
+import { join, sizeOf } from '../io/store.js'
 import { nextField, packedVarints, readField, type WireCursor, wireCursor } from './onnx-wire.js'
 
 /** A constant of the graph: where its values are, and not what they are. */
@@ -164,7 +164,7 @@ async function locateExternal(
     )
   }
   const file = join(dirname(path), location)
-  const known = files.get(file) ?? { path: file, size: await sizeOf(file, path) }
+  const known = files.get(file) ?? { path: file, size: await sizeBeside(file, path) }
   files.set(file, known)
   const offset = number(external.get('offset') ?? '0')
   const length = number(external.get('length') ?? String(known.size - (offset ?? 0)))
@@ -183,9 +183,9 @@ async function locateExternal(
   return { ...initializer, extent: { path: file, offset, length } }
 }
 
-async function sizeOf(file: string, graph: string): Promise<number> {
+async function sizeBeside(file: string, graph: string): Promise<number> {
   try {
-    return (await stat(file)).size
+    return await sizeOf(file)
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
     if (!missing) throw fromSystemError(error, file, 'read it')

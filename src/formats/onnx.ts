@@ -1,7 +1,7 @@
-import { readdir, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { inputError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
+import { isFolder, join, listFolder } from '../io/store.js'
 import type { Format } from './format.js'
 import { walkOnnx } from './onnx-file.js'
 import { describeOnnx } from './onnx-target.js'
@@ -29,7 +29,7 @@ export const onnx: Format = {
   },
 
   async open(given) {
-    const path = (await stat(given)).isDirectory() ? await graphIn(given) : given
+    const path = await graphAt(given)
     const source = await openFile(path)
     try {
       const file = await walkOnnx(source)
@@ -55,9 +55,14 @@ const folder = 'onnx'
 /** Tags of producer_name, producer_version, domain, model_version, graph and opset_import. */
 const modelFields = new Set([0x12, 0x1a, 0x22, 0x28, 0x3a, 0x42])
 
+/** The graph that a path names, or that is in the folder that it names. */
+export async function graphAt(path: string): Promise<string> {
+  return (await isFolder(path)) ? graphIn(path) : path
+}
+
 /** The graph of a folder: f32 before f16, and only where there is no doubt. */
 async function graphIn(path: string): Promise<string> {
-  const graphs = (await readdir(path)).filter((name) => name.endsWith('.onnx')).sort()
+  const graphs = (await listFolder(path)).filter((name) => name.endsWith('.onnx')).sort()
   const preferred = ['model.onnx', 'model_fp16.onnx'].find((name) => graphs.includes(name))
   const chosen = preferred ?? (graphs.length === 1 ? graphs[0] : undefined)
   if (chosen !== undefined) return join(path, chosen)

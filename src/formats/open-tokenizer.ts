@@ -1,10 +1,10 @@
-import { readdir, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname } from 'node:path'
 import type { TokenizerFiles } from '../checkpoint/checkpoint.js'
 import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
-import { fromSystemError, inputError, usageError } from '../io/errors.js'
+import { inputError, usageError } from '../io/errors.js'
 import { openFile, readStart } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
+import { isFolder, join, listFolder, settle } from '../io/store.js'
 import {
   type ConfiguredIds,
   configuredIds,
@@ -47,7 +47,7 @@ export async function openTokenizer(
   source: string,
   { arrays = false }: OpenTokenizerOptions = {},
 ): Promise<OpenedTokenizer> {
-  const place = await locate(source)
+  const place = await locate(await settle(source))
   const parts = place.gguf === undefined ? undefined : await readParts(place.gguf)
   const metadata = parts?.[0]?.header.entries
   const own = arrays && place.isGguf
@@ -98,7 +98,7 @@ async function locate(source: string): Promise<Place> {
       suggestions: [`There are ${loaders.map((name) => `${name}::`).join(', ')}.`],
     })
   }
-  if (await isDirectory(inner)) return locateInFolder(inner)
+  if (await isFolder(inner)) return locateInFolder(inner)
   const name = basename(inner)
   const folder = dirname(inner)
   const head = await headOf(inner)
@@ -119,7 +119,7 @@ async function locate(source: string): Promise<Place> {
 }
 
 async function locateInFolder(folder: string): Promise<Place> {
-  const names = (await readdir(folder)).filter((name) => name.toLowerCase().endsWith('.gguf'))
+  const names = (await listFolder(folder)).filter((name) => name.toLowerCase().endsWith('.gguf'))
   const name = firstOfSplit(names) ?? names.toSorted()[0]
   const others = firstOfSplit(names) === undefined ? names.length - 1 : 0
   return {
@@ -131,14 +131,6 @@ async function locateInFolder(folder: string): Promise<Place> {
       others > 0
         ? [`of ${names.length} GGUF files only ${name} is looked at; name another to have it`]
         : [],
-  }
-}
-
-async function isDirectory(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory()
-  } catch (error) {
-    throw fromSystemError(error, path, 'read it')
   }
 }
 

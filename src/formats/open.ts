@@ -1,13 +1,18 @@
-import { readdir, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
-import { type Checkpoint, type Listing, understand } from '../checkpoint/checkpoint.js'
+import { basename, dirname } from 'node:path'
+import {
+  type Checkpoint,
+  type Listing,
+  type SourceFile,
+  understand,
+} from '../checkpoint/checkpoint.js'
 import { configFromHf } from '../checkpoint/config.js'
 import type { ConfigSource } from '../checkpoint/geometry.js'
 import { presets } from '../checkpoint/presets.js'
-import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
+import { inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'
 import { openFile, readSmallFile, readStart } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
+import { isFolder, join, kindOf, listFolder, settle, storeOf } from '../io/store.js'
 import { findTokenizer } from './find-tokenizer.js'
 import type { Format } from './format.js'
 import { formatOfLoader, formats, loaders } from './index.js'
@@ -30,20 +35,41 @@ export async function openCheckpoint(
   source: string,
   options: OpenOptions = {},
 ): Promise<Checkpoint> {
-  const { format, path, loader } = await locate(source)
-  const folder = format.homeOf?.(path) ?? ((await isDirectory(path)) ? path : dirname(path))
-  const given =
-    options.config === undefined ? await configBeside(folder) : await chosenConfig(options.config)
+  const { format, path, loader } = await locate(await settle(source))
+  const folder = await homeOf({ format, path })
+  const given = await givenConfig(folder, options)
   const listing = await openListing(format, path, loader)
   const tokenizer = await findTokenizer(folder, options.tokenizer)
-  return understand(
-    { ...listing, path: source },
+  const files = await Promise.all(listing.files.map(withHash))
+  const origin = (await storeOf(path))?.origin(path)
+  const checkpoint = understand(
+    { ...listing, path: source, files },
     {
       ...(given ? { given } : {}),
       ...(options.heads === undefined ? {} : { heads: options.heads }),
     },
     tokenizer,
   )
+  return origin === undefined ? checkpoint : { ...checkpoint, origin }
+}
+
+/** What is elsewhere is not read a second time for its hash, which its place knows. */
+async function withHash(file: SourceFile): Promise<SourceFile> {
+  const remote = await (await storeOf(file.path))?.open(file.path)
+  return remote?.sha256 === undefined ? file : { ...file, sha256: remote.sha256 }
+}
+
+/** The folder that a configuration and a tokenizer are looked for in. */
+export async function homeOf({ format, path }: Location): Promise<string> {
+  return format.homeOf?.(path) ?? ((await isFolder(path)) ? path : dirname(path))
+}
+
+/** The configuration that was chosen, or that is in the folder. */
+export function givenConfig(
+  folder: string,
+  { config }: OpenOptions,
+): Promise<ConfigSource | undefined> {
+  return config === undefined ? configBeside(folder) : chosenConfig(config)
 }
 
 /** Opens a checkpoint; a shard that is only a stand-in is called by its name. */
@@ -58,13 +84,15 @@ async function openListing(format: Format, path: string, loader?: string): Promi
   }
 }
 
-interface Location {
+/** Where a source is, and in which format. */
+export interface Location {
   format: Format
   path: string
   loader?: string
 }
 
-async function locate(source: string): Promise<Location> {
+/** Finds out what a source is, by its name and its first bytes. */
+export async function locate(source: string): Promise<Location> {
   const match = /^([a-z_]+)::(.*)$/s.exec(source)
   if (match) {
     const [, loader = '', path = ''] = match
@@ -77,17 +105,17 @@ async function locate(source: string): Promise<Location> {
     refuseStandIns(path, await headOf(path))
     return { format, path, loader }
   }
-  if (await isDirectory(source)) return locateInDirectory(source)
+  if (await isFolder(source)) return locateInDirectory(source)
   return { format: await formatOfFile(source), path: source }
 }
 
 async function locateInDirectory(folder: string): Promise<Location> {
-  const entries = (await readdir(folder)).sort()
+  const entries = (await listFolder(folder)).sort()
   for (const format of formats) {
     const entry = format.detectDirectory?.(entries)
     if (entry !== undefined) {
       const path = join(folder, entry)
-      if (!entry.endsWith('.json') && !(await isDirectory(path))) {
+      if (!entry.endsWith('.json') && !(await isFolder(path))) {
         refuseStandIns(path, await headOf(path))
       }
       return { format, path }
@@ -148,17 +176,8 @@ async function headOf(path: string): Promise<Uint8Array> {
   }
 }
 
-async function isDirectory(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory()
-  } catch (error) {
-    throw fromSystemError(error, path, 'read it')
-  }
-}
-
-/** Whether a file is there; a link to nowhere is none. */
 async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFile() ?? false
+  return (await kindOf(path)) === 'file'
 }
 
 /** A config.json has some kilobytes. */
@@ -166,13 +185,14 @@ const maxConfig = 4 * 1024 * 1024
 
 async function configBeside(folder: string): Promise<ConfigSource | undefined> {
   const path = join(folder, 'config.json')
-  return (await exists(path)) ? readConfig(path) : undefined
+  return (await kindOf(path)) !== undefined ? readConfig(path) : undefined
 }
 
 async function chosenConfig(choice: string): Promise<ConfigSource> {
   const preset = presets.get(choice)
   if (preset !== undefined) return { values: preset, from: `the preset ${choice}` }
-  if (await exists(choice)) return readConfig(choice)
+  const path = await settle(choice)
+  if ((await kindOf(path)) !== undefined) return readConfig(path)
   throw usageError(`"${choice}" is no preset, and no file of that name is there`, {
     suggestions: [`Presets are ${[...presets.keys()].join(', ')}.`],
   })
@@ -181,13 +201,4 @@ async function chosenConfig(choice: string): Promise<ConfigSource> {
 async function readConfig(path: string): Promise<ConfigSource> {
   const json = parseJsonObject(await readSmallFile(path, maxConfig), path)
   return { values: configFromHf(json, path), from: path }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -1,10 +1,11 @@
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import type { StoredArray } from '../checkpoint/checkpoint.js'
 import { list } from '../checkpoint/geometry.js'
 import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
 import { isJsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
+import { join } from '../io/store.js'
 import type { TargetFile } from './format.js'
 import { jsonFile } from './hf-folder.js'
 

@@ -54,6 +54,8 @@ export interface DecoderOptions {
   compute: 'f32' | 'f16'
   /** The order of the rows that rotary embedding pairs up. */
   rotary: 'half' | 'interleaved'
+  /** Give out what is behind the embedding and behind each layer too, as `hidden.0` and so on. */
+  hiddenStates?: boolean
   producer: { name: string; version: string }
 }
 
@@ -95,6 +97,7 @@ export function decoderModel(options: DecoderOptions): Uint8Array {
   const angles = rotaryAngles(decoder)
   const mask = attentionMask(decoder)
   let hidden = embed(decoder)
+  showHidden(decoder, hidden, 0)
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const path = `model.layers.${layer}`
     const before = norm(decoder, hidden, `${path}.input_layernorm`)
@@ -103,6 +106,7 @@ export function decoderModel(options: DecoderOptions): Uint8Array {
     const between = norm(decoder, hidden, `${path}.post_attention_layernorm`)
     const fed = feedForward(decoder, between, `${path}.mlp`)
     hidden = addNode(builder, 'Add', `${path}.mlp_residual`, [hidden, fed])
+    showHidden(decoder, hidden, layer + 1)
   }
   head(decoder, norm(decoder, hidden, 'model.norm'))
   return encodeModel(builder, { opset, producer })
@@ -112,6 +116,13 @@ interface Decoder extends DecoderOptions {
   builder: GraphBuilder
   /** Adds what several nodes use, under a name, where it is first used. */
   once(name: string, add: (name: string) => unknown): string
+}
+
+function showHidden(decoder: Decoder, hidden: string, depth: number): void {
+  const { builder, config, compute, hiddenStates } = decoder
+  if (!hiddenStates) return
+  const name = addNode(builder, 'Identity', `hidden.${depth}`, [hidden])
+  addOutput(builder, name, compute, ['batch_size', 'sequence_length', config.hidden_size])
 }
 
 /** Looks up the tokens' rows, and casts those alone, not the whole table. */

@@ -31,6 +31,8 @@ export interface ErrorDetails {
  */
 export class OpenLlamaError extends Error {
   readonly code: ErrorCode
+  /** The message without where it happened. */
+  readonly what: string
   readonly path: string | undefined
   readonly format: string | undefined
   readonly tensor: string | undefined
@@ -45,10 +47,17 @@ export class OpenLlamaError extends Error {
     super([...where, what].join(': '), { cause: details.cause })
     this.name = 'OpenLlamaError'
     this.code = code
+    this.what = what
     this.path = details.path
     this.format = details.format
     this.tensor = details.tensor
     this.suggestions = details.suggestions ?? []
+  }
+
+  /** The parts that it was made of: plain data, as threads can pass it on. */
+  get parts(): { code: ErrorCode; what: string; details: Omit<ErrorDetails, 'cause'> } {
+    const { code, what, path, format, tensor, suggestions } = this
+    return { code, what, details: { path, format, tensor, suggestions } }
   }
 
   /** The process exit code this error ends with. */

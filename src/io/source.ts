@@ -1,5 +1,6 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { fromSystemError, inputError } from './errors.js'
+import { storeOf } from './store.js'
 
 /**
  * Random access to the bytes of one file. `read` gives exactly `length` bytes
@@ -14,8 +15,12 @@ export interface ByteSource {
   close(): Promise<void>
 }
 
-/** Opens a local file for reading. */
+/** Opens a file for reading, wherever it is. */
 export async function openFile(path: string): Promise<ByteSource> {
+  return (await storeOf(path))?.open(path) ?? openLocal(path)
+}
+
+async function openLocal(path: string): Promise<ByteSource> {
   let handle: FileHandle
   let size: number
   try {
@@ -81,7 +86,7 @@ export async function readSmallFile(path: string, limit: number): Promise<Uint8A
   }
 }
 
-function checkRange(path: string, size: number, offset: number, length: number): void {
+export function checkRange(path: string, size: number, offset: number, length: number): void {
   if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0) {
     throw inputError(`asks for ${length} bytes at ${offset}, which is no place in a file`, { path })
   }

@@ -1,6 +1,7 @@
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { isJsonObject, type Json, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
+import { join } from '../io/store.js'
 import { tokenizerFacts } from './generation.js'
 import type { SentencePieceModel } from './sentencepiece.js'
 

@@ -39,6 +39,18 @@ test('the hashes are those of the files, of the source and of the output', async
   })
 })
 
+test('without hashes, and the same otherwise', async () => {
+  const hashed = await convert(makeSource(), { dtype: 'bf16' })
+  const bare = await convert(makeSource(), { dtype: 'bf16' }, { sha256: false })
+  const unhashed = (files: object[]) => files.map((file) => ({ ...file, sha256: null }))
+  const { source, target } = hashed.record
+  assert.equal(bare.record, {
+    ...hashed.record,
+    source: { ...source, files: unhashed(source.files) },
+    target: { ...target, files: unhashed(target.files) },
+  })
+})
+
 test('tool, options, casts and counts', async () => {
   const { record } = await convert(makeSource(), { dtype: 'bf16', heads: 8, maxShardSize: 1e6 })
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))

@@ -29,7 +29,13 @@ interface Choices {
 async function convert(source: string, { to = 'onnx', dtype = 'auto', ...rest }: Choices = {}) {
   const out = join(tempDir(), 'out')
   const options = { to, out, dtype, maxMemory: 64e6, threads: 1, ...rest }
-  const run = { resume: false, force: false, allowNonFinite: false, allowOverflow: false }
+  const run = {
+    resume: false,
+    force: false,
+    allowNonFinite: false,
+    allowOverflow: false,
+    sha256: true,
+  }
   return runConversion(await prepareConversion(source, options), run)
 }
 

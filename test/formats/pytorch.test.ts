@@ -227,17 +227,19 @@ test('payloads are held against the archive’s checksums as they are converted'
   const path = join(tempDir(), 'strided.bin')
   writeFileSync(path, source)
   const out = join(tempDir(), 'out')
-  const error = await fails(
-    () => convert(path, { to: 'safetensors', out, heads: 4 }),
-    'input',
-    path,
-    'the entry "strided/data/',
-    'CRC-32',
-    'download it again',
-  )
-  assert.is(error.exit, 3)
-  assert.not(existsSync(out))
-  assert.not(existsSync(`${out}.partial`))
+  for (const sha256 of [true, false]) {
+    const error = await fails(
+      () => convert(path, { to: 'safetensors', out, heads: 4 }, { sha256 }),
+      'input',
+      path,
+      'the entry "strided/data/',
+      'CRC-32',
+      'download it again',
+    )
+    assert.is(error.exit, 3)
+    assert.not(existsSync(out))
+    assert.not(existsSync(`${out}.partial`))
+  }
 })
 
 test('shards: with an index, without one, and with one missing', async () => {

@@ -1,10 +1,20 @@
 // The live cross-checks: our output in the formats' own software. Needs Python 3; its packages are
 // installed on first use. Prints a line a check, and fails if any does.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { writeCorpus } from './corpus.js'
+import { startHub } from './hub.js'
 import { pythonWithTransformers4, pythonWithTransformers5 } from './python.js'
 
 const fixtures = 'test/fixtures'
@@ -12,18 +22,21 @@ const models = ['tiny-v1', 'tiny-v2']
 const temporary = mkdtempSync(join(tmpdir(), 'openllama-interop-'))
 /** Fewer for a quick look: CORPUS_LINES=1000. */
 const corpusLines = Number(process.env.CORPUS_LINES ?? 100_000)
+/** `run.js hub` runs that part alone. */
+const only = process.argv[2]
 let passed = 0
 let failed = 0
 
 try {
   const pythons = [pythonWithTransformers5(), pythonWithTransformers4()]
-  await checkTokenizers(pythons)
-  for (const model of models) {
+  await checkHub(pythons)
+  if (only !== 'hub') await checkTokenizers(pythons)
+  for (const model of only === 'hub' ? [] : models) {
     const source = `${fixtures}/${model}/easylm/streaming_params_bf16`
     const config = `${fixtures}/${model}/config.json`
     const folder = (name) => join(temporary, model, name)
     const to = (name, ...args) => {
-      openllama('convert', source, '--config', config, '--out', folder(name), ...args)
+      openllama(['convert', source, '--config', config, '--out', folder(name), ...args])
       return folder(name)
     }
     const exact = [
@@ -63,6 +76,10 @@ try {
       to('meta', '--to', 'meta'),
       to('meta-2', '--to', 'meta', '--model-parallel', '2'),
     )
+    const files = ['f32', 'f16', 'bf16', 'q8_0', 'q4_k_m', 'q2_k'].map((dtype) =>
+      to(`${dtype}.gguf`, '--to', 'gguf', '--dtype', dtype),
+    )
+    check(python, 'check_gguf.py', ...files)
     const rounded = [to('f16', '--to', 'safetensors', '--dtype', 'f16')]
     for (const python of pythons) {
       check(python, 'check_transformers.py', '1e-4', `${fixtures}/${model}/expected`, ...exact)
@@ -101,8 +118,8 @@ async function checkTokenizers([python, older]) {
   const folders = (models) =>
     models.map(([name, source]) => {
       const folder = join(temporary, 'tokenizers', name)
-      openllama('tokenizer', 'convert', source, '--to', 'tokenizer.json', '--out', folder)
-      openllama('tokenizer', 'convert', source, '--to', 'tokenizer.model', '--out', folder)
+      openllama(['tokenizer', 'convert', source, '--to', 'tokenizer.json', '--out', folder])
+      openllama(['tokenizer', 'convert', source, '--to', 'tokenizer.model', '--out', folder])
       return folder
     })
   const inp = found(join(real, 'llama.cpp-vocab', 'probes.inp'))
@@ -127,6 +144,37 @@ async function checkTokenizers([python, older]) {
   console.log(`tokenizers: ${Math.round((Date.now() - start) / 1000)} s`)
 }
 
+/** The Hub that our tests talk to is one that huggingface_hub can talk to. */
+async function checkHub(pythons) {
+  const home = join(temporary, 'hub-home')
+  const hub = await startHub(home)
+  try {
+    for (const [i, python] of pythons.entries()) {
+      const work = join(temporary, `hub-${i}`)
+      mkdirSync(work)
+      check(python, 'check_hub.py', { env: hub.env }, work)
+    }
+    // What Python has sent, we fetch into a cache of our own; in it both find everything.
+    const version = readdirSync(join(home, 'hub')).find((name) => name.startsWith('models--'))
+    const repository = version.split('--').slice(1).join('/')
+    const ours = { ...hub.env, HF_HOME: `${home}-2`, HF_HUB_CACHE: join(`${home}-2`, 'hub') }
+    const out = join(temporary, 'pulled')
+    const pulled = JSON.parse(openllama(['pull', repository, '--out', out, '--json'], ours))
+    for (const python of pythons) {
+      const env = { ...ours, HF_HUB_OFFLINE: '1', HF_TOKEN: '' }
+      check(python, 'check_hub_cache.py', { env }, repository, out)
+    }
+    // And what Python has fetched, we do not fetch again.
+    const again = JSON.parse(openllama(['pull', `${repository}@v1`, '--json'], hub.env))
+    const known = pulled.files.length > 3 && again.fetched === 0
+    console.log(`${known ? 'ok' : 'FAILED'} openllama: uses what huggingface_hub has fetched`)
+    if (known) passed++
+    else failed++
+  } finally {
+    hub.stop()
+  }
+}
+
 /**
  * Cards of folders that were written before: read by huggingface_hub, and their examples run as they
  * stand, by both generations of transformers and by transformers.js.
@@ -141,11 +189,11 @@ function checkCards([python, older], folders) {
   const log = join(temporary, 'loss.csv')
   writeFileSync(log, 'step,loss\n1,9.5\n2,5.25\n3,4\n')
   folders.forEach((folder, i) => {
-    openllama('card', folder)
+    openllama(['card', folder])
     const all = i % 2 === 0 || real.length === 0 ? evals : real
     const given = all.flatMap((file) => ['--eval', file])
     // Twice: over a card that is there.
-    openllama('card', folder, '--model', 'open_llama_3b_v2', ...given, '--loss', log)
+    openllama(['card', folder, '--model', 'open_llama_3b_v2', ...given, '--loss', log])
   })
   check(python, 'check_cards.py', ...folders)
   const withTransformers = folders.filter((folder) => /[\\/](f16|pytorch)$/.test(folder))
@@ -174,18 +222,23 @@ function checkCards([python, older], folders) {
   }
 }
 
-function openllama(...args) {
-  const { status, stderr } = spawnSync(process.execPath, ['bin/run.js', ...args], {
+function openllama(given, env = {}) {
+  // These tests are the check.
+  const args = given[0] === 'convert' ? [...given, '--no-check'] : given
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['bin/run.js', ...args], {
     encoding: 'utf8',
+    env: { ...process.env, ...env },
   })
   if (status !== 0) throw new Error(`openllama ${args.join(' ')} ended with ${status}\n${stderr}`)
+  return stdout
 }
 
 /** A script prints `ok …` or `FAILED …` for each of its checks. */
-function check(python, script, ...args) {
+function check(python, script, ...rest) {
+  const [{ env }, args] = typeof rest[0] === 'object' ? [rest[0], rest.slice(1)] : [{}, rest]
   const { status, stdout, stderr } = spawnSync(python, [join('test/interop', script), ...args], {
     encoding: 'utf8',
-    env: { ...process.env, HF_HUB_OFFLINE: '1', TOKENIZERS_PARALLELISM: 'false' },
+    env: { ...process.env, HF_HUB_OFFLINE: '1', TOKENIZERS_PARALLELISM: 'false', ...env },
   })
   process.stdout.write(stdout)
   const lines = stdout.split('\n')

@@ -26,7 +26,7 @@ const modules = fileURLToPath(
  */
 export function openLibGgml(): LibGgml | string {
   if (process.arch !== 'x64') return `libggml's bytes on ${process.arch} are not the reference's`
-  const path = findLibrary()
+  const path = libGgmlPath()
   if (path === undefined) return `node-llama-cpp has no libggml for ${process.platform} here`
   const library = koffi.load(path)
   const chunk: (
@@ -67,7 +67,8 @@ export function openLibGgml(): LibGgml | string {
   }
 }
 
-function findLibrary(): string | undefined {
+/** Of the portable build, whose libllama lies beside it; undefined where there is none. */
+export function libGgmlPath(): string | undefined {
   const systems: Partial<Record<NodeJS.Platform, { prefix: string; file: string }>> = {
     linux: { prefix: 'linux-x64', file: 'libggml-base.so' },
     darwin: { prefix: 'mac-x64', file: 'libggml-base.dylib' },

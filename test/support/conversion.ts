@@ -90,6 +90,7 @@ export const runOptions: RunOptions = {
   force: false,
   allowNonFinite: false,
   allowOverflow: false,
+  sha256: true,
 }
 
 export const executeOptions: ExecuteOptions = {
@@ -98,6 +99,7 @@ export const executeOptions: ExecuteOptions = {
   resuming: false,
   allowNonFinite: false,
   allowOverflow: false,
+  sha256: true,
 }
 
 /** What execute keeps for hashing; the rest of its memory is a tile's. */

@@ -25,6 +25,7 @@ export async function convert(
     force: false,
     allowNonFinite: false,
     allowOverflow: false,
+    sha256: true,
   })
 }
 

@@ -6,6 +6,7 @@ import {
   type ConvertOptions,
   type ConvertResult,
   prepareConversion,
+  type RunOptions,
   runConversion,
 } from '../../src/convert/convert.js'
 import { openCheckpoint } from '../../src/formats/open.js'
@@ -15,6 +16,7 @@ import { tempDir } from './temp.js'
 export async function convert(
   source: string,
   options: Pick<ConvertOptions, 'to'> & Partial<ConvertOptions>,
+  run: Partial<RunOptions> = {},
 ): Promise<ConvertResult> {
   const conversion = await prepareConversion(source, {
     out: join(tempDir(), 'out'),
@@ -29,6 +31,8 @@ export async function convert(
     force: false,
     allowNonFinite: false,
     allowOverflow: false,
+    sha256: true,
+    ...run,
   })
 }
 

@@ -1,0 +1,273 @@
+import { basename } from 'node:path'
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import type { DType } from '../checkpoint/dtype.js'
+import type { Device, EngineName } from '../engines/engine.js'
+import { availableMemory, memoryToRun } from '../engines/memory.js'
+import { engineFor } from '../engines/open.js'
+import type { Runnable } from '../formats/open-runnable.js'
+import { OpenLlamaError } from '../io/errors.js'
+import { formatBytes } from '../io/units.js'
+import { configFaults, departureOf, firstDepartingLayer, weightFaults } from './departure.js'
+import {
+  coarsestOf,
+  judge,
+  type Limits,
+  limitsFor,
+  type Rounding,
+  roundingBetween,
+  weightLimit,
+} from './limits.js'
+import { compareLogits, type Parity, type Position } from './parity.js'
+import type { CheckRecord, ParityRecord } from './record.js'
+import { type Runs, runBoth } from './runs.js'
+import { commonTokens, type Run, smokeFaults } from './smoke.js'
+import { compareTokenizers, openTextTokenizer, type TextTokenizer } from './text.js'
+import { type Texts, textsFor } from './texts.js'
+import { compareWeights } from './weights.js'
+
+export interface CheckOptions {
+  /** What the artifact is held against. */
+  against?: Runnable
+  /** The artifact was made from it by this program, so that a wider type may not differ at all. */
+  converted?: boolean
+  device: Device
+  threads?: number
+  prompt?: string
+  /** Tokens to make of the prompt. */
+  tokens?: number
+  /** Positions to compare at; by default 256, or what the context and the text allow. */
+  positions?: number
+  /** A UTF-8 text in the place of the built-in one. */
+  corpus?: string
+  limits?: Partial<Limits>
+  /** Bytes at most; by default what is free. */
+  maxMemory?: number
+  signal?: AbortSignal
+  onProgress?(phase: CheckPhase): void
+}
+
+export type CheckPhase = 'run the artifact' | 'run the source' | 'compare the weights'
+
+/** What a check found: the record, and what a page about it shows beyond. */
+export interface CheckResult {
+  record: CheckRecord
+  /** The artifact's type, as its limits go by. */
+  type: string
+  /** Of the artifact; undefined where the model ended the text at once. */
+  tokensPerSecond: number | undefined
+  /** Position by position, where the two were compared. */
+  positions: readonly Position[]
+  continuations: { artifact: string; source?: string }
+}
+
+/**
+ * Runs an artifact, and holds it against a source where there is one: what both compute over the
+ * same text, what both make of a prompt, and their weights, configuration and tokenizer.
+ * @throws resources error where memory or the device is not there
+ */
+export async function checkArtifact(
+  artifact: Runnable,
+  options: CheckOptions,
+): Promise<CheckResult> {
+  const { against } = options
+  const tokenizer = await openTextTokenizer(artifact.checkpoint)
+  const theirs = against && (await openTextTokenizer(against.checkpoint))
+  try {
+    const texts = await textsFor(artifact, theirs ?? tokenizer, options)
+    checkMemory(artifact, texts, options)
+    const notes = [...texts.notes]
+    const faults: string[] = []
+    if (against !== undefined) {
+      const judgement = compareTokenizers(tokenizer, theirs, texts.text)
+      faults.push(...judgement.faults)
+      notes.push(...judgement.notes)
+    }
+    const runs = await runBoth(artifact, texts, options, notes)
+    const judged = smokeOf(runs, texts, theirs ?? tokenizer, tokenizer, options)
+    const compared =
+      against === undefined || runs.source === undefined
+        ? undefined
+        : await compare(
+            { artifact, source: against, runs: { artifact: runs.artifact, source: runs.source } },
+            texts,
+            options,
+            faults,
+          )
+    const passed =
+      judged.smoke.faults.length === 0 &&
+      (compared === undefined ||
+        (compared.record.faults.length === 0 &&
+          compared.record.metrics.every((metric) => metric.passed)))
+    return {
+      record: {
+        verdict: passed ? 'passed' : 'failed',
+        engine: engineFor(artifact),
+        device: runs.device,
+        smoke: judged.smoke,
+        ...(compared ? { parity: compared.record } : {}),
+        notes: [...new Set(notes)],
+      },
+      type: roundingOf(artifact).type,
+      tokensPerSecond:
+        runs.artifact.secondsPerToken === undefined ? undefined : 1 / runs.artifact.secondsPerToken,
+      positions: compared?.parity?.positions ?? [],
+      continuations: judged.continuations,
+    }
+  } finally {
+    await tokenizer?.close()
+    await theirs?.close()
+  }
+}
+
+/** Bytes that a check takes at most: of the two models only one is open at a time. */
+export function memoryToCheck(artifact: Runnable, against: Runnable | undefined, tokens = 300) {
+  const sides = [artifact, ...(against ? [against] : [])]
+  const kept = against ? 4 * tokens * artifact.checkpoint.config.vocab_size : 0
+  return kept + Math.max(...sides.map((side) => memoryToRun(side, tokens)))
+}
+
+function checkMemory(
+  artifact: Runnable,
+  { passage, prompt, tokens }: Texts,
+  { against, maxMemory = availableMemory() }: CheckOptions,
+): void {
+  const longest = Math.max(passage.length, prompt.length + tokens)
+  const needed = memoryToCheck(artifact, against, longest)
+  if (needed <= maxMemory) return
+  throw new OpenLlamaError(
+    'resources',
+    `the check takes ${formatBytes(needed)} of memory, ${formatBytes(maxMemory)} are allowed or free`,
+    {
+      path: artifact.checkpoint.path,
+      suggestions: ['Allow more with --max-memory, or compare at fewer --positions.'],
+    },
+  )
+}
+
+function smokeOf(
+  runs: Runs,
+  { promptText, prompt, vocabulary, passage }: Texts,
+  reader: TextTokenizer | undefined,
+  own: TextTokenizer | undefined,
+  { against }: CheckOptions,
+): { smoke: CheckRecord['smoke']; continuations: CheckResult['continuations'] } {
+  const made = runs.artifact.made
+  const faults = smokeFaults(runs.artifact, vocabulary, runs.source)
+  // Without BOS these models answer nonsense; whether the tokenizer files say so is their check's.
+  const bos = own?.bos
+  if (own !== undefined && (bos === null || (against === undefined && passage[0] !== bos))) {
+    faults.push('neither its configuration nor its tokenizer has a BOS token')
+  }
+  const spell = (tokens: readonly number[]) => continuation(prompt, tokens, reader)
+  const shown = spell(made)
+  return {
+    smoke: {
+      prompt: reader === undefined ? prompt.join(' ') : promptText,
+      continuation: shown,
+      tokens: made.length,
+      faults,
+    },
+    continuations: {
+      artifact: shown,
+      ...(runs.source ? { source: spell(runs.source.made) } : {}),
+    },
+  }
+}
+
+/** The text of new tokens: of all tokens, without the prompt's, since a first piece loses its space. */
+function continuation(
+  prompt: readonly number[],
+  made: readonly number[],
+  tokenizer: TextTokenizer | undefined,
+): string {
+  if (tokenizer === undefined) return made.join(' ')
+  const special = new Set([tokenizer.bos])
+  const text = prompt.filter((token) => !special.has(token))
+  const before = tokenizer.decode(text)
+  const whole = tokenizer.decode([...text, ...made])
+  return whole.startsWith(before) ? whole.slice(before.length) : tokenizer.decode(made)
+}
+
+interface Compared {
+  artifact: Runnable
+  source: Runnable
+  runs: { artifact: Run; source: Run }
+}
+
+async function compare(
+  { artifact, source, runs }: Compared,
+  texts: Texts,
+  options: CheckOptions,
+  tokenizerFaults: readonly string[],
+): Promise<{ record: ParityRecord; parity?: Parity }> {
+  const [ours, theirs] = [artifact.checkpoint, source.checkpoint]
+  const { vocabulary, following } = texts
+  const mine = roundingOf(artifact)
+  const its = roundingOf(source)
+  const converted = options.converted ?? false
+  const limits = { ...limitsFor(mine, its, converted), ...options.limits }
+  const sameVocabulary = ours.config.vocab_size === theirs.config.vocab_size
+  const finite = runs.artifact.notFinite === undefined && runs.source.notFinite === undefined
+  const parity =
+    sameVocabulary && finite
+      ? compareLogits(runs.artifact.logits, runs.source.logits, vocabulary, following)
+      : undefined
+  const metrics = parity === undefined ? [] : judge(parity, limits)
+  const config = configFaults(ours, theirs)
+  options.onProgress?.('compare the weights')
+  const wrong = await compareWeights(ours, theirs, {
+    limitOf: (a, s) => weightLimit(roundingBetween(floatOr(s.dtype), floatOr(a.dtype), converted)),
+    maxMemory: 96 * 1024 * 1024,
+    ...(options.signal ? { signal: options.signal } : {}),
+  })
+  const weights = weightFaults(wrong, ours, theirs, roundingBetween(its.type, mine.type, converted))
+  const faults = [
+    ...tokenizerFaults,
+    ...config,
+    ...weights,
+    ...(runs.source.notFinite === undefined ? [] : ['the source gives logits that are not finite']),
+  ]
+  const failed = faults.length > tokenizerFaults.length || metrics.some(({ passed }) => !passed)
+  const comparable = sameVocabulary && finite
+  const layer =
+    failed && comparable && config.length === 0
+      ? await firstDepartingLayer(ours, theirs, texts.passage, { device: 'cpu' })
+      : null
+  return {
+    record: {
+      against: {
+        name: basename(theirs.path.replace(/^[a-z_]+::/, '')),
+        format: theirs.format,
+        dtype: its.type,
+        engine: engineFor(source),
+      },
+      positions: following.length,
+      metrics,
+      faults,
+      greedy: {
+        common: commonTokens(runs.artifact.made, runs.source.made),
+        of: Math.max(runs.artifact.made.length, runs.source.made.length),
+      },
+      ...(failed ? { departure: departureOf([...config, ...weights], layer) } : {}),
+    },
+    ...(parity ? { parity } : {}),
+  }
+}
+
+/** f64 is computed in as f32. */
+function floatOr(dtype: DType): Parameters<typeof weightLimit>[0] {
+  return coarsestOf([dtype])
+}
+
+/** The coarsest type of a model's matrices, and whether its engine rounds activations to it. */
+function roundingOf(runnable: Runnable): Rounding & { engine: EngineName } {
+  const { checkpoint, graph, nbits } = runnable
+  const type = nbits ?? coarsestOf(matrixTypes(checkpoint))
+  const engine = engineFor(runnable)
+  const rounds = engine === 'llama.cpp' || (graph !== undefined && type === 'f16')
+  return { type, activations: rounds && type !== 'f32', engine }
+}
+
+function matrixTypes({ tensors }: Checkpoint): DType[] {
+  return [...tensors.values()].filter(({ shape }) => shape.length === 2).map(({ dtype }) => dtype)
+}

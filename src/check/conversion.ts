@@ -1,0 +1,76 @@
+import type { Conversion } from '../convert/convert.js'
+import { availableMemory, memoryToRun } from '../engines/memory.js'
+import { openRunnable } from '../formats/open-runnable.js'
+import { OpenLlamaError } from '../io/errors.js'
+import { formatBytes } from '../io/units.js'
+import { tokenizerJsonOf } from '../tokenizer/load.js'
+import { checkArtifact } from './check.js'
+import type { CheckRecord } from './record.js'
+
+/** Enough to see a fault, and little beside the conversion itself. */
+const positions = 64
+const tokens = 16
+
+/** Holds a finished output against the source that it was made from. */
+export async function checkConversion(
+  { checkpoint }: Conversion,
+  output: string,
+  options: { signal?: AbortSignal; threads?: number },
+): Promise<CheckRecord> {
+  const artifact = await openRunnable(output)
+  const { record } = await checkArtifact(artifact, {
+    ...options,
+    against: { checkpoint },
+    converted: true,
+    // The CPU is the same everywhere, and so are its figures.
+    device: 'cpu',
+    positions,
+    tokens,
+  })
+  return record
+}
+
+/** Why a conversion cannot be checked, where it cannot. */
+export function whyUnchecked(
+  { checkpoint, plan, tokenizer, quantisation }: Conversion,
+  { allowNonFinite }: { allowNonFinite: boolean },
+): OpenLlamaError | undefined {
+  const where = { path: checkpoint.path, format: checkpoint.format }
+  if (allowNonFinite) {
+    return new OpenLlamaError('usage', 'what is not finite is allowed, and cannot be run', where)
+  }
+  if ([...checkpoint.tensors.values()].some(({ layout }) => layout.bigEndian)) {
+    return new OpenLlamaError(
+      'input',
+      'its bytes are in big-endian order, which no engine runs',
+      where,
+    )
+  }
+  const hasTokenizer =
+    tokenizer !== undefined || tokenizerJsonOf(checkpoint.tokenizer.beside) !== undefined
+  if (plan.target.format === 'gguf' && quantisation !== undefined && !hasTokenizer) {
+    return new OpenLlamaError(
+      'input',
+      'the output has no vocabulary, without which llama.cpp does not run it',
+      { ...where, suggestions: ['Name a tokenizer with --tokenizer.'] },
+    )
+  }
+  const output = {
+    ...checkpoint,
+    format: plan.target.format,
+    files: outputFiles(plan.target.files),
+  }
+  const sides = [{ checkpoint }, { checkpoint: output }]
+  const needed = Math.max(...sides.map((side) => memoryToRun(side, positions)))
+  const free = availableMemory()
+  if (needed <= free) return undefined
+  return new OpenLlamaError(
+    'resources',
+    `it takes ${formatBytes(needed)} of memory, ${formatBytes(free)} are free`,
+    { ...where, suggestions: ['Check it elsewhere with `openllama check`, or leave --check out.'] },
+  )
+}
+
+function outputFiles(files: readonly { name: string; size: number }[]) {
+  return files.map(({ name, size }) => ({ path: name, size }))
+}

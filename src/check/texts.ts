@@ -1,0 +1,77 @@
+import type { Runnable } from '../formats/open-runnable.js'
+import { inputError } from '../io/errors.js'
+import { readSmallFile } from '../io/source.js'
+import type { CheckOptions } from './check.js'
+import { defaultPrompt, passage } from './passage.js'
+import type { RunTexts } from './smoke.js'
+import { madeUpTokens, type TextTokenizer } from './text.js'
+
+/** What both models are given, as tokens. */
+export interface Texts extends RunTexts {
+  text: string
+  promptText: string
+  /** The token behind each of the passage's. */
+  following: number[]
+  notes: string[]
+}
+
+export const defaultTokens = 32
+export const defaultPositions = 256
+
+/** Tokenizes what both models are given, within what both can take. */
+export async function textsFor(
+  { checkpoint }: Runnable,
+  tokenizer: TextTokenizer | undefined,
+  { against, prompt, tokens = defaultTokens, positions, corpus }: CheckOptions,
+): Promise<Texts> {
+  const configs = [checkpoint.config, ...(against ? [against.checkpoint.config] : [])]
+  const context = Math.min(...configs.map((config) => config.max_position_embeddings))
+  const vocabulary = checkpoint.config.vocab_size
+  const smallest = Math.min(...configs.map((config) => config.vocab_size))
+  const text = corpus === undefined ? passage : await readCorpus(corpus)
+  const promptText = prompt ?? defaultPrompt
+  const notes: string[] = []
+  const begin = tokenizer?.bos === null || tokenizer === undefined ? [] : [tokenizer.bos]
+  const wanted = Math.min(positions ?? defaultPositions, context)
+  if (positions !== undefined && positions > context) {
+    notes.push(`${context} positions are compared, the model's context, not ${positions}`)
+  }
+  if (tokenizer === undefined) {
+    notes.push('there is no tokenizer: the models are given tokens that are made up')
+  }
+  const all =
+    tokenizer === undefined
+      ? madeUpTokens(wanted + 1, smallest)
+      : [...begin, ...tokenizer.encode(text)]
+  const fitting = all.filter((token) => token < smallest).slice(0, wanted + 1)
+  if (fitting.length < 2) {
+    throw inputError('the text has no tokens to compare', {
+      path: corpus,
+      suggestions: ['Give a longer text with --corpus.'],
+    })
+  }
+  if (positions !== undefined && fitting.length - 1 < wanted) {
+    notes.push(`the text has ${fitting.length - 1} positions, fewer than ${positions}`)
+  }
+  const given =
+    tokenizer === undefined
+      ? madeUpTokens(8, smallest)
+      : [...begin, ...tokenizer.encode(promptText)]
+  return {
+    text,
+    promptText,
+    passage: fitting.slice(0, -1),
+    following: fitting.slice(1),
+    prompt: given.filter((token) => token < smallest),
+    tokens: Math.max(1, Math.min(tokens, context - given.length)),
+    vocabulary,
+    notes,
+  }
+}
+
+/** A text of more positions than any context has is longer than this. */
+const mostCorpus = 16 * 1024 * 1024
+
+async function readCorpus(path: string): Promise<string> {
+  return new TextDecoder().decode(await readSmallFile(path, mostCorpus))
+}

@@ -1,0 +1,69 @@
+import type { CheckResult } from '../check/check.js'
+import { describeDeparture, formatLimit, formatMetric, metricTitles } from '../check/metrics.js'
+import type { DeviceFound } from '../engines/devices.js'
+import { formatTable } from './table.js'
+
+/** What a check found, for people. */
+export function describeCheck({
+  record,
+  type,
+  tokensPerSecond,
+  continuations,
+}: CheckResult): string {
+  const { verdict, engine, device, smoke, parity } = record
+  const rate = tokensPerSecond === undefined ? '' : `, ${tokensPerSecond.toPrecision(2)} tokens/s`
+  const lines = [
+    `runs in ${engine} on ${device} (${type}${rate})`,
+    `  ${smoke.prompt.trimEnd().replaceAll('\n', '\n  ')}`,
+    `  →${smoke.continuation.trimEnd().replaceAll('\n', '\n  ')}`,
+    ...smoke.faults.map((fault) => `  FAILED: ${fault}`),
+  ]
+  if (parity !== undefined) {
+    const { against, positions, metrics, faults, greedy, departure } = parity
+    lines.push(
+      '',
+      `against ${against.name} (${against.format}, ${against.dtype}, in ${against.engine}), ${positions} positions`,
+    )
+    const rows = metrics.map((metric) => [
+      `  ${metricTitles[metric.name]}`,
+      formatMetric(metric.name, metric.value),
+      formatLimit(metric),
+      metric.passed ? '' : 'FAILED',
+    ])
+    if (rows.length > 0) lines.push(formatTable(rows, [1]))
+    lines.push(`  ${greedy.common} of ${greedy.of} greedy tokens in common`)
+    if (greedy.common < greedy.of && continuations.source !== undefined) {
+      lines.push(`  the source goes on:${continuations.source.trimEnd()}`)
+    }
+    lines.push(...faults.map((fault) => `  FAILED: ${fault}`))
+    if (departure !== undefined) lines.push(`  ${describeDeparture(departure)}`)
+  }
+  return [...lines, '', verdict === 'passed' ? 'ok' : 'FAILED'].join('\n')
+}
+
+/** The same for programs. */
+export function checkJson(
+  source: string,
+  { record, type, tokensPerSecond, continuations }: CheckResult,
+): object {
+  return {
+    artifact: source,
+    type,
+    ...record,
+    tokens_per_second: tokensPerSecond ?? null,
+    continuations,
+  }
+}
+
+/** The devices, for people. */
+export function describeDevices(devices: readonly DeviceFound[]): string {
+  return formatTable([
+    ['engine', 'device', '', ''],
+    ...devices.map(({ engine, device, there, detail }) => [
+      engine,
+      device,
+      there ? 'yes' : 'no',
+      detail,
+    ]),
+  ])
+}

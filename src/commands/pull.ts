@@ -1,0 +1,75 @@
+import { Args, Flags } from '@oclif/core'
+import { given, OpenLlamaCommand } from '../cli/command.js'
+import { startProgress } from '../cli/progress.js'
+import { describePulled } from '../cli/pulled.js'
+import { pull } from '../hub/pull.js'
+import { readSettings } from '../hub/settings.js'
+
+export default class Pull extends OpenLlamaCommand {
+  static override summary = 'Fetch a repository from the Hub'
+
+  static override description =
+    'Fills the cache that huggingface_hub keeps (HF_HOME), so that Python finds what was pulled, and the other way round. Every file is held against the hash that the Hub has of it. Interrupted, the same command goes on where it was. A token is taken from HF_TOKEN, or from the login of the Hub’s client.'
+
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> openlm-research/open_llama_3b_v2',
+    '<%= config.bin %> <%= command.id %> openlm-research/open_llama_3b_v2@main --out open_llama_3b_v2',
+    '<%= config.bin %> <%= command.id %> openlm-research/open_llama_7b_v2 --include "*.json" --include tokenizer.model',
+  ]
+
+  static override args = {
+    repository: Args.string({
+      required: true,
+      description: 'owner/repo, with @ and a branch, a tag or a commit where it is not main',
+    }),
+  }
+
+  static override flags = {
+    out: Flags.string({
+      helpValue: 'DIR',
+      summary: 'A folder that gets the files too; by default they are in the cache alone',
+    }),
+    link: Flags.boolean({
+      summary: 'In --out, make links into the cache, which take no disk',
+      dependsOn: ['out'],
+    }),
+    include: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'GLOB',
+      summary: 'Only files that match, such as "*.safetensors"; may be repeated',
+    }),
+    exclude: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'GLOB',
+      summary: 'No files that match; may be repeated',
+    }),
+    force: Flags.boolean({
+      summary: 'Replace other files in --out',
+      dependsOn: ['out'],
+    }),
+  }
+
+  async run(): Promise<object> {
+    const { args, flags } = await this.parse(Pull)
+    const settings = await readSettings()
+    const progress = await startProgress()
+    try {
+      const pulled = await pull(args.repository, settings, {
+        ...given({ out: flags.out }),
+        link: flags.link ?? false,
+        force: flags.force ?? false,
+        include: flags.include ?? [],
+        exclude: flags.exclude ?? [],
+        signal: this.signal,
+        onProgress: (done, total) => progress.update({ phase: 'fetch', done, total }),
+      })
+      progress.stop()
+      this.log(describePulled(pulled))
+      return pulled
+    } finally {
+      progress.stop()
+    }
+  }
+}

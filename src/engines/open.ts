@@ -1,0 +1,58 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { isFloat } from '../checkpoint/dtype.js'
+import { lookUp } from '../checkpoint/metadata.js'
+import { inputError, type OpenLlamaError } from '../io/errors.js'
+import type { Engine, EngineName, EngineOptions } from './engine.js'
+import { openLlamaEngine } from './llama.js'
+import { openCheckpointEngine, openGraphEngine } from './onnx.js'
+
+/** A checkpoint, and the graph that runs it where it has its own. */
+export interface Opened {
+  checkpoint: Checkpoint
+  graph?: string
+}
+
+/**
+ * Which engine runs a checkpoint: llama.cpp what is made for it, ONNX Runtime all else, also a GGUF
+ * of floats that has no vocabulary, over which llama.cpp's binding would end the process.
+ */
+export function engineFor({ checkpoint }: Opened): EngineName {
+  if (checkpoint.format !== 'gguf') return 'onnxruntime'
+  return hasVocabulary(checkpoint) || !isAllFloat(checkpoint) ? 'llama.cpp' : 'onnxruntime'
+}
+
+function hasVocabulary({ metadata }: Checkpoint): boolean {
+  return metadata === undefined || lookUp(metadata).get('tokenizer.ggml.tokens') !== undefined
+}
+
+function isAllFloat({ tensors }: Checkpoint): boolean {
+  return [...tensors.values()].every(({ dtype }) => isFloat(dtype))
+}
+
+/**
+ * Opens a checkpoint in its engine. An exported graph runs as it is; other checkpoints run as they
+ * lie, through a graph that is made for them.
+ * @param options with `engine`, that one: ONNX Runtime takes a GGUF of floats too
+ */
+export function openEngine(
+  opened: Opened,
+  options: EngineOptions & { engine?: EngineName },
+): Promise<Engine> {
+  const { checkpoint, graph } = opened
+  if ((options.engine ?? engineFor(opened)) === 'llama.cpp') {
+    if (!hasVocabulary(checkpoint)) throw withoutVocabulary(checkpoint)
+    const [first] = checkpoint.files
+    return openLlamaEngine(first?.path ?? checkpoint.path, checkpoint.config, options)
+  }
+  return graph === undefined
+    ? openCheckpointEngine(checkpoint, options)
+    : openGraphEngine(graph, checkpoint.config, options)
+}
+
+function withoutVocabulary({ path, format }: Checkpoint): OpenLlamaError {
+  return inputError('it has no vocabulary, without which llama.cpp does not run it', {
+    path,
+    format,
+    suggestions: ['Convert it again with --tokenizer.'],
+  })
+}

@@ -1,0 +1,139 @@
+import { TensorProto_DataType } from 'onnx-buf'
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { configDefaults, type LlamaConfig } from '../checkpoint/config.js'
+import { inputError, OpenLlamaError } from '../io/errors.js'
+import { openFile } from '../io/source.js'
+import type { NBits } from '../quantise/nbits.js'
+import { findTokenizer } from './find-tokenizer.js'
+import { graphAt } from './onnx.js'
+import { type OnnxFile, walkOnnx } from './onnx-file.js'
+import {
+  givenConfig,
+  homeOf,
+  type Location,
+  locate,
+  type OpenOptions,
+  openCheckpoint,
+} from './open.js'
+
+/** A checkpoint that is to be run, and not only read. */
+export interface Runnable {
+  /** Without tensors where they are quantised for ONNX, or in a graph that is not understood. */
+  checkpoint: Checkpoint
+  /** The ONNX graph that runs it, where it has its own. */
+  graph?: string
+  /** ONNX's quantised type, of a graph that has one. */
+  nbits?: NBits
+}
+
+/**
+ * Opens what is to be run. An ONNX graph runs itself, so its weights need not be understood:
+ * a configuration beside it is enough.
+ */
+export async function openRunnable(source: string, options: OpenOptions = {}): Promise<Runnable> {
+  const location = await locate(source)
+  if (location.format.name !== 'onnx') return { checkpoint: await openCheckpoint(source, options) }
+  const graph = await graphAt(location.path)
+  const file = await openFile(graph)
+  try {
+    const onnx = await walkOnnx(file)
+    const nbits = typeOf(onnx)
+    const opened = nbits === undefined ? await openFloat(source, options) : undefined
+    if (opened !== undefined && !(opened instanceof OpenLlamaError)) {
+      return { checkpoint: opened, graph }
+    }
+    const notes =
+      opened === undefined
+        ? []
+        : [`its weights are not understood, it only runs: ${opened.message}`]
+    return {
+      checkpoint: {
+        format: 'onnx',
+        path: source,
+        naming: 'hf',
+        files: [
+          { path: graph, size: file.size },
+          ...onnx.files.filter(({ path }) => path !== graph),
+        ],
+        config: await configOf(location, options, graph),
+        tensors: new Map(),
+        tokenizer: await findTokenizer(await homeOf(location), options.tokenizer),
+        notes,
+      },
+      graph,
+      ...(nbits === undefined ? {} : { nbits }),
+    }
+  } finally {
+    await file.close()
+  }
+}
+
+async function openFloat(
+  source: string,
+  options: OpenOptions,
+): Promise<Checkpoint | OpenLlamaError> {
+  try {
+    return await openCheckpoint(source, options)
+  } catch (error) {
+    if (error instanceof OpenLlamaError && error.code === 'input') return error
+    throw error
+  }
+}
+
+/** The quantised type of a graph, by its first product with quantised weights. */
+function typeOf({ nodes, initializers }: OnnxFile): NBits | undefined {
+  const product = nodes.find(({ opType }) => opType === 'MatMulNBits')
+  if (product === undefined) {
+    return nodes.some(({ opType }) => integerProducts.has(opType)) ? 'q8' : undefined
+  }
+  const bits = product.attribute.find(({ name }) => name === 'bits')?.i ?? 4n
+  if (bits === 8n) return 'q8'
+  const scales = initializers.find(({ name }) => name === product.input[2])
+  return scales?.type === TensorProto_DataType.FLOAT16 ? 'q4f16' : 'q4'
+}
+
+/** Products of 8 bits as onnxruntime's dynamic quantiser makes them. */
+const integerProducts = new Set(['MatMulInteger', 'DynamicQuantizeMatMul', 'QLinearMatMul'])
+
+const needed = [
+  'vocab_size',
+  'hidden_size',
+  'intermediate_size',
+  'num_hidden_layers',
+  'num_attention_heads',
+] as const
+
+async function configOf(
+  location: Location,
+  options: OpenOptions,
+  path: string,
+): Promise<LlamaConfig> {
+  const given = (await givenConfig(await homeOf(location), options))?.values ?? {}
+  const { vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads } =
+    given
+  if (
+    vocab_size === undefined ||
+    hidden_size === undefined ||
+    intermediate_size === undefined ||
+    num_hidden_layers === undefined ||
+    num_attention_heads === undefined
+  ) {
+    const missing = needed.filter((field) => given[field] === undefined)
+    throw inputError(`no configuration says its ${missing.join(', ')}`, {
+      format: 'onnx',
+      path,
+      suggestions: ['Put its config.json beside it, or name one with --config.'],
+    })
+  }
+  return {
+    ...configDefaults,
+    head_dim: hidden_size / num_attention_heads,
+    num_key_value_heads: num_attention_heads,
+    ...given,
+    vocab_size,
+    hidden_size,
+    intermediate_size,
+    num_hidden_layers,
+    num_attention_heads,
+  }
+}

@@ -1,0 +1,239 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { OpenLlamaError } from '../io/errors.js'
+import { networkError, statusError, Transient } from './errors.js'
+import { heedProxies } from './proxy.js'
+import type { HubSettings } from './settings.js'
+
+/** The way to the Hub. */
+export interface HubClient {
+  readonly settings: HubSettings
+  /**
+   * As fetch, for the calls of `@huggingface/hub`: what may go better next time
+   * is tried again, answers are read whole. The token is added here and nowhere
+   * else, and goes to the endpoint alone.
+   */
+  readonly fetch: typeof fetch
+  /** One request without a second try; redirects are the caller's where `redirect` is "manual". */
+  send(url: string, init: RequestInit): Promise<Response>
+  /** What `@huggingface/hub` wants to know with every call. */
+  readonly params: { hubUrl: string; fetch: typeof fetch }
+}
+
+/** Tries until a failure is told; with the waits between them some eight seconds. */
+export const maxTries = 6
+
+const longestWait = 8000
+
+/** A server that asks for more patience than this is told about instead. */
+const longestAsked = 5 * 60 * 1000
+
+const maxRedirects = 5
+
+/** Milliseconds to wait before try number `tries`; some of it by chance, so that many do not come back at once. */
+export function backOff(tries: number, { firstWait }: HubSettings): number {
+  return Math.min(longestWait, firstWait * 2 ** (tries - 1)) * (0.75 + Math.random() / 2)
+}
+
+export function createClient(settings: HubSettings): HubClient {
+  const hub = new URL(settings.endpoint).origin
+
+  const send = async (address: string, init: RequestInit): Promise<Response> => {
+    let url = address
+    for (let hops = 0; ; hops++) {
+      const response = await sendOnce(url, init, hub, settings)
+      const location = response.headers.get('location')
+      const redirected = response.status >= 300 && response.status < 400 && location !== null
+      if (!redirected || init.redirect === 'manual') return response
+      await response.body?.cancel()
+      if (hops === maxRedirects) {
+        throw statusError(response.status, 'it leads elsewhere again and again', shownUrl(url))
+      }
+      url = new URL(location, url).href
+    }
+  }
+
+  const fetchWell: typeof fetch = async (input, init = {}) => {
+    const url = input instanceof Request ? input.url : String(input)
+    return retrying(settings, mayRepeat(url, init), init.signal ?? undefined, async () => {
+      const response = await send(url, init)
+      return init.method === 'PUT' ? response : await readWhole(response, url, settings.patience)
+    })
+  }
+
+  return {
+    settings,
+    fetch: fetchWell,
+    send,
+    params: { hubUrl: settings.endpoint, fetch: fetchWell },
+  }
+}
+
+/** Runs `work` until it ends otherwise than with what may go better next time. */
+export async function retrying<T>(
+  settings: HubSettings,
+  may: (error: Transient) => boolean,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof Transient)) throw error
+      if (tries >= maxTries || !may(error) || (error.wait ?? 0) > longestAsked) throw error.told
+      await pause(error.wait ?? backOff(tries, settings), signal)
+    }
+  }
+}
+
+export async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(milliseconds, undefined, signal === undefined ? {} : { signal })
+  } catch {
+    throw interrupted()
+  }
+}
+
+export function interrupted(): OpenLlamaError {
+  return new OpenLlamaError('interrupted', 'interrupted', {
+    suggestions: ['The same command goes on from here.'],
+  })
+}
+
+async function sendOnce(
+  url: string,
+  init: RequestInit,
+  hub: string,
+  { token, patience }: HubSettings,
+): Promise<Response> {
+  const headers = new Headers(init.headers)
+  headers.delete('authorization')
+  if (token !== undefined && new URL(url).origin === hub) {
+    headers.set('authorization', `Bearer ${token}`)
+  }
+  headers.set('user-agent', 'openllama')
+  const aborter = new AbortController()
+  const stop = () => aborter.abort()
+  if (init.signal?.aborted) throw interrupted()
+  init.signal?.addEventListener('abort', stop, { once: true })
+  const timer = setTimeout(stop, patience + bodyTime(init))
+  let response: Response
+  try {
+    await heedProxies(process.env)
+    response = await fetch(url, { ...init, headers, redirect: 'manual', signal: aborter.signal })
+  } catch (error) {
+    if (init.signal?.aborted) throw interrupted()
+    const reason = aborter.signal.aborted
+      ? new Error(`no answer within ${Math.round(patience / 1000)} s`)
+      : error
+    throw new Transient(networkError(reason, shownUrl(url)))
+  } finally {
+    clearTimeout(timer)
+    init.signal?.removeEventListener('abort', stop)
+  }
+  if (response.status === 408 || response.status === 429 || response.status >= 500) {
+    const message = await messageOf(response)
+    const told = statusError(response.status, message, shownUrl(url))
+    throw new Transient(told, retryAfter(response))
+  }
+  return response
+}
+
+/** What is sent takes its time, at 50 kB/s at least. */
+function bodyTime({ body }: RequestInit): number {
+  return body instanceof Blob ? body.size / 50 : 0
+}
+
+/** Milliseconds that a server asks to wait: seconds, or a date. */
+function retryAfter({ headers }: Response): number | undefined {
+  const text = headers.get('retry-after')
+  if (text === null) return undefined
+  const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now()
+  return Number.isFinite(wait) ? Math.max(0, wait) : undefined
+}
+
+/** What an answer says in words. */
+export async function messageOf(response: Response): Promise<string> {
+  const told = response.headers.get('x-error-message')
+  if (told !== null) {
+    await response.body?.cancel().catch(() => {})
+    return told
+  }
+  const text = await response.text().catch(() => '')
+  return /^\s*</.test(text) ? '' : text.slice(0, 300)
+}
+
+/** What happens twice if it is sent twice is only repeated where the server did not begin with it. */
+function mayRepeat(url: string, { method = 'GET' }: RequestInit): (error: Transient) => boolean {
+  const once =
+    method === 'POST' &&
+    /\/api\/(repos\/|[^?]*\/(commit|discussions|branch|tag)(\/|\?|$))/.test(url)
+  return (error) => !once || /answers (429|503)/.test(error.told.message)
+}
+
+/** An answer with its body read: a connection that breaks off within it is a failure of the request. */
+async function readWhole(response: Response, url: string, patience: number): Promise<Response> {
+  const chunks: Uint8Array[] = []
+  await readChunks(response, shownUrl(url), patience, (chunk) => {
+    chunks.push(chunk)
+    return true
+  })
+  const bodiless = [101, 204, 205, 304].includes(response.status)
+  const { status, statusText, headers } = response
+  const whole = new Response(bodiless ? null : Buffer.concat(chunks), {
+    status,
+    statusText,
+    headers,
+  })
+  // The client compares where an answer came from.
+  return Object.defineProperty(whole, 'url', { value: response.url || url })
+}
+
+/**
+ * Reads a body as it comes.
+ * @param take is given each chunk, and says whether there is to be more
+ * @throws Transient where the connection ends early, or nothing comes for too long
+ */
+export async function readChunks(
+  { body, headers }: Response,
+  path: string,
+  patience: number,
+  take: (chunk: Uint8Array) => boolean | Promise<boolean>,
+): Promise<void> {
+  if (body === null) return
+  const reader = body.getReader()
+  let stalled = false
+  const timer = setTimeout(() => {
+    stalled = true
+    void reader.cancel().catch(() => {})
+  }, patience)
+  let received = 0
+  try {
+    for (;;) {
+      const { done, value } = await reader.read()
+      timer.refresh()
+      if (stalled) throw new Error(`nothing came for ${Math.round(patience / 1000)} s`)
+      if (done) break
+      received += value.length
+      if (!(await take(value))) return
+    }
+    const announced = headers.get('content-length')
+    const plain = headers.get('content-encoding') === null
+    if (plain && announced !== null && received < Number(announced)) {
+      throw new Error(`it broke off after ${received} of ${announced} bytes`)
+    }
+  } catch (error) {
+    if (error instanceof OpenLlamaError) throw error
+    throw new Transient(networkError(error, path))
+  } finally {
+    clearTimeout(timer)
+    // What was not read must not keep the connection.
+    void reader.cancel().catch(() => {})
+  }
+}
+
+/** An address for people: without what may be a key. */
+export function shownUrl(url: string): string {
+  const { origin, pathname } = new URL(url)
+  return `${origin}${pathname}`
+}

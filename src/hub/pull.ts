@@ -1,0 +1,248 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { constants, createReadStream } from 'node:fs'
+import { copyFile, lstat, readdir, rename, rm, stat, statfs, symlink } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
+import { formatBytes } from '../io/units.js'
+import {
+  addPointer,
+  blobName,
+  blobPath,
+  findSnapshot,
+  hasSize,
+  makeParents,
+  type RepositoryCache,
+  repositoryCache,
+  snapshotPath,
+  writeRef,
+} from './cache.js'
+import { downloadBlob } from './download.js'
+import { hubError } from './errors.js'
+import { selects } from './globs.js'
+import { createClient, type HubClient } from './http.js'
+import { parseHubPath, refuseUnsafe } from './paths.js'
+import { type HubFile, type HubListing, listRepository, resolveCommit } from './repository.js'
+import type { HubSettings } from './settings.js'
+
+export interface PullOptions {
+  /** A folder that gets the files too. */
+  out?: string
+  /** Links into the cache in the place of files of its own. */
+  link: boolean
+  /** Replace other files in `out`. */
+  force: boolean
+  include: readonly string[]
+  exclude: readonly string[]
+  signal?: AbortSignal
+  onProgress?(done: number, total: number): void
+}
+
+export interface Pulled {
+  repository: string
+  revision: string
+  commit: string
+  /** Where the files are: `out`, or the snapshot in the cache. */
+  path: string
+  files: { path: string; bytes: number; sha256: string | null }[]
+  /** Bytes that came over the network; the others were there. */
+  fetched: number
+}
+
+/** Files that are fetched at a time. */
+const parallel = 4
+
+/**
+ * Brings the files of a repository into the cache that huggingface_hub keeps, and
+ * on to `out`. What is there already is not fetched again.
+ */
+export async function pull(
+  source: string,
+  settings: HubSettings,
+  options: PullOptions,
+): Promise<Pulled> {
+  const { repo, revision = 'main', path } = parseHubPath(source)
+  if (path !== '') {
+    throw usageError(`"${source}" names a part of a repository`, {
+      suggestions: [`Pull ${repo} with --include "${path}*".`],
+    })
+  }
+  if (settings.offline) return pullOffline(repo, revision, settings, options)
+  const client = createClient(settings)
+  const commit = await resolveCommit(client, repo, revision)
+  const listing = await listRepository(client, repo, commit)
+  const chosen = [...listing.files.values()].filter((file) => selects(options, file.path))
+  for (const file of chosen) refuseUnsafe(file.path, repo)
+  if (chosen.length === 0) throw nothingChosen(repo, [...listing.files.keys()])
+  const cache = repositoryCache(settings.cache, repo)
+  await checkDisk(cache, settings.cache, chosen, repo)
+  const fetched = await fetchAll(client, listing, chosen, cache, options)
+  await writeRef(cache, revision, commit)
+  const { out } = options
+  if (out !== undefined) {
+    for (const file of chosen) {
+      await deliver(blobPath(cache, blobName(file, repo)), out, file, options)
+    }
+  }
+  return {
+    repository: repo,
+    revision,
+    commit,
+    path: out === undefined ? snapshotPath(cache, commit) : resolve(out),
+    files: chosen.map((file) => ({
+      path: file.path,
+      bytes: file.size,
+      sha256: file.sha256 ?? null,
+    })),
+    fetched,
+  }
+}
+
+async function fetchAll(
+  client: HubClient,
+  listing: HubListing,
+  chosen: readonly HubFile[],
+  cache: RepositoryCache,
+  { signal, onProgress }: PullOptions,
+): Promise<number> {
+  const total = chosen.reduce((sum, { size }) => sum + size, 0)
+  const aborter = new AbortController()
+  const all = signal ? AbortSignal.any([signal, aborter.signal]) : aborter.signal
+  let done = 0
+  let fetched = 0
+  let next = 0
+  const onBytes = (bytes: number) => {
+    done += bytes
+    onProgress?.(done, total)
+  }
+  const work = async () => {
+    while (next < chosen.length) {
+      const file = chosen[next++]
+      if (file === undefined) return
+      const came = await downloadBlob(client, listing, file, cache, onBytes, all)
+      fetched += came
+      await addPointer(cache, listing.commit, file.path, blobName(file, listing.repo))
+    }
+  }
+  // The first failure ends the others; each keeps what it has.
+  const ended = await Promise.allSettled(
+    Array.from({ length: parallel }, () =>
+      work().catch((error: unknown) => {
+        aborter.abort()
+        throw error
+      }),
+    ),
+  )
+  const failures = ended.flatMap((end) => (end.status === 'rejected' ? [end.reason] : []))
+  const own = failures.find((error) => !isInterruption(error))
+  if (failures.length > 0 && !signal?.aborted) throw own ?? failures[0]
+  if (failures.length > 0) throw failures.find(isInterruption) ?? failures[0]
+  return fetched
+}
+
+function isInterruption(error: unknown): boolean {
+  return error instanceof OpenLlamaError && error.code === 'interrupted'
+}
+
+/** @throws resources error where what is missing does not fit */
+async function checkDisk(
+  cache: RepositoryCache,
+  folder: string,
+  chosen: readonly HubFile[],
+  repo: string,
+): Promise<void> {
+  let missing = 0
+  for (const file of chosen) {
+    const path = blobPath(cache, blobName(file, repo))
+    if (await hasSize(path, file.size)) continue
+    const partial = await stat(`${path}.openllama.incomplete`).catch(() => undefined)
+    missing += file.size - Math.min(file.size, partial?.size ?? 0)
+  }
+  const at = await statfs(folder).catch(() => undefined)
+  if (at === undefined || missing <= at.bavail * at.bsize) return
+  throw new OpenLlamaError(
+    'resources',
+    `${formatBytes(missing)} are to be fetched, ${formatBytes(at.bavail * at.bsize)} are free`,
+    {
+      path: folder,
+      suggestions: ['Free some space, choose files with --include, or move the cache (HF_HOME).'],
+    },
+  )
+}
+
+/** Puts a file of the cache into `out`: blocks are shared where the file system can. */
+async function deliver(
+  content: string,
+  out: string,
+  { path, size }: Pick<HubFile, 'path' | 'size'>,
+  { link, force }: PullOptions,
+): Promise<void> {
+  const target = join(out, ...path.split('/'))
+  const partial = `${target}.${randomBytes(4).toString('hex')}.partial`
+  try {
+    await makeParents(out, path)
+    const there = await lstat(target).catch(() => undefined)
+    if (there?.isFile() && !link && (await isSame(target, content, size))) return
+    if (there !== undefined && !there.isSymbolicLink() && !force) {
+      throw usageError('another file is there already', {
+        path: target,
+        suggestions: ['Choose another --out, or replace it with --force.'],
+      })
+    }
+    if (link) await symlink(resolve(content), partial)
+    else await copyFile(content, partial, constants.COPYFILE_FICLONE)
+    await rename(partial, target)
+  } catch (error) {
+    throw fromSystemError(error, target, 'write it')
+  } finally {
+    await rm(partial, { force: true })
+  }
+}
+
+async function isSame(path: string, content: string, size: number): Promise<boolean> {
+  return (await hasSize(path, size)) && (await hashOf(path)) === (await hashOf(content))
+}
+
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const bytes of createReadStream(path)) hash.update(bytes)
+  return hash.digest('hex')
+}
+
+function nothingChosen(repo: string, paths: readonly string[]): Error {
+  return hubError('none of its files is chosen', {
+    path: `hf://${repo}`,
+    suggestions: [`It has ${paths.slice(0, 20).join(', ') || 'none'}.`],
+  })
+}
+
+/** What an earlier pull has left, without asking whether there is more. */
+async function pullOffline(
+  repo: string,
+  revision: string,
+  { cache }: HubSettings,
+  options: PullOptions,
+): Promise<Pulled> {
+  const { commit, path } = await findSnapshot(cache, repo, revision)
+  const names = await readdir(path, { recursive: true, withFileTypes: true })
+  const paths = names
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) =>
+      join(entry.parentPath, entry.name)
+        .slice(path.length + 1)
+        .replaceAll('\\', '/'),
+    )
+    .filter((each) => selects(options, each))
+    .sort()
+  if (paths.length === 0) throw nothingChosen(repo, [])
+  const files: Pulled['files'] = []
+  for (const each of paths) {
+    const content = join(path, ...each.split('/'))
+    const { size } = await stat(content)
+    files.push({ path: each, bytes: size, sha256: null })
+    if (options.out !== undefined) {
+      await deliver(content, options.out, { path: each, size }, options)
+    }
+  }
+  const at = options.out === undefined ? path : resolve(options.out)
+  return { repository: repo, revision, commit, path: at, files, fetched: 0 }
+}

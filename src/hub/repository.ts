@@ -1,0 +1,63 @@
+import { listFiles, modelInfo } from '@huggingface/hub'
+import { property } from '../io/json.js'
+import { hubCall, hubError } from './errors.js'
+import type { HubClient } from './http.js'
+import { isCommit } from './paths.js'
+
+/** A file of a repository, as its listing has it. */
+export interface HubFile {
+  path: string
+  size: number
+  /** What git calls it: of a large file, its pointer. */
+  oid: string
+  /** The SHA-256 of a large file's content. */
+  sha256: string | undefined
+}
+
+/** All files of a repository in one commit. */
+export interface HubListing {
+  repo: string
+  commit: string
+  files: ReadonlyMap<string, HubFile>
+}
+
+/** The commit that a revision is now. */
+export async function resolveCommit(
+  { params }: HubClient,
+  repo: string,
+  revision = 'main',
+): Promise<string> {
+  if (isCommit(revision)) return revision
+  const info: unknown = await hubCall(`hf://${repo}@${revision}`, () =>
+    modelInfo({ ...params, name: repo, revision, additionalFields: ['sha'] }),
+  )
+  const sha = property(info, 'sha')
+  if (typeof sha === 'string' && isCommit(sha)) return sha
+  throw hubError('the Hub does not say which commit it is', { path: `hf://${repo}@${revision}` })
+}
+
+export async function listRepository(
+  { params }: HubClient,
+  repo: string,
+  commit: string,
+): Promise<HubListing> {
+  const files = new Map<string, HubFile>()
+  await hubCall(`hf://${repo}@${commit}`, async () => {
+    const entries = listFiles({ ...params, repo, revision: commit, recursive: true })
+    for await (const { type, path, size, oid = '', lfs } of entries) {
+      if (type !== 'file') continue
+      const whole = lfs?.size ?? size
+      if (!Number.isSafeInteger(whole) || whole < 0) {
+        throw hubError(`its listing has ${path} with ${whole} bytes`, { path: `hf://${repo}` })
+      }
+      files.set(path, { path, size: whole, oid, sha256: sha256Of(lfs?.oid) })
+    }
+  })
+  return { repo, commit, files }
+}
+
+/** Some answers have "sha256:" before it. */
+function sha256Of(oid: string | undefined): string | undefined {
+  const bare = oid?.replace(/^sha256:/, '')
+  return bare !== undefined && /^[0-9a-f]{64}$/.test(bare) ? bare : undefined
+}

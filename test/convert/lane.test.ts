@@ -1,0 +1,39 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type Lane, startLane, startWorkerLane } from '../../src/convert/lane.js'
+import { fails } from '../support/errors.js'
+import { tempDir } from '../support/temp.js'
+
+const test = suite('convert: lane')
+
+const setup = { moves: [], staging: tempDir(), budget: 1024 }
+const lanes: Record<string, () => Lane> = {
+  'in this thread': () => startLane(setup),
+  'in a thread of its own': () => startWorkerLane(setup),
+}
+
+for (const [where, start] of Object.entries(lanes)) {
+  test(`${where}: an error keeps its parts`, async () => {
+    const lane = start()
+    const path = join(tempDir(), 'damaged')
+    writeFileSync(path, 'abc')
+    const checksums = [{ name: 'the entry "x"', offset: 0, length: 3, crc32: 0 }]
+    try {
+      const error = await fails(() => lane.run({ kind: 'check', path, checksums }), 'input')
+      assert.is(error.path, path)
+      assert.is(error.exit, 3)
+      assert.is(
+        error.message,
+        // CRC-32 of "abc", as zlib documents it.
+        `${path}: the bytes of the entry "x" have the CRC-32 352441c2, the file says 00000000`,
+      )
+      assert.equal(error.suggestions, ['Bytes of it were damaged; download it again.'])
+    } finally {
+      lane.close()
+    }
+  })
+}
+
+test.run()

@@ -1,0 +1,268 @@
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { openCheckpoint } from '../../src/formats/open.js'
+import { type Pulled, type PullOptions, pull } from '../../src/hub/pull.js'
+import { equalBytes, seeded } from '../support/bytes.js'
+import { convert } from '../support/convert.js'
+import { fails, failure } from '../support/errors.js'
+import type { Fault } from '../support/hub/faults.js'
+import { largeBytes } from '../support/hub/hub.js'
+import { publishTiny, type Session, startSession, token, useHub } from '../support/hub/session.js'
+import { tempDir } from '../support/temp.js'
+
+const test = suite('faults of the network')
+
+let session: Session
+let weights: Uint8Array
+
+test.before(async () => {
+  session = await startSession()
+  weights = await publishTiny(session.hub)
+})
+
+test.after(() => session.hub.close())
+
+test.before.each(() => {
+  session.hub.reset()
+  useHub(session)
+  rmSync(session.settings.cache, { recursive: true, force: true })
+})
+
+const plain: PullOptions = { link: false, force: false, include: [], exclude: [] }
+
+function pullTiny(options: Partial<PullOptions> = {}): Promise<Pulled> {
+  return pull('tester/tiny', session.settings, { ...plain, ...options })
+}
+
+/** Everything of the repository is in the snapshot, byte for byte, and nothing half is left. */
+async function isWhole({ path, files }: Pulled): Promise<void> {
+  const [commit] = [...session.hub.repository('tester/tiny').commits.values()].slice(-1)
+  assert.is(files.length, commit?.tree.size)
+  for (const [name, { content }] of commit?.tree ?? []) {
+    equalBytes(readFileSync(join(path, name)), await content.read(0, content.size), name)
+    assert.ok(readlinkSync(join(path, name)).startsWith('../../blobs/'), name)
+  }
+  const blobs = readdirSync(join(path, '..', '..', 'blobs'))
+  assert.is(blobs.length, commit?.tree.size, blobs.join(' '))
+}
+
+// What passes by itself: the one command ends with everything, and every byte came once.
+const passing: [string, Fault[]][] = [
+  ['a connection cut within a file', [{ on: 'download', path: '/', cutAfter: 700_000 }]],
+  ['cut again and again', [{ on: 'download', cutAfter: 250_000, times: 4 }]],
+  ['cut before the first byte', [{ on: 'download', cutAfter: 0, times: 2 }]],
+  ['cut within a listing', [{ on: 'tree', cutAfter: 30 }]],
+  ['too many requests', [{ on: 'tree', status: 429, headers: { 'Retry-After': '1' } }]],
+  ['too many requests at the storage', [{ on: 'download', status: 429, times: 2 }]],
+  [
+    'a server that fails',
+    [
+      { on: 'info', status: 500 },
+      { on: 'download', status: 503 },
+    ],
+  ],
+  ['a gateway that fails', [{ on: 'resolve', status: 502, times: 3 }]],
+  ['a range that is too short', [{ on: 'download', shorten: 900_000, after: 1 }]],
+  ['another range than was asked for', [{ on: 'download', shift: 10, times: 1 }]],
+  ['a signed address that has expired', [{ on: 'download', status: 403 }]],
+  [
+    'another version at the storage',
+    [
+      { on: 'download', cutAfter: 200_000 },
+      { on: 'download', etag: '"another"', after: 1 },
+    ],
+  ],
+  ['nothing more comes', [{ on: 'download', stallAfter: 300_000 }]],
+  ['no answer comes', [{ on: 'info', delay: 700 }]],
+]
+
+for (const [what, faults] of passing) {
+  test(`pull: ${what}`, async () => {
+    session.hub.faults.push(...faults.map((fault) => ({ ...fault })))
+    await isWhole(await pullTiny())
+    assert.ok(
+      session.hub.faults.every(({ times = 1 }) => times < 1),
+      'the fault has happened',
+    )
+  })
+}
+
+test('pull: a cut file is gone on with, not begun again', async () => {
+  session.hub.faults.push({
+    on: 'download',
+    path: sha256Of('streaming_params'),
+    cutAfter: 1_000_000,
+  })
+  await isWhole(await pullTiny())
+  const path = sha256Of('streaming_params')
+  const ranges = session.hub.requests.flatMap(({ kind, url, range = '' }) =>
+    kind === 'download' && url.includes(path) ? [range] : [],
+  )
+  // What was on the way when the connection was cut is lost.
+  const [, from] = /^bytes=(\d+)-/.exec(ranges[1] ?? '') ?? []
+  assert.is(ranges.length, 2)
+  assert.ok(Number(from) > 500_000 && Number(from) <= 1_000_000, from)
+})
+
+test('pull: after Retry-After, and not before', async () => {
+  session.hub.faults.push({ on: 'info', status: 429, headers: { 'Retry-After': '1' } })
+  const start = performance.now()
+  await pullTiny()
+  assert.ok(performance.now() - start >= 1000)
+})
+
+test('pull: a range that is ignored is skipped to', async () => {
+  session.hub.faults.push(
+    { on: 'download', path: sha256Of('streaming_params'), cutAfter: 1_000_000 },
+    { on: 'download', path: sha256Of('streaming_params'), ignoreRange: true },
+  )
+  await isWhole(await pullTiny())
+})
+
+test('pull: damaged bytes are fetched anew', async () => {
+  session.hub.faults.push({ on: 'download', path: sha256Of('streaming_params'), corrupt: true })
+  await isWhole(await pullTiny())
+})
+
+// What does not: a clear message, exit 5; the same command completes later.
+const lasting: [string, Fault, string[]][] = [
+  ['damaged bytes', { on: 'download', corrupt: true, times: 9 }, ['SHA-256', 'damaged']],
+  ['damaged small files', { on: 'resolve', corrupt: true, path: '.json', times: 9 }, ['git blob']],
+  ['a wrong hash', { on: 'resolve', path: 'streaming', etag: `"${'0'.repeat(64)}"` }, ['ETag']],
+  [
+    'a token that has expired',
+    {
+      on: 'resolve',
+      status: 401,
+      headers: {
+        'X-Error-Message': 'Invalid credentials in Authorization header',
+      },
+      times: 9,
+      after: 2,
+    },
+    ['401', 'HF_TOKEN'],
+  ],
+  ['no access', { on: 'tree', status: 403 }, ['403', 'permission']],
+  ['not there', { on: 'info', status: 404 }, ['404', 'names']],
+  ['not accepted', { on: 'tree', status: 422 }, ['422']],
+  [
+    'too much patience is asked',
+    { on: 'info', status: 429, headers: { 'Retry-After': '9999' } },
+    ['429', 'wait'],
+  ],
+  [
+    'round and round',
+    { on: 'info', redirect: '/api/models/tester/tiny/revision/main', times: 99 },
+    ['elsewhere'],
+  ],
+]
+
+for (const [what, fault, parts] of lasting) {
+  test(`pull: ${what} ends it, and the next one completes`, async () => {
+    session.hub.faults.push({ ...fault })
+    const error = await fails(pullTiny, 'hub', ...parts)
+    assert.is(error.exit, 5)
+    assert.not.ok(`${error.message}${error.suggestions}`.includes(token))
+    session.hub.reset()
+    await isWhole(await pullTiny())
+  })
+}
+
+test('pull: cut at random points, 50 runs; what has arrived does not come again', async () => {
+  const next = seeded(7)
+  const total = await totalSize()
+  for (let run = 0; run < 50; run++) {
+    rmSync(session.settings.cache, { recursive: true, force: true })
+    session.hub.reset()
+    // So many cuts that this run gives up; the clean one after it completes.
+    const cut = next() % weights.length
+    const path = sha256Of('streaming_params')
+    session.hub.faults.push({ on: 'download', path, cutAfter: cut })
+    session.hub.faults.push({ on: 'resolve', path: 'streaming_params', status: 401, after: 1 })
+    session.hub.faults.push({ on: 'download', path, status: 403 })
+    const error = await failure(pullTiny)
+    assert.is(error.exit, 5, error.message)
+    const before = arrived()
+    session.hub.reset()
+    const pulled = await pullTiny()
+    await isWhole(pulled)
+    assert.is(pulled.fetched + before, total, `cut at ${cut}`)
+  }
+})
+
+test('pull: two at once fetch everything once', async () => {
+  const [one, other] = await Promise.all([pullTiny(), pullTiny()])
+  await isWhole(one)
+  assert.is(one.fetched + other.fetched, await totalSize())
+})
+
+test('pull: interrupted, it goes on where it was', async () => {
+  const aborter = new AbortController()
+  const error = await failure(() =>
+    pullTiny({
+      signal: aborter.signal,
+      onProgress: (done) => {
+        if (done > 600_000) aborter.abort()
+      },
+    }),
+  )
+  assert.is(error.code, 'interrupted')
+  const before = arrived()
+  assert.ok(before > 0)
+  const pulled = await pullTiny()
+  assert.is(pulled.fetched + before, await totalSize())
+})
+
+for (const [what, faults] of [
+  ['cuts', [{ on: 'download', cutAfter: 30_000, times: 5, after: 18 }]],
+  ['stalls', [{ on: 'download', stallAfter: 10_000, after: 18 }]],
+  ['ignored ranges', [{ on: 'download', ignoreRange: true, times: 3, after: 17 }]],
+  ['busy servers', [{ on: 'download', status: 503, times: 4, after: 18 }]],
+  ['expired addresses', [{ on: 'download', status: 403, times: 2, after: 18 }]],
+] satisfies [string, Fault[]][]) {
+  test(`convert: ${what} do not change what comes out`, async () => {
+    const folder = tempDir()
+    const options = { to: 'gguf', dtype: 'q4_k_m' } as const
+    await convert('hf://tester/tiny', join(folder, 'a.gguf'), options)
+    useHub(session)
+    session.hub.reset()
+    session.hub.faults.push(...faults)
+    await convert('hf://tester/tiny', join(folder, 'b.gguf'), options)
+    assert.ok(
+      faults.every(({ times = 1 }: Fault) => times < 1),
+      'the faults have happened',
+    )
+    equalBytes(readFileSync(join(folder, 'b.gguf')), readFileSync(join(folder, 'a.gguf')), what)
+  })
+}
+
+test('convert: a repository that changes is read as it was', async () => {
+  await publishTiny(session.hub, 'tester/changing')
+  const checkpoint = await openCheckpoint('hf://tester/changing')
+  await session.hub.commit('tester/changing', { streaming_params: largeBytes(new Uint8Array(5)) })
+  const again = await openCheckpoint(`hf://tester/changing@${checkpoint.origin?.commit}`)
+  assert.is(again.files[0]?.size, weights.length)
+})
+
+function sha256Of(path: string): string {
+  const { commits } = session.hub.repository('tester/tiny')
+  const tree = [...commits.values()].at(-1)?.tree
+  return tree?.get(path)?.content.sha256 ?? ''
+}
+
+async function totalSize(): Promise<number> {
+  const { commits } = session.hub.repository('tester/tiny')
+  const tree = [...commits.values()].at(-1)?.tree ?? new Map()
+  return [...tree.values()].reduce((sum, { content }) => sum + content.size, 0)
+}
+
+/** Bytes in the cache, whole or not. */
+function arrived(): number {
+  const blobs = join(session.settings.cache, 'models--tester--tiny', 'blobs')
+  if (!existsSync(blobs)) return 0
+  return readdirSync(blobs).reduce((sum, name) => sum + statSync(join(blobs, name)).size, 0)
+}
+
+test.run()

@@ -1,0 +1,146 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { openCheckpoint } from '../../src/formats/open.js'
+import { openTokenizer } from '../../src/formats/open-tokenizer.js'
+import { equalBytes } from '../support/bytes.js'
+import { convert } from '../support/convert.js'
+import { fails } from '../support/errors.js'
+import { publishTiny, type Session, startSession, token, useHub } from '../support/hub/session.js'
+import { fixture } from '../support/paths.js'
+import { tempDir } from '../support/temp.js'
+
+const test = suite('hf:// sources')
+
+let session: Session
+let weights: Uint8Array
+
+test.before(async () => {
+  session = await startSession()
+  weights = await publishTiny(session.hub)
+})
+
+test.after(() => session.hub.close())
+
+test.before.each(() => {
+  session.hub.reset()
+  useHub(session)
+})
+
+/** What the same files give on this machine, under the repository's name. */
+function localCopy(): string {
+  const folder = join(tempDir(), 'tiny')
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'streaming_params'), weights)
+  writeFileSync(join(folder, 'config.json'), readFileSync(fixture('tiny-v1', 'config.json')))
+  const model = readFileSync(fixture('tiny-v1', 'easylm', 'tokenizer.model'))
+  writeFileSync(join(folder, 'tokenizer.model'), model)
+  writeFileSync(join(folder, 'README.md'), '---\nlicense: apache-2.0\n---\n# Tiny\n')
+  return folder
+}
+
+test('is described as the local files are, and of its commit', async () => {
+  const local = await openCheckpoint(join(localCopy(), 'streaming_params'))
+  const remote = await openCheckpoint('hf://tester/tiny')
+  const commit = session.hub.repository('tester/tiny').refs.get('refs/heads/main')
+  assert.equal(remote.config, local.config)
+  assert.equal([...remote.tensors.keys()], [...local.tensors.keys()])
+  assert.equal(remote.origin, { repository: 'tester/tiny', commit })
+  assert.is(remote.files[0]?.path, `hf://tester/tiny@${commit}/streaming_params`)
+  // Once the revision, once the listing.
+  assert.is(session.hub.count('info').requests, 1)
+  assert.is(session.hub.count('tree').requests, 1)
+  assert.ok(session.hub.count('download').sent < weights.length / 10)
+})
+
+for (const [to, dtype, more] of [
+  ['gguf', 'q4_k_m', {}],
+  ['gguf', 'q8_0', {}],
+  ['safetensors', 'f16', {}],
+  ['onnx', 'q4', {}],
+  ['meta', 'auto', { modelParallel: 2 }],
+] as const) {
+  for (const [how, options] of [
+    ['', {}],
+    [', in little memory', { maxMemory: 17 * 1024 * 1024, threads: 3 }],
+  ] as const) {
+    test(`converts to ${to} ${dtype} as from local files, each byte fetched once${how}`, async () => {
+      const folder = tempDir()
+      const all = { to, dtype, ...more, ...options }
+      const local = await convert(join(localCopy(), 'streaming_params'), join(folder, 'a'), all)
+      const remote = await convert('hf://tester/tiny', join(folder, 'b'), all)
+      assert.equal(remote.target, local.target)
+      for (const { name } of local.target.files) {
+        const [ours, theirs] = [join(folder, 'b', name), join(folder, 'a', name)]
+        equalBytes(readFileSync(ours), readFileSync(theirs), name)
+      }
+      const { sent } = session.hub.count('download')
+      const tokenizer = readFileSync(fixture('tiny-v1', 'easylm', 'tokenizer.model')).length
+      assert.ok(
+        sent - tokenizer <= 1.02 * weights.length,
+        `${sent - tokenizer} of ${weights.length}`,
+      )
+      // The hash is the listing's: nothing was fetched for it.
+      assert.equal(remote.source.files, local.source.files)
+    })
+  }
+}
+
+test('records repository and commit, and no token', async () => {
+  const out = join(tempDir(), 'out')
+  const commit = session.hub.repository('tester/tiny').refs.get('refs/heads/main')
+  await convert('params::hf://tester/tiny@main/streaming_params', out, { to: 'safetensors' })
+  const record = readFileSync(join(out, 'openllama.json'), 'utf8')
+  assert.equal(JSON.parse(record).source.repository, 'tester/tiny')
+  assert.equal(JSON.parse(record).source.commit, commit)
+  assert.not.ok(record.includes(token))
+})
+
+test('the token goes to the Hub, and not where it redirects to', async () => {
+  await openCheckpoint('hf://tester/tiny')
+  const { requests } = session.hub
+  const downloads = requests.filter(({ kind }) => kind === 'download')
+  assert.ok(downloads.length > 0)
+  assert.ok(downloads.every(({ authorization }) => authorization === undefined))
+  assert.ok(
+    requests.every(
+      ({ kind, authorization }) => kind === 'download' || authorization === `Bearer ${token}`,
+    ),
+  )
+})
+
+test('has its tokenizer', async () => {
+  const { tokenizer } = await openTokenizer('hf://tester/tiny')
+  assert.is(tokenizer?.model.pieces.length, 512)
+})
+
+test('is read at the commit that a branch was at first', async () => {
+  await session.hub.commit('tester/moving', { 'config.json': '{"a": 1}' })
+  const repository = session.hub.repository('tester/moving')
+  repository.refs.set('refs/heads/side/way', repository.refs.get('refs/heads/main') ?? '')
+  await fails(() => openCheckpoint('hf://tester/moving@side%2Fway'), 'input', 'no checkpoint')
+  await fails(() => openCheckpoint('hf://tester/moving@none'), 'hub', '404', 'revision')
+})
+
+test('what is not there, or not for everybody, says what to do', async () => {
+  await fails(() => openCheckpoint('hf://tester/none'), 'hub', '404', 'tester/none', 'names')
+  await fails(() => openCheckpoint('hf://tester/tiny/none.bin'), 'input', 'no such file')
+  await fails(() => openCheckpoint('hf://datasets/a/b'), 'usage', 'no repository of models')
+  await fails(() => openCheckpoint('hf://tiny'), 'usage', 'owner/repo')
+  useHub({ settings: { ...session.settings, token: 'hf_other' } })
+  const error = await fails(() => openCheckpoint('hf://tester/tiny'), 'hub', '401', 'HF_TOKEN')
+  assert.not.ok(JSON.stringify(error).includes('hf_other'))
+  session.hub.repository('tester/tiny').gated = true
+  useHub({ settings: { ...session.settings, token: undefined } })
+  await fails(() => openCheckpoint('hf://tester/tiny'), 'hub', '401', 'restricted')
+  session.hub.repository('tester/tiny').gated = false
+})
+
+test('offline, nothing is asked', async () => {
+  useHub({ settings: { ...session.settings, offline: true } })
+  await fails(() => openCheckpoint('hf://tester/tiny'), 'hub', 'HF_HUB_OFFLINE', 'pull')
+  assert.is(session.hub.requests.length, 0)
+})
+
+test.run()
