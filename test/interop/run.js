@@ -103,7 +103,7 @@ process.exitCode = failed === 0 ? 0 : 1
 function checkParity(python, model, to) {
   const coarse = to('coarse', '--to', 'gguf', '--dtype', 'q4_0')
   const artifact = join(temporary, model, 'coarse-f32')
-  openllama('convert', coarse, '--to', 'safetensors', '--dtype', 'f32', '--out', artifact)
+  openllama(['convert', coarse, '--to', 'safetensors', '--dtype', 'f32', '--out', artifact])
   const source = join(temporary, model, 'f32')
   const corpus = 'CONTRIBUTING.md'
   const json = join(temporary, model, 'check.json')
