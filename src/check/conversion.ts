@@ -45,6 +45,18 @@ export function whyUnchecked(
       where,
     )
   }
+  if (checkpoint.origin !== undefined) {
+    return new OpenLlamaError(
+      'usage',
+      'its source is at the Hub, and an engine runs only what is on this machine',
+      {
+        ...where,
+        suggestions: [
+          `Pull it (openllama pull ${checkpoint.origin.repository}@${checkpoint.origin.commit}) and convert the folder, or check the output later with --against.`,
+        ],
+      },
+    )
+  }
   const output = {
     ...checkpoint,
     format: plan.target.format,
