@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,6 +7,7 @@ import { openCheckpoint } from '../../src/formats/open.js'
 import { openRunnable } from '../../src/formats/open-runnable.js'
 import { openTokenizer } from '../../src/formats/open-tokenizer.js'
 import { equalBytes } from '../support/bytes.js'
+import { openllama } from '../support/cli.js'
 import { convert } from '../support/convert.js'
 import { fails } from '../support/errors.js'
 import { publishTiny, type Session, startSession, token, useHub } from '../support/hub/session.js'
@@ -28,6 +29,7 @@ test.after(() => session.hub.close())
 test.before.each(() => {
   session.hub.reset()
   useHub(session)
+  rmSync(session.settings.cache, { recursive: true, force: true })
 })
 
 /** What the same files give on this machine, under the repository's name. */
@@ -142,6 +144,25 @@ test('is brought here to be run, once', async () => {
   session.hub.reset()
   await openRunnable('params::hf://tester/tiny/streaming_params')
   assert.ok(session.hub.count('download').sent < weights.length / 10)
+})
+
+test('by the command line: one line, and what it says', async () => {
+  const out = join(tempDir(), 'model.gguf')
+  const line = ['convert', 'hf://tester/tiny', '--to', 'gguf', '--dtype', 'q4_k_m', '--out', out]
+  const ran = await openllama(line, { env: session.env, checked: true })
+  assert.is(ran.code, 0, ran.stderr)
+  assert.match(ran.stderr, 'not checked')
+  const record = readFileSync(`${out}.openllama.json`, 'utf8')
+  for (const text of [ran.stdout, ran.stderr, record]) assert.not.ok(text.includes(token))
+  assert.ok(!existsSync(session.settings.cache) || !readdirSync(session.settings.cache).length)
+  // Asked for, the check brings the source here and runs both.
+  const asked = [...line, '--force', '--check', '--json']
+  const checked = await openllama(asked, { env: session.env, checked: true })
+  assert.is(checked.code, 0, checked.stdout)
+  assert.is(JSON.parse(checked.stdout).check.verdict, 'passed')
+  const args = ['check', out, '--against', 'hf://tester/tiny', '--json']
+  const later = await openllama(args, { env: session.env })
+  assert.is(later.code, 0, later.stdout)
 })
 
 test('records repository and commit, and no token', async () => {
