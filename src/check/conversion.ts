@@ -13,14 +13,17 @@ const tokens = 16
 
 /** Holds a finished output against the source that it was made from. */
 export async function checkConversion(
-  { checkpoint }: Conversion,
+  { checkpoint, options: conversion }: Conversion,
   output: string,
   options: { signal?: AbortSignal; threads?: number },
 ): Promise<CheckRecord> {
   const artifact = await openRunnable(output)
+  const { settled } = checkpoint
+  // What was streamed from elsewhere must be here to be run.
+  const against = settled === undefined ? { checkpoint } : await openRunnable(settled, conversion)
   const { record } = await checkArtifact(artifact, {
     ...options,
-    against: { checkpoint },
+    against,
     converted: true,
     // The CPU is the same everywhere, and so are its figures.
     device: 'cpu',
@@ -49,7 +52,7 @@ function rounded(value: number): number {
 /** Why a conversion cannot be checked, where it cannot. */
 export function whyUnchecked(
   { checkpoint, plan, tokenizer, quantisation }: Conversion,
-  { allowNonFinite }: { allowNonFinite: boolean },
+  { allowNonFinite, asked }: { allowNonFinite: boolean; asked: boolean },
 ): OpenLlamaError | undefined {
   const where = { path: checkpoint.path, format: checkpoint.format }
   if (allowNonFinite) {
@@ -60,6 +63,16 @@ export function whyUnchecked(
       'input',
       'its bytes are in big-endian order, which no engine runs',
       where,
+    )
+  }
+  if (checkpoint.origin !== undefined && !asked) {
+    return new OpenLlamaError(
+      'usage',
+      'its source is at the Hub, and an engine runs only what is on this machine',
+      {
+        ...where,
+        suggestions: ['With --check the source is brought into the Hub’s cache for it.'],
+      },
     )
   }
   const hasTokenizer =

@@ -41,7 +41,7 @@ test('with keepFailed it stays in the staging directory, with the figures', asyn
 test('a model without a tokenizer is checked on tokens that are made up', async () => {
   const made = makeSource()
   const conversion = await prepare(made)
-  assert.is(whyUnchecked(conversion, { allowNonFinite: false }), undefined)
+  assert.is(whyUnchecked(conversion, { allowNonFinite: false, asked: false }), undefined)
   let checked: CheckRecord | undefined
   const check = async (output: string) => {
     checked = await checkConversion(conversion, output, {})
@@ -56,8 +56,14 @@ test('a model without a tokenizer is checked on tokens that are made up', async 
 test('a quantised GGUF without vocabulary cannot be checked, which is said', async () => {
   const made = makeSource()
   const conversion = await prepare(made, { to: 'gguf', dtype: 'q8_0' })
-  assert.match(whyUnchecked(conversion, { allowNonFinite: false })?.message ?? '', /no vocabulary/)
-  assert.match(whyUnchecked(conversion, { allowNonFinite: true })?.message ?? '', /not finite/)
+  assert.match(
+    whyUnchecked(conversion, { allowNonFinite: false, asked: false })?.message ?? '',
+    /no vocabulary/,
+  )
+  assert.match(
+    whyUnchecked(conversion, { allowNonFinite: true, asked: false })?.message ?? '',
+    /not finite/,
+  )
 })
 
 test.run()
