@@ -125,6 +125,14 @@ test('convert checks by default, and keeps the figures; --no-check leaves them o
   const plain = await openllama(convert('plain.gguf'))
   assert.is(plain.code, 0, plain.stderr)
   assert.is(record('plain.gguf').check, undefined)
+  const hashes = (name: string) => {
+    const { source: from, target } = record(name)
+    return [from.files[0].sha256, target.files[0].sha256].map((hash) => hash?.length ?? null)
+  }
+  assert.equal(hashes('checked.gguf'), [64, 64])
+  const bare = await openllama(convert('bare.gguf', '--no-check'), { checked: true })
+  assert.is(bare.code, 0, bare.stderr)
+  assert.equal(hashes('bare.gguf'), [null, null], 'what is not to be proved is not read again')
   assert.ok(!existsSync(join(folder, 'checked.gguf.partial')))
 })
 

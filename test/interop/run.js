@@ -87,7 +87,7 @@ try {
       check(python, 'check_transformers.py', '2e-2', `${fixtures}/${model}/expected`, ...rounded)
     }
     const unquantised = ['f16', 'pytorch', 'easylm', 'flax', 'meta-2', 'onnx-f32'].map(folder)
-    checkCards(pythons, [
+    await checkCards(pythons, [
       ...unquantised,
       ...quantised,
       to('gguf', '--to', 'gguf', '--dtype', 'q4_k_m'),
@@ -198,7 +198,7 @@ async function checkHub(pythons) {
  * Cards of folders that were written before: read by huggingface_hub, and their examples run as they
  * stand, by both generations of transformers and by transformers.js.
  */
-function checkCards([python, older], folders) {
+async function checkCards([python, older], folders) {
   const results = join('..', 'shared', 'real', 'lm-eval')
   const evals = ['old', 'new'].map((name) => `${fixtures}/lm-eval/${name}.json`)
   const real = ['openlm-research-open_llama_3b_v2.json', 'results_2024-06-03T01-54-41.753933.json']
@@ -214,7 +214,9 @@ function checkCards([python, older], folders) {
     // Twice: over a card that is there.
     openllama(['card', folder, '--model', 'open_llama_3b_v2', ...given, '--loss', log])
   })
-  check(python, 'check_cards.py', ...folders)
+  const hub = await startHub(join(temporary, 'cards-home'))
+  check(python, 'check_cards.py', '--endpoint', hub.env.HF_ENDPOINT, ...folders)
+  hub.stop()
   const withTransformers = folders.filter((folder) => /[\\/](f16|pytorch)$/.test(folder))
   check(older, 'check_cards.py', ...withTransformers)
   const modules = join(temporary, 'node_modules')
