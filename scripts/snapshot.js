@@ -10,19 +10,12 @@ const { status } = spawnSync(join('node_modules', '.bin', 'oclif'), ['manifest']
 })
 if (status !== 0) process.exit(status ?? 1)
 
-<<<<<<< HEAD
 // oclif lists commands as the file system gives them, which is not always in one order.
 const manifest = JSON.parse(readFileSync('oclif.manifest.json', 'utf8'))
 const commands = Object.fromEntries(
   Object.entries(manifest.commands).sort(([a], [b]) => (a < b ? -1 : 1)),
 )
 writeFileSync('oclif.manifest.json', JSON.stringify({ ...manifest, commands }, null, 2))
-=======
-// oclif lists commands in the order in which it came upon them, which depends on the disk.
-const { commands: found, ...manifest } = JSON.parse(readFileSync('oclif.manifest.json', 'utf8'))
-const commands = Object.fromEntries(Object.entries(found).sort(([a], [b]) => (a < b ? -1 : 1)))
-writeFileSync('oclif.manifest.json', JSON.stringify({ commands, ...manifest }, null, 2))
->>>>>>> check
 const surface = Object.values(commands)
   .map(({ id, args, flags }) => ({
     command: id,
