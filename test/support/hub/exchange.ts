@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { isJsonObject, type Json, type JsonObject } from '../../../src/io/json.js'
@@ -73,6 +74,7 @@ export async function openExchange(
 /** The whole body of a request; cut where a fault says so. */
 export async function readBody({ request, record, fault }: Exchange): Promise<Buffer> {
   const cut = fault && 'cutAfter' in fault ? fault.cutAfter : Infinity
+  const stall = fault && 'stallAfter' in fault ? fault.stallAfter : Infinity
   const chunks: Buffer[] = []
   for await (const chunk of request) {
     if (!Buffer.isBuffer(chunk)) continue
@@ -83,6 +85,10 @@ export async function readBody({ request, record, fault }: Exchange): Promise<Bu
       throw new Cut()
     }
     chunks.push(chunk)
+    if (record.received < stall) continue
+    // Nothing more is taken, and nothing is said, until the client goes away.
+    await once(request.socket, 'close')
+    throw new Cut()
   }
   return Buffer.concat(chunks)
 }

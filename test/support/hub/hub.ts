@@ -40,6 +40,7 @@ export async function startHub(): Promise<Hub> {
     pageSize: 1000,
     multipartAbove: 5 * 1024 ** 3,
     partSize: 8 * 1024 * 1024,
+    uploads: 0,
     linkGeneration: 1,
   }
   const hubServer = await listen('127.0.0.1', (request, response) => {

@@ -21,6 +21,8 @@ export interface HubState extends Ledger {
   /** Large files above this are sent in parts of `partSize`. */
   multipartAbove: number
   partSize: number
+  /** Uploads in parts that have begun. */
+  uploads: number
   /** What signed links must carry; links of another generation have expired. */
   linkGeneration: number
 }
