@@ -56,6 +56,7 @@ export class FileSlice extends Blob {
   readonly #onBytes: OnBytes
   /** Bytes that were told of the last try. */
   #told = 0
+  #close = async () => {}
   /** Called whenever more is taken to be sent; in the end with true. */
   onTaken: (all: boolean) => void = () => {}
 
@@ -67,10 +68,11 @@ export class FileSlice extends Blob {
     this.#onBytes = onBytes
   }
 
-  /** The last try came to nothing: its bytes are still to be sent. */
-  takeBack(): void {
-    if (this.#told > 0) this.#onBytes(-this.#told)
+  /** Ends the last try. Where it came to nothing its bytes are still to be sent. */
+  async end(arrived: boolean): Promise<void> {
+    if (!arrived && this.#told > 0) this.#onBytes(-this.#told)
     this.#told = 0
+    await this.#close()
   }
 
   override async arrayBuffer(): Promise<ArrayBuffer> {
@@ -96,7 +98,7 @@ export class FileSlice extends Blob {
 
   override stream(): ReturnType<Blob['stream']> {
     const [path, end] = [this.#path, this.#start + this.size]
-    this.takeBack()
+    void this.end(false)
     let at = this.#start
     const tell = (bytes: number) => {
       this.#told += bytes
@@ -104,19 +106,25 @@ export class FileSlice extends Blob {
       this.onTaken(at === end)
     }
     let handle: FileHandle | undefined
+    let ended = false
     const close = async () => {
-      await handle?.close()
+      ended = true
+      const opened = handle
       handle = undefined
+      await opened?.close().catch(() => {})
     }
+    // Who stops reading in the middle does not always say so.
+    this.#close = close
     return new ReadableStream<Uint8Array<ArrayBuffer>>(
       {
         async pull(controller) {
           try {
-            if (at < end) {
+            if (at < end && !ended) {
               const bytes = new Uint8Array(Math.min(piece, end - at))
               handle ??= await open(path)
               const { bytesRead } = await handle.read(bytes, 0, bytes.length, at)
               if (bytesRead === 0) throw shortened(path)
+              if (ended) return await close()
               at += bytesRead
               controller.enqueue(bytes.subarray(0, bytesRead))
               tell(bytesRead)
@@ -125,11 +133,11 @@ export class FileSlice extends Blob {
               controller.close()
             }
           } catch (error) {
-            await close().catch(() => {})
+            await close()
             controller.error(error)
           }
         },
-        cancel: () => close().catch(() => {}),
+        cancel: close,
       },
       { highWaterMark: 0 },
     )

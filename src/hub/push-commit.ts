@@ -61,7 +61,7 @@ export async function sendFiles(
         client,
         known,
         openUploadJournal(client.settings, place.repo),
-        options.onBytes,
+        options,
       )
       try {
         const operations = left.map(({ path }, at) => ({ path, content: known[at] }))
@@ -70,6 +70,7 @@ export async function sendFiles(
         commits++
         left = []
       } catch (error) {
+        await uploads.settle()
         if (options.signal?.aborted) throw interrupted()
         // What gets on may go on: links expire sooner than a slow line is done.
         if (uploads.arrived() > 0) tries = 1

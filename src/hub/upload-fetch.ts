@@ -1,8 +1,8 @@
 import type { OpenLlamaError } from '../io/errors.js'
 import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
 import { hubError, statusError } from './errors.js'
-import { type HubClient, messageOf } from './http.js'
-import { FileSlice, KnownFile } from './known-file.js'
+import { type HubClient, interrupted, messageOf } from './http.js'
+import { FileSlice, KnownFile, type OnBytes } from './known-file.js'
 import { type Hashes, hashesOf } from './stand-ins.js'
 import { type BegunUpload, textsOf, type UploadJournal } from './upload-journal.js'
 
@@ -14,6 +14,8 @@ export interface UploadFetch {
   readonly fetch: typeof fetch
   /** Bytes of files that arrived in this run. */
   readonly arrived: () => number
+  /** Waits until what was on its way has ended, and what arrived is noted down. */
+  settle(): Promise<void>
   /** Whether a commit was sent of which no answer has come: it may have happened. */
   readonly uncertain: () => boolean
 }
@@ -48,12 +50,13 @@ export function uploadFetch(
   { fetch: send }: HubClient,
   files: readonly KnownFile[],
   journal: UploadJournal,
-  onBytes: (bytes: number) => void,
+  { signal, onBytes }: { signal?: AbortSignal | undefined; onBytes: OnBytes },
 ): UploadFetch {
   const hashes = hashesOf(files.map(({ sha256 }) => sha256))
   const parts = new Map<string, Part>()
   const completions = new Map<string, string>()
   const turn = limiter(parallel)
+  const onTheWay = new Set<Promise<unknown>>()
   let arrived = 0
   let uncertain = false
 
@@ -81,18 +84,27 @@ export function uploadFetch(
     return answered(response, url, JSON.stringify(answer))
   }
 
-  const put = (url: string, init: RequestInit, slice: FileSlice): Promise<Response> =>
+  const put = (
+    url: string,
+    init: RequestInit,
+    slice: FileSlice,
+    before?: AbortSignal,
+  ): Promise<Response> =>
     turn(async () => {
       let ok = false
+      if (before?.aborted) throw interrupted()
       try {
         const response = await send(url, { ...init, body: slice })
         ok = response.ok
         return response
       } finally {
         if (ok) arrived += slice.size
-        else slice.takeBack()
+        await slice.end(ok)
       }
     })
+
+  const sendWhole = async (url: string, init: RequestInit, file: KnownFile): Promise<Response> =>
+    sorted(await put(url, init, file.slice()), file.sha256, stale)
 
   const sendPart = async (url: string, init: RequestInit, part: Part): Promise<Response> => {
     const { sha256, number, upload } = part
@@ -102,7 +114,11 @@ export function uploadFetch(
       onBytes(init.body.size)
       return new Response(null, { headers: { ETag: known } })
     }
-    const response = await sorted(await put(url, init, init.body), sha256, [400, ...stale])
+    // Where another part fails, this one is not for nothing: only the user's signal ends it.
+    const { signal: _, ...rest } = init
+    const lasting = signal === undefined ? rest : { ...rest, signal }
+    const answer = put(url, lasting, init.body, init.signal ?? undefined)
+    const response = await sorted(await answer, sha256, [400, ...stale])
     const etag = response.headers.get('etag')
     if (etag !== null) {
       upload.etags[number] = etag
@@ -147,23 +163,31 @@ export function uploadFetch(
     return response
   }
 
+  const route = (url: string, init: RequestInit): Promise<Response> => {
+    const { pathname } = new URL(url)
+    const { body } = init
+    const part = parts.get(url)
+    if (part !== undefined) return sendPart(url, init, part)
+    const completed = completions.get(url)
+    if (completed !== undefined && init.method === 'POST') return complete(url, init, completed)
+    if (body instanceof KnownFile) return sendWhole(url, init, body)
+    if (pathname.endsWith('/info/lfs/objects/batch')) return batch(url, init)
+    if (/^\/api\/models\/[^/]+\/[^/]+\/commit\//.test(pathname)) return commit(url, init)
+    return send(url, init)
+  }
+
   return {
     arrived: () => arrived,
     uncertain: () => uncertain,
-    fetch: async (input, init = {}) => {
-      const url = input instanceof Request ? input.url : String(input)
-      const { pathname } = new URL(url)
-      const { body } = init
-      const part = parts.get(url)
-      if (part !== undefined) return sendPart(url, init, part)
-      const completed = completions.get(url)
-      if (completed !== undefined && init.method === 'POST') return complete(url, init, completed)
-      if (body instanceof KnownFile) {
-        return sorted(await put(url, init, body.slice()), body.sha256, stale)
-      }
-      if (pathname.endsWith('/info/lfs/objects/batch')) return batch(url, init)
-      if (/^\/api\/models\/[^/]+\/[^/]+\/commit\//.test(pathname)) return commit(url, init)
-      return send(url, init)
+    async settle() {
+      await Promise.allSettled(onTheWay)
+    },
+    fetch: (input, init = {}) => {
+      const answer = route(input instanceof Request ? input.url : String(input), init)
+      onTheWay.add(answer)
+      const ended = () => onTheWay.delete(answer)
+      answer.then(ended, ended)
+      return answer
     },
   }
 }

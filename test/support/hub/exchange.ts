@@ -52,7 +52,8 @@ export async function openExchange(
   }
   ledger.requests.push(record)
   response.on('close', () => {
-    record.status = response.statusCode
+    // Of a request that got no answer it stays 0.
+    if (response.headersSent) record.status = response.statusCode
   })
   const exchange = { request, response, url, record, fault }
   if (fault === undefined) return exchange
@@ -90,7 +91,9 @@ export async function readBody({ request, record, fault }: Exchange): Promise<Bu
     await once(request.socket, 'close')
     throw new Cut()
   }
-  return Buffer.concat(chunks)
+  const whole = Buffer.concat(chunks)
+  const isFile = record.kind === 'upload' || record.kind === 'part'
+  return isFile ? Buffer.from(spoil(whole, fault, 0)) : whole
 }
 
 /** The JSON object that a request has as its body. */
@@ -180,6 +183,10 @@ async function sendBody(
   length: number,
   pieces: readonly (() => Promise<Uint8Array>)[],
 ): Promise<void> {
+  if (fault && 'cutAnswer' in fault) {
+    request.socket.destroy()
+    return
+  }
   response.writeHead(status, { ...headers, 'Content-Length': String(length) })
   if (request.method === 'HEAD') {
     response.end()
