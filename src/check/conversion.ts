@@ -3,6 +3,7 @@ import { availableMemory, memoryToRun } from '../engines/memory.js'
 import { openRunnable } from '../formats/open-runnable.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
+import { tokenizerJsonOf } from '../tokenizer/load.js'
 import { checkArtifact } from './check.js'
 import type { CheckRecord } from './record.js'
 
@@ -12,14 +13,17 @@ const tokens = 16
 
 /** Holds a finished output against the source that it was made from. */
 export async function checkConversion(
-  { checkpoint }: Conversion,
+  { checkpoint, options: conversion }: Conversion,
   output: string,
   options: { signal?: AbortSignal; threads?: number },
 ): Promise<CheckRecord> {
   const artifact = await openRunnable(output)
+  const { settled } = checkpoint
+  // What was streamed from elsewhere must be here to be run.
+  const against = settled === undefined ? { checkpoint } : await openRunnable(settled, conversion)
   const { record } = await checkArtifact(artifact, {
     ...options,
-    against: { checkpoint },
+    against,
     converted: true,
     // The CPU is the same everywhere, and so are its figures.
     device: 'cpu',
@@ -31,8 +35,8 @@ export async function checkConversion(
 
 /** Why a conversion cannot be checked, where it cannot. */
 export function whyUnchecked(
-  { checkpoint, plan }: Conversion,
-  { allowNonFinite }: { allowNonFinite: boolean },
+  { checkpoint, plan, tokenizer, quantisation }: Conversion,
+  { allowNonFinite, asked }: { allowNonFinite: boolean; asked: boolean },
 ): OpenLlamaError | undefined {
   const where = { path: checkpoint.path, format: checkpoint.format }
   if (allowNonFinite) {
@@ -43,6 +47,25 @@ export function whyUnchecked(
       'input',
       'its bytes are in big-endian order, which no engine runs',
       where,
+    )
+  }
+  if (checkpoint.origin !== undefined && !asked) {
+    return new OpenLlamaError(
+      'usage',
+      'its source is at the Hub, and an engine runs only what is on this machine',
+      {
+        ...where,
+        suggestions: ['With --check the source is brought into the Hub’s cache for it.'],
+      },
+    )
+  }
+  const hasTokenizer =
+    tokenizer !== undefined || tokenizerJsonOf(checkpoint.tokenizer.beside) !== undefined
+  if (plan.target.format === 'gguf' && quantisation !== undefined && !hasTokenizer) {
+    return new OpenLlamaError(
+      'input',
+      'the output has no vocabulary, without which llama.cpp does not run it',
+      { ...where, suggestions: ['Name a tokenizer with --tokenizer.'] },
     )
   }
   const output = {

@@ -100,9 +100,9 @@ export function coarsestOf(types: Iterable<DType | LimitType>): LimitType {
 }
 
 /**
- * What rounding may lie between two: none between equal floats, and none where a wider type was made
- * from the source; else the coarser one's, whichever of the two it is.
- * @param converted the artifact was made from this very source
+ * What rounding may lie between two: between an artifact and the source that it was made from its
+ * own type's, none where that is the same or f32, which holds all values of every other; between two
+ * of unknown descent the coarser one's.
  */
 export function roundingBetween(
   source: LimitType,
@@ -110,8 +110,8 @@ export function roundingBetween(
   converted: boolean,
 ): LimitType {
   if (source === artifact) return converted || isFloat(artifact) ? 'exact' : artifact
-  const coarser = coarsestOf([source, artifact])
-  return converted && coarser === source ? 'exact' : coarser
+  if (converted) return artifact === 'f32' ? 'exact' : artifact
+  return coarsestOf([source, artifact])
 }
 
 function isFloat(type: LimitType): boolean {

@@ -4,6 +4,7 @@ import { lookUp } from '../checkpoint/metadata.js'
 import { llamaVocabulary } from '../engines/llama-vocabulary.js'
 import type { OpenedTokenizer } from '../formats/open-tokenizer.js'
 import { fromSystemError, inputError, OpenLlamaError } from '../io/errors.js'
+import { isRemote } from '../io/store.js'
 import { byteLevelLimits } from '../tokenizer/bpe-vocab.js'
 import {
   type ComparisonReport,
@@ -63,7 +64,12 @@ export async function checkTokenizer(
     if (opened.tokenizer !== undefined) sides.push(await sentencePieceSide(opened))
     const json = await tokenizerJsonSide(opened, notes)
     if (json !== undefined) sides.push(json)
-    if (opened.gguf !== undefined) sides.push(await llamaCppSide(opened, opened.gguf.path))
+    if (opened.gguf !== undefined) {
+      const { path } = opened.gguf
+      if (isRemote(path))
+        notes.push(`llama.cpp is left out: ${basename(path)} is not on this machine`)
+      else sides.push(await llamaCppSide(opened, path))
+    }
     if (sides.length < 2) throw nothingToCompare(opened, sides)
     let done = 0
     const report = await compareEngines(

@@ -94,6 +94,8 @@ export interface Checkpoint {
   files: SourceFile[]
   /** The repository that it is read from, where it is not on this machine. */
   origin?: Origin
+  /** `path` in the version that was read, likewise. */
+  settled?: string
   config: LlamaConfig
   /** By Hugging Face's names, in the order of a forward pass. */
   tensors: ReadonlyMap<string, Tensor>

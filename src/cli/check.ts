@@ -1,18 +1,7 @@
 import type { CheckResult } from '../check/check.js'
-import type { MetricRecord } from '../check/record.js'
+import { describeDeparture, formatLimit, formatMetric, metricTitles } from '../check/metrics.js'
 import type { DeviceFound } from '../engines/devices.js'
 import { formatTable } from './table.js'
-
-const metricNames: Record<MetricRecord['name'], string> = {
-  kld_mean: 'KL divergence, mean',
-  kld_median: 'KL divergence, median',
-  kld_p999: 'KL divergence, 99.9 %',
-  top1_agreement: 'same likeliest token',
-  logit_max_difference: 'largest difference of a logit',
-  nmse: 'normalised square error',
-  perplexity: 'perplexity',
-  perplexity_source: 'perplexity of the source',
-}
 
 /** What a check found, for people. */
 export function describeCheck({
@@ -35,11 +24,11 @@ export function describeCheck({
       '',
       `against ${against.name} (${against.format}, ${against.dtype}, in ${against.engine}), ${positions} positions`,
     )
-    const rows = metrics.map(({ name, value, limit, passed }) => [
-      `  ${metricNames[name]}`,
-      shown(name, value),
-      limit === null ? '' : `${name === 'top1_agreement' ? '≥' : '≤'} ${shown(name, limit)}`,
-      passed ? '' : 'FAILED',
+    const rows = metrics.map((metric) => [
+      `  ${metricTitles[metric.name]}`,
+      formatMetric(metric.name, metric.value),
+      formatLimit(metric),
+      metric.passed ? '' : 'FAILED',
     ])
     if (rows.length > 0) lines.push(formatTable(rows, [1]))
     lines.push(`  ${greedy.common} of ${greedy.of} greedy tokens in common`)
@@ -47,25 +36,9 @@ export function describeCheck({
       lines.push(`  the source goes on:${continuations.source.trimEnd()}`)
     }
     lines.push(...faults.map((fault) => `  FAILED: ${fault}`))
-    if (departure !== undefined) {
-      const where =
-        departure.layer === null
-          ? ''
-          : departure.layer < 0
-            ? 'in the embedding'
-            : `first in layer ${departure.layer}`
-      lines.push(
-        `  departs ${[where, departure.cause ?? departure.detail].filter(Boolean).join(': ')}`,
-      )
-    }
+    if (departure !== undefined) lines.push(`  ${describeDeparture(departure)}`)
   }
   return [...lines, '', verdict === 'passed' ? 'ok' : 'FAILED'].join('\n')
-}
-
-function shown(name: MetricRecord['name'], value: number): string {
-  if (name === 'top1_agreement') return `${(100 * value).toFixed(1)} %`
-  if (name.startsWith('perplexity')) return value.toPrecision(5)
-  return value === 0 ? '0' : value.toExponential(1)
 }
 
 /** The same for programs. */

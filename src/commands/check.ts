@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import { checkArtifact } from '../check/check.js'
 import { parseLimits } from '../check/limits.js'
+import { checkReportPath, reportPage, writeReport } from '../check/report.js'
 import { checkJson, describeCheck, describeDevices } from '../cli/check.js'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { listDevices } from '../engines/devices.js'
@@ -18,6 +19,7 @@ export default class Check extends OpenLlamaCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> model-q4_k_m.gguf --against open_llama_7b_v2/',
     '<%= config.bin %> <%= command.id %> params::streaming_params --config open_llama_3b_v2 --prompt "Once upon a time"',
+    '<%= config.bin %> <%= command.id %> model-q4_k_m.gguf --against open_llama_7b_v2/ --report check.html',
     '<%= config.bin %> <%= command.id %> --devices',
   ]
 
@@ -59,6 +61,10 @@ export default class Check extends OpenLlamaCommand {
       summary:
         'Another limit for kld, kld_median, kld_p999, top1, logit, nmse or perplexity; may be repeated',
     }),
+    report: Flags.string({
+      helpValue: 'FILE.html',
+      summary: 'Write a page with the verdict, the figures, charts and both continuations',
+    }),
     'max-memory': Flags.string({
       helpValue: 'SIZE',
       summary: 'Memory at most; by default what is free',
@@ -79,6 +85,7 @@ export default class Check extends OpenLlamaCommand {
         suggestions: ['Name the one to check; --devices lists what there is to run on.'],
       })
     }
+    if (flags.report !== undefined) await checkReportPath(flags.report)
     const limits = parseLimits(flags.limit ?? [])
     const { config, heads, tokenizer, against, prompt, positions, corpus, threads } = flags
     const memory = flags['max-memory']
@@ -107,6 +114,9 @@ export default class Check extends OpenLlamaCommand {
       ]),
     ])
     this.log(describeCheck(result))
+    if (flags.report !== undefined) {
+      await writeReport(flags.report, reportPage(args.artifact, result))
+    }
     if (result.record.verdict === 'failed') process.exitCode = exitCodes.check
     return checkJson(args.artifact, result)
   }

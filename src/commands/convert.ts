@@ -154,6 +154,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
     }
     const unchecked = whyUnchecked(conversion, {
       allowNonFinite: flags['allow-non-finite'] || flags['allow-overflow'],
+      asked: flags.check === true,
     })
     if (unchecked !== undefined && flags.check) throw unchecked
     const progress = await startProgress()

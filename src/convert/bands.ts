@@ -1,5 +1,6 @@
 import { dtypes } from '../checkpoint/dtype.js'
 import { type Extent, matrixOf, type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
+import { isRemote } from '../io/store.js'
 import type { Move, Tile } from './plan.js'
 import { tilesOf } from './plan.js'
 import { transferTile } from './regions.js'
@@ -55,14 +56,21 @@ function isMove(move: Move | undefined): move is Move {
   return move !== undefined
 }
 
-function regionsOf(source: Tensor, moves: readonly Move[], most: number): Tile[] {
+/**
+ * Cuts a tensor along the order of its bytes.
+ * @param moves that are made of it: whole heads and blocks of theirs stay together
+ */
+export function regionsOf(source: Tensor, moves: readonly Move[], most: number): Tile[] {
   const [rows, columns] = matrixOf(source.shape)
   const { transposed } = source.layout
   const { block, bytes } = dtypes[source.dtype]
   const heads = moves.flatMap(({ steps }) =>
     steps.flatMap((step) => (step.kind === 'rotary' ? [step.headDim] : [])),
   )
-  const blocks = moves.map(({ target }) => dtypes[target.dtype].block)
+  const blocks = moves.flatMap((move) => [
+    dtypes[move.source.dtype].block,
+    dtypes[move.target.dtype].block,
+  ])
   const granule = transposed ? Math.max(block, ...blocks) : Math.max(1, ...heads)
   const across = transposed ? rows : columns
   const along = transposed ? columns : rows
@@ -112,22 +120,27 @@ export function readingFrom(
   move: Move,
   files: Files,
 ): { move: Move; files: Files } {
-  const { source } = move
-  const stored = source.layout.transposed
-    ? { row: region.column, column: region.row, rows: region.columns, columns: region.rows }
-    : region
-  const extents = [{ path: '', offset: 0, length: bytes.byteLength }]
-  const part = {
-    ...wholePart([stored.rows, stored.columns], extents),
-    row: stored.row,
-    column: stored.column,
-  }
   const memory = new Uint8Array(bytes)
   return {
-    move: { ...move, source: { ...source, parts: [part] } },
+    move: { ...move, source: inMemory(move.source, region, '') },
     files: {
       read: (_, offset, into) => into.set(memory.subarray(offset, offset + into.length)),
       write: files.write,
     },
   }
+}
+
+/** A tensor as far as it is in memory: the bytes of a region under the name `path`. */
+export function inMemory(source: Tensor, region: Tile, path: string): Tensor {
+  const stored = source.layout.transposed
+    ? { row: region.column, column: region.row, rows: region.columns, columns: region.rows }
+    : region
+  const length = tensorBytes({ ...source, shape: [region.rows, region.columns] })
+  const part = wholePart([stored.rows, stored.columns], [{ path, offset: 0, length }])
+  return { ...source, parts: [{ ...part, row: stored.row, column: stored.column }] }
+}
+
+/** Whether a tensor's bytes must come from elsewhere before they can be worked on. */
+export function isElsewhere({ parts }: Tensor): boolean {
+  return parts.some(({ extents }) => extents.some(({ path }) => isRemote(path)))
 }

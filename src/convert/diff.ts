@@ -5,10 +5,12 @@ import { embeddingName, headName } from '../checkpoint/names.js'
 import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { alignment, loadKernels } from '../kernels/kernels.js'
+import { inMemory, isElsewhere, regionsOf } from './bands.js'
 import { openFiles } from './files.js'
 import { type Move, type Tile, tilesOf } from './plan.js'
 import { stepsBetween } from './steps.js'
-import { loadTile, memoryFor } from './tile.js'
+import { fetchBand } from './supply.js'
+import { type Files, loadTile, memoryFor } from './tile.js'
 
 /** How a tensor of one checkpoint stands to that of the same name in another. */
 export type TensorDifference = { name: string } & (
@@ -78,7 +80,7 @@ export async function diffCheckpoints(
       const theirs = tensorOf(b, name)
       if (ours === undefined) tensors.push({ name, status: 'missing' })
       else if (theirs === undefined) tensors.push({ name, status: 'extra' })
-      else tensors.push({ name, ...comparer.compare(ours, theirs) })
+      else tensors.push({ name, ...(await comparer.compare(ours, theirs, options.signal)) })
       done += ours === undefined ? 0 : tensorBytes(ours)
       options.onProgress?.(Math.min(done, total), total)
     }
@@ -116,21 +118,50 @@ export interface TilePairs {
     b: Tensor,
     dtype: DType,
     visit: (ours: Uint8Array, theirs: Uint8Array, tile: Tile) => boolean,
+    region?: Tile,
   ): boolean
+  /**
+   * Two tensors piece by piece, as far as their bytes are not on this machine: what
+   * is yielded can be walked until the next.
+   */
+  pieces(a: Tensor, b: Tensor, signal?: AbortSignal): AsyncGenerator<Piece>
   close(): void
+}
+
+/** A region of two tensors whose bytes are at hand; all of them where no region is named. */
+interface Piece {
+  a: Tensor
+  b: Tensor
+  region?: Tile
 }
 
 /** @param budget bytes of one side's buffers at most */
 export function openTilePairs(budget: number): TilePairs {
   const room = Math.min(maxSide, budget) - 3 * alignment
   const sides = [loadKernels(memoryFor(room)), loadKernels(memoryFor(room))] as const
-  const files = openFiles('')
+  const local = openFiles('')
+  const held = new Map<string, Uint8Array>()
+  const files: Pick<Files, 'read'> = {
+    read(path, offset, into) {
+      const bytes = held.get(path)
+      if (bytes === undefined) local.read(path, offset, into)
+      else into.set(bytes.subarray(offset, offset + into.length))
+    },
+  }
+  /** A tensor as it can be read: where it is elsewhere, the bytes of a region of it. */
+  const bring = async (source: Tensor, region: Tile, name: string, signal?: AbortSignal) => {
+    if (!isElsewhere(source)) return source
+    const bytes = new Uint8Array(tensorBytes({ ...source, shape: [region.rows, region.columns] }))
+    await fetchBand({ source, region }, bytes, signal)
+    held.set(name, bytes)
+    return inMemory(source, region, name)
+  }
   return {
-    walk(a, b, dtype, visit) {
+    walk(a, b, dtype, visit, region) {
       const ours = canonicalMove(a, dtype)
       const theirs = canonicalMove(b, dtype)
-      const wider = tilesOf(ours, room).length >= tilesOf(theirs, room).length ? ours : theirs
-      return tilesOf(wider, room).every((tile) =>
+      const [first, second] = [tilesOf(ours, room, region), tilesOf(theirs, room, region)]
+      return (first.length >= second.length ? first : second).every((tile) =>
         visit(
           loadTile(sides[0], files, ours, tile).output,
           loadTile(sides[1], files, theirs, tile).output,
@@ -138,32 +169,67 @@ export function openTilePairs(budget: number): TilePairs {
         ),
       )
     },
-    close: () => files.close(),
+    async *pieces(a, b, signal) {
+      const cut = [a, b].find(isElsewhere)
+      if (cut === undefined) {
+        yield { a, b }
+        return
+      }
+      const moves = [canonicalMove(a, 'f32'), canonicalMove(b, 'f32')]
+      for (const region of regionsOf(cut, moves, Math.max(budget, room))) {
+        yield {
+          a: await bring(a, region, 'a', signal),
+          b: await bring(b, region, 'b', signal),
+          region,
+        }
+      }
+    },
+    close: () => local.close(),
   }
 }
 
 function openComparer(budget: number): {
-  compare(a: Tensor, b: Tensor): Comparison
+  compare(a: Tensor, b: Tensor, signal?: AbortSignal): Promise<Comparison>
   close(): void
 } {
-  const { walk, close } = openTilePairs(budget)
+  const { walk, pieces, close } = openTilePairs(budget)
   return {
-    compare(a, b) {
+    async compare(a, b, signal) {
       if (String(a.shape) !== String(b.shape)) {
         return { status: 'shape', shapes: [a.shape, b.shape] }
       }
       const pair: [DType, DType] = [a.dtype, b.dtype]
       const { exact, rounding } = comparableTypes(...pair)
-      const equalIn = (dtype: DType) =>
-        walk(a, b, dtype, (ours, theirs) => Buffer.compare(ours, theirs) === 0)
-      if (equalIn(exact)) return { status: 'equal', dtypes: pair }
-      const cast = rounding.find(equalIn)
-      if (cast !== undefined) return { status: 'cast', dtypes: pair, cast }
       const difference = startDifference()
-      walk(a, b, 'f32', (ours, theirs, tile) => {
-        countDifferences(difference, floats(ours), floats(theirs), tile)
-        return true
-      })
+      let equal = true
+      let casts = rounding
+      for await (const piece of pieces(a, b, signal)) {
+        const equalIn = (dtype: DType) =>
+          walk(
+            piece.a,
+            piece.b,
+            dtype,
+            (ours, theirs) => Buffer.compare(ours, theirs) === 0,
+            piece.region,
+          )
+        if (equalIn(exact)) {
+          const { rows, columns } = piece.region ?? { rows: 0, columns: 0 }
+          difference.elements += rows * columns
+          continue
+        }
+        equal = false
+        casts = casts.filter(equalIn)
+        // Where it is the only piece, a cast that explains all of it ends the matter.
+        if (piece.region === undefined && casts.length > 0) continue
+        const count = (ours: Uint8Array, theirs: Uint8Array, tile: Tile): true => {
+          countDifferences(difference, floats(ours), floats(theirs), tile)
+          return true
+        }
+        walk(piece.a, piece.b, 'f32', count, piece.region)
+      }
+      if (equal) return { status: 'equal', dtypes: pair }
+      const [cast] = casts
+      if (cast !== undefined) return { status: 'cast', dtypes: pair, cast }
       const { first, ...rest } = difference
       // Equal as numbers and not as bits: zeros of other sign, NaN of other payload, or below f32.
       if (first === undefined) return { status: 'cast', dtypes: pair, cast: 'f32' }

@@ -81,7 +81,12 @@ export function openSupply(
   }
 }
 
-async function fetchBand(band: Band, into: Uint8Array, signal: AbortSignal): Promise<void> {
+/** Fetches the bytes of a region of a tensor. */
+export async function fetchBand(
+  band: Pick<Band, 'source' | 'region'>,
+  into: Uint8Array,
+  signal?: AbortSignal,
+): Promise<void> {
   for (const span of spansOf(runsOf(band))) {
     const [first] = span
     const last = span.at(-1)

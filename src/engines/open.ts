@@ -1,4 +1,7 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { isFloat } from '../checkpoint/dtype.js'
+import { lookUp } from '../checkpoint/metadata.js'
+import { inputError, type OpenLlamaError } from '../io/errors.js'
 import type { Engine, EngineName, EngineOptions } from './engine.js'
 import { openLlamaEngine } from './llama.js'
 import { openCheckpointEngine, openGraphEngine } from './onnx.js'
@@ -9,9 +12,21 @@ export interface Opened {
   graph?: string
 }
 
-/** Which engine runs a checkpoint: llama.cpp what is made for it, ONNX Runtime all else. */
+/**
+ * Which engine runs a checkpoint: llama.cpp what is made for it, ONNX Runtime all else, also a GGUF
+ * of floats that has no vocabulary, over which llama.cpp's binding would end the process.
+ */
 export function engineFor({ checkpoint }: Opened): EngineName {
-  return checkpoint.format === 'gguf' ? 'llama.cpp' : 'onnxruntime'
+  if (checkpoint.format !== 'gguf') return 'onnxruntime'
+  return hasVocabulary(checkpoint) || !isAllFloat(checkpoint) ? 'llama.cpp' : 'onnxruntime'
+}
+
+function hasVocabulary({ metadata }: Checkpoint): boolean {
+  return metadata === undefined || lookUp(metadata).get('tokenizer.ggml.tokens') !== undefined
+}
+
+function isAllFloat({ tensors }: Checkpoint): boolean {
+  return [...tensors.values()].every(({ dtype }) => isFloat(dtype))
 }
 
 /**
@@ -25,10 +40,19 @@ export function openEngine(
 ): Promise<Engine> {
   const { checkpoint, graph } = opened
   if ((options.engine ?? engineFor(opened)) === 'llama.cpp') {
+    if (!hasVocabulary(checkpoint)) throw withoutVocabulary(checkpoint)
     const [first] = checkpoint.files
     return openLlamaEngine(first?.path ?? checkpoint.path, checkpoint.config, options)
   }
   return graph === undefined
     ? openCheckpointEngine(checkpoint, options)
     : openGraphEngine(graph, checkpoint.config, options)
+}
+
+function withoutVocabulary({ path, format }: Checkpoint): OpenLlamaError {
+  return inputError('it has no vocabulary, without which llama.cpp does not run it', {
+    path,
+    format,
+    suggestions: ['Convert it again with --tokenizer.'],
+  })
 }

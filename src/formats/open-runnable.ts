@@ -1,8 +1,10 @@
+import { dirname } from 'node:path'
 import { TensorProto_DataType } from 'onnx-buf'
-import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import type { Checkpoint, SourceFile } from '../checkpoint/checkpoint.js'
 import { configDefaults, type LlamaConfig } from '../checkpoint/config.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
+import { isFolder, join, kindOf, listFolder, settle, storeOf } from '../io/store.js'
 import type { NBits } from '../quantise/nbits.js'
 import { findTokenizer } from './find-tokenizer.js'
 import { graphAt } from './onnx.js'
@@ -30,7 +32,8 @@ export interface Runnable {
  * Opens what is to be run. An ONNX graph runs itself, so its weights need not be understood:
  * a configuration beside it is enough.
  */
-export async function openRunnable(source: string, options: OpenOptions = {}): Promise<Runnable> {
+export async function openRunnable(given: string, options: OpenOptions = {}): Promise<Runnable> {
+  const source = await bringHere(given, options)
   const location = await locate(source)
   if (location.format.name !== 'onnx') return { checkpoint: await openCheckpoint(source, options) }
   const graph = await graphAt(location.path)
@@ -66,6 +69,32 @@ export async function openRunnable(source: string, options: OpenOptions = {}): P
   } finally {
     await file.close()
   }
+}
+
+/** An engine runs what is on this machine: what is elsewhere comes first, as far as it is needed. */
+async function bringHere(given: string, options: OpenOptions): Promise<string> {
+  const source = await settle(given)
+  const [, loader = '', path = source] = /^([a-z_]+::)(.*)$/s.exec(source) ?? []
+  const store = await storeOf(path)
+  if (store === undefined) return source
+  const location = await locate(source)
+  const opened = await openFloat(source, options)
+  const weights =
+    opened instanceof OpenLlamaError ? await filesIn(location.path) : opened.files.map(pathOf)
+  const graph = location.format.name === 'onnx' ? [await graphAt(location.path)] : []
+  return loader + (await store.bring(path, [...graph, ...weights]))
+}
+
+function pathOf({ path }: SourceFile): string {
+  return path
+}
+
+/** What is not understood is needed whole: a file with all that is beside it. */
+async function filesIn(path: string): Promise<string[]> {
+  const folder = (await isFolder(path)) ? path : dirname(path)
+  const paths = (await listFolder(folder)).map((name) => join(folder, name))
+  const kinds = await Promise.all(paths.map(kindOf))
+  return paths.filter((_, i) => kinds[i] === 'file')
 }
 
 async function openFloat(

@@ -35,7 +35,8 @@ export async function openCheckpoint(
   source: string,
   options: OpenOptions = {},
 ): Promise<Checkpoint> {
-  const { format, path, loader } = await locate(await settle(source))
+  const settled = await settle(source)
+  const { format, path, loader } = await locate(settled)
   const folder = await homeOf({ format, path })
   const given = await givenConfig(folder, options)
   const listing = await openListing(format, path, loader)
@@ -50,7 +51,7 @@ export async function openCheckpoint(
     },
     tokenizer,
   )
-  return origin === undefined ? checkpoint : { ...checkpoint, origin }
+  return origin === undefined ? checkpoint : { ...checkpoint, origin, settled }
 }
 
 /** What is elsewhere is not read a second time for its hash, which its place knows. */

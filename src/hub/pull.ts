@@ -97,12 +97,26 @@ export async function pull(
   }
 }
 
+/** Brings chosen files of a listing into the cache. @returns the snapshot that they are in */
+export async function pullFiles(
+  client: HubClient,
+  listing: HubListing,
+  chosen: readonly HubFile[],
+): Promise<string> {
+  const { repo, commit } = listing
+  for (const file of chosen) refuseUnsafe(file.path, repo)
+  const cache = repositoryCache(client.settings.cache, repo)
+  await checkDisk(cache, client.settings.cache, chosen, repo)
+  await fetchAll(client, listing, chosen, cache, {})
+  return snapshotPath(cache, commit)
+}
+
 async function fetchAll(
   client: HubClient,
   listing: HubListing,
   chosen: readonly HubFile[],
   cache: RepositoryCache,
-  { signal, onProgress }: PullOptions,
+  { signal, onProgress }: Pick<PullOptions, 'signal' | 'onProgress'>,
 ): Promise<number> {
   const total = chosen.reduce((sum, { size }) => sum + size, 0)
   const aborter = new AbortController()

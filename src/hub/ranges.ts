@@ -8,7 +8,6 @@ import {
   messageOf,
   pause,
   readChunks,
-  shownUrl,
 } from './http.js'
 import { formatHubPath } from './paths.js'
 import type { HubFile } from './repository.js'
@@ -181,15 +180,13 @@ export function openRanges(
       }
     },
   }
+}
 
-  function isHash(text: string): boolean {
-    return /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(text)
-  }
+function isHash(text: string): boolean {
+  return /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(text)
 }
 
 /** `W/"abc"` → `abc` */
 function bare(tag: string | null): string | undefined {
   return tag?.replace(/^W\//, '').replace(/^"|"$/g, '')
 }
-
-export { bare as bareTag, shownUrl }

@@ -1,10 +1,12 @@
+import { join } from 'node:path'
 import type { Entry, RemoteSource, Store } from '../io/store.js'
 import { findSnapshot } from './cache.js'
 import { hubError } from './errors.js'
 import { createClient } from './http.js'
 import { formatHubPath, isCommit, parseHubPath } from './paths.js'
+import { pullFiles } from './pull.js'
 import { openRanges } from './ranges.js'
-import { type HubListing, listRepository, resolveCommit } from './repository.js'
+import { type HubFile, type HubListing, listRepository, resolveCommit } from './repository.js'
 import { type HubSettings, readSettings } from './settings.js'
 import { openLarge, openSmall } from './source.js'
 
@@ -75,11 +77,30 @@ export async function openHubStore(given?: HubSettings): Promise<Store> {
       source.catch(() => sources.delete(text))
       return source
     },
+    async bring(text, files) {
+      const { listing, path } = await locate(text)
+      const wanted = new Set(files.map((file) => parseHubPath(file).path))
+      const folders = new Set([...[...wanted, path].map(folderOf), path, ''])
+      const chosen = [...listing.files.values()].filter(
+        (file) => wanted.has(file.path) || (isSmall(file) && folders.has(folderOf(file.path))),
+      )
+      const snapshot = await pullFiles(client, listing, chosen)
+      return path === '' ? snapshot : join(snapshot, ...path.split('/'))
+    },
     origin(text) {
       const { repo, revision = '' } = parseHubPath(text)
       return { repository: repo, commit: revision }
     },
   }
+}
+
+function folderOf(path: string): string {
+  return path.split('/').slice(0, -1).join('/')
+}
+
+/** Configurations, cards, tokenizers. */
+function isSmall({ path, size, sha256 }: HubFile): boolean {
+  return size <= largest && (sha256 === undefined || /(^|\/)tokenizer\./.test(path))
 }
 
 function isIn(path: string, folder: string): boolean {

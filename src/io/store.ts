@@ -15,6 +15,11 @@ export interface Store {
   /** The names in a folder. */
   list(folder: string): Promise<string[]>
   open(path: string): Promise<RemoteSource>
+  /**
+   * Brings files to this machine, and what small files are beside them.
+   * @returns where `path`, which they are or are in, is then
+   */
+  bring(path: string, files: readonly string[]): Promise<string>
   /** Where a settled path is from, for the record of what is made of it. */
   origin(path: string): Origin
 }

@@ -219,6 +219,9 @@ for (const [what, faults] of [
   ['cuts', [{ on: 'download', cutAfter: 30_000, times: 5, after: 18 }]],
   ['stalls', [{ on: 'download', stallAfter: 10_000, after: 18 }]],
   ['ignored ranges', [{ on: 'download', ignoreRange: true, times: 3, after: 17 }]],
+  ['other ranges than were asked for', [{ on: 'download', shift: 64, times: 3, after: 18 }]],
+  ['ranges that are too short', [{ on: 'download', shorten: 9000, times: 3, after: 18 }]],
+  ['other versions', [{ on: 'download', etag: '"another"', times: 3, after: 18 }]],
   ['busy servers', [{ on: 'download', status: 503, times: 4, after: 18 }]],
   ['expired addresses', [{ on: 'download', status: 403, times: 2, after: 18 }]],
 ] satisfies [string, Fault[]][]) {

@@ -1,10 +1,13 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { diffCheckpoints } from '../../src/convert/diff.js'
 import { openCheckpoint } from '../../src/formats/open.js'
+import { openRunnable } from '../../src/formats/open-runnable.js'
 import { openTokenizer } from '../../src/formats/open-tokenizer.js'
 import { equalBytes } from '../support/bytes.js'
+import { openllama } from '../support/cli.js'
 import { convert } from '../support/convert.js'
 import { fails } from '../support/errors.js'
 import { publishTiny, type Session, startSession, token, useHub } from '../support/hub/session.js'
@@ -26,6 +29,7 @@ test.after(() => session.hub.close())
 test.before.each(() => {
   session.hub.reset()
   useHub(session)
+  rmSync(session.settings.cache, { recursive: true, force: true })
 })
 
 /** What the same files give on this machine, under the repository's name. */
@@ -86,6 +90,80 @@ for (const [to, dtype, more] of [
     })
   }
 }
+
+test('is the same model as its local copy, and as what it is converted to', async () => {
+  const folder = tempDir()
+  const out = join(folder, 'out')
+  await convert(join(localCopy(), 'streaming_params'), out, { to: 'safetensors', dtype: 'f16' })
+  const local = await openCheckpoint(join(localCopy(), 'streaming_params'))
+  const rounded = await openCheckpoint(out)
+  const remote = await openCheckpoint('hf://tester/tiny')
+  for (const maxMemory of [64e6, 120e3]) {
+    const options = { maxMemory }
+    const same = await diffCheckpoints(remote, local, options)
+    assert.ok(same.same)
+    assert.ok(same.tensors.every(({ status }) => status === 'equal'))
+    assert.equal(
+      await diffCheckpoints(remote, rounded, options),
+      await diffCheckpoints(local, rounded, options),
+    )
+    assert.equal(
+      await diffCheckpoints(rounded, remote, options),
+      await diffCheckpoints(rounded, local, options),
+    )
+  }
+})
+
+test('differs from another model in the same values as its local copy does', async () => {
+  const bytes = Uint8Array.from(weights)
+  const copy = localCopy()
+  const middle = await openCheckpoint(join(copy, 'streaming_params'))
+  for (const name of ['model.layers.1.mlp.down_proj.weight', 'model.embed_tokens.weight']) {
+    const extent = middle.tensors.get(name)?.parts[0]?.extents[0]
+    assert.ok(extent)
+    for (const at of [100, extent.length - 100])
+      bytes.fill(0x3e, extent.offset + at, extent.offset + at + 1)
+  }
+  writeFileSync(join(copy, 'streaming_params'), bytes)
+  const other = await openCheckpoint(join(copy, 'streaming_params'))
+  const local = await openCheckpoint(join(localCopy(), 'streaming_params'))
+  const remote = await openCheckpoint('hf://tester/tiny')
+  for (const maxMemory of [64e6, 120e3]) {
+    const found = await diffCheckpoints(remote, other, { maxMemory })
+    assert.equal(found, await diffCheckpoints(local, other, { maxMemory }))
+    assert.is(found.tensors.filter(({ status }) => status === 'different').length, 2)
+  }
+})
+
+test('is brought here to be run, once', async () => {
+  const { checkpoint } = await openRunnable('hf://tester/tiny')
+  const [file] = checkpoint.files
+  assert.ok(file?.path.startsWith(session.settings.cache), file?.path)
+  equalBytes(readFileSync(file?.path ?? ''), weights, 'weights')
+  assert.ok(checkpoint.tokenizer.model?.startsWith(session.settings.cache))
+  session.hub.reset()
+  await openRunnable('params::hf://tester/tiny/streaming_params')
+  assert.ok(session.hub.count('download').sent < weights.length / 10)
+})
+
+test('by the command line: one line, and what it says', async () => {
+  const out = join(tempDir(), 'model.gguf')
+  const line = ['convert', 'hf://tester/tiny', '--to', 'gguf', '--dtype', 'q4_k_m', '--out', out]
+  const ran = await openllama(line, { env: session.env, checked: true })
+  assert.is(ran.code, 0, ran.stderr)
+  assert.match(ran.stderr, 'not checked')
+  const record = readFileSync(`${out}.openllama.json`, 'utf8')
+  for (const text of [ran.stdout, ran.stderr, record]) assert.not.ok(text.includes(token))
+  assert.ok(!existsSync(session.settings.cache) || !readdirSync(session.settings.cache).length)
+  // Asked for, the check brings the source here and runs both.
+  const asked = [...line, '--force', '--check', '--json']
+  const checked = await openllama(asked, { env: session.env, checked: true })
+  assert.is(checked.code, 0, checked.stdout)
+  assert.is(JSON.parse(checked.stdout).check.verdict, 'passed')
+  const args = ['check', out, '--against', 'hf://tester/tiny', '--json']
+  const later = await openllama(args, { env: session.env })
+  assert.is(later.code, 0, later.stdout)
+})
 
 test('records repository and commit, and no token', async () => {
   const out = join(tempDir(), 'out')

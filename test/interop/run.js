@@ -1,9 +1,18 @@
 // The live cross-checks: our output in the formats' own software. Needs Python 3; its packages are
 // installed on first use. Prints a line a check, and fails if any does.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { writeCorpus } from './corpus.js'
 import { startHub } from './hub.js'
 import { pythonWithTransformers4, pythonWithTransformers5 } from './python.js'
@@ -76,6 +85,12 @@ try {
       check(python, 'check_transformers.py', '1e-4', `${fixtures}/${model}/expected`, ...exact)
       check(python, 'check_transformers.py', '2e-2', `${fixtures}/${model}/expected`, ...rounded)
     }
+    const unquantised = ['f16', 'pytorch', 'easylm', 'flax', 'meta-2', 'onnx-f32'].map(folder)
+    checkCards(pythons, [
+      ...unquantised,
+      ...quantised,
+      to('gguf', '--to', 'gguf', '--dtype', 'q4_k_m'),
+    ])
   }
 } finally {
   rmSync(temporary, { recursive: true, force: true })
@@ -160,7 +175,56 @@ async function checkHub(pythons) {
   }
 }
 
-function openllama(args, env = {}) {
+/**
+ * Cards of folders that were written before: read by huggingface_hub, and their examples run as they
+ * stand, by both generations of transformers and by transformers.js.
+ */
+function checkCards([python, older], folders) {
+  const results = join('..', 'shared', 'real', 'lm-eval')
+  const evals = ['old', 'new'].map((name) => `${fixtures}/lm-eval/${name}.json`)
+  const real = ['openlm-research-open_llama_3b_v2.json', 'results_2024-06-03T01-54-41.753933.json']
+    .map((name) => join(results, name))
+    .filter(existsSync)
+  if (real.length === 0) console.log(`skipped, ${results} is not there: cards of real results`)
+  const log = join(temporary, 'loss.csv')
+  writeFileSync(log, 'step,loss\n1,9.5\n2,5.25\n3,4\n')
+  folders.forEach((folder, i) => {
+    openllama(['card', folder])
+    const all = i % 2 === 0 || real.length === 0 ? evals : real
+    const given = all.flatMap((file) => ['--eval', file])
+    // Twice: over a card that is there.
+    openllama(['card', folder, '--model', 'open_llama_3b_v2', ...given, '--loss', log])
+  })
+  check(python, 'check_cards.py', ...folders)
+  const withTransformers = folders.filter((folder) => /[\\/](f16|pytorch)$/.test(folder))
+  check(older, 'check_cards.py', ...withTransformers)
+  const modules = join(temporary, 'node_modules')
+  if (!existsSync(modules)) symlinkSync(resolve('node_modules'), modules)
+  for (const folder of folders) {
+    const card = readFileSync(join(folder, 'README.md'), 'utf8')
+    for (const [, example] of card.matchAll(/^```js\n([\s\S]*?)^```$/gm)) {
+      const script = join(folder, 'example.mjs')
+      writeFileSync(script, example)
+      const { status, stdout, stderr } = spawnSync(process.execPath, ['example.mjs'], {
+        cwd: folder,
+        encoding: 'utf8',
+      })
+      rmSync(script)
+      const said = stdout.trim().split('\n')[0]
+      if (status === 0 && said !== '') passed++
+      else failed++
+      console.log(
+        status === 0 && said !== ''
+          ? `ok transformers.js ${folder.slice(temporary.length + 1)}: the card's example says "${said}"`
+          : `FAILED transformers.js ${folder}: ${stderr}`,
+      )
+    }
+  }
+}
+
+function openllama(given, env = {}) {
+  // These tests are the check.
+  const args = given[0] === 'convert' ? [...given, '--no-check'] : given
   const { status, stdout, stderr } = spawnSync(process.execPath, ['bin/run.js', ...args], {
     encoding: 'utf8',
     env: { ...process.env, ...env },

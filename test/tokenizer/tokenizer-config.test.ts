@@ -26,6 +26,7 @@ test('says what the model file says', () => {
     bos_token: '<s>',
     clean_up_tokenization_spaces: false,
     eos_token: '</s>',
+    model_input_names: ['input_ids', 'attention_mask'],
     model_max_length: 2048,
     split_special_tokens: true,
     tokenizer_class: 'PreTrainedTokenizerFast',

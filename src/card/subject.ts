@@ -1,0 +1,183 @@
+import { basename, join, resolve } from 'node:path'
+import { configDefaults, configFromHf, type LlamaConfig } from '../checkpoint/config.js'
+import { lookUp } from '../checkpoint/metadata.js'
+import { parseJsonObject } from '../io/json.js'
+import { readSmallFile } from '../io/source.js'
+import { summarizeTokenizer, type TokenizerSummary } from '../tokenizer/summary.js'
+import type { Artifact, Survey } from './artifacts.js'
+import { oneLine } from './markdown.js'
+import type { CardRecord } from './records.js'
+import { differenceFrom, type Release, releaseNamed, releaseOfName } from './releases.js'
+
+/** What a card is about. */
+export interface Subject extends Survey {
+  title: string
+  /** The OpenLLaMA release that these are the weights of, where that is known. */
+  release: Release | undefined
+  /** The repository that the card is for. */
+  repo: string | undefined
+  config: LlamaConfig | undefined
+  parameters: number | undefined
+  tokenizer: TokenizerSummary | undefined
+  /** What the tokenizer does with runs of spaces; undefined where nothing says it. */
+  mergesSpaces: boolean | undefined
+  /** The tokenizer.json beside the weights is one that was held against SentencePiece. */
+  tokenizerIsChecked: boolean
+  records: CardRecord[]
+  /** There is nothing but weights of few bits. */
+  isQuantised: boolean
+  warnings: string[]
+}
+
+export interface SubjectOptions {
+  /** The release, as the user names it (--model). */
+  model?: string | undefined
+  repo?: string | undefined
+}
+
+/** Settles what the files of a directory are, from them and from what the user says. */
+export async function subjectOf(found: Survey, options: SubjectOptions): Promise<Subject> {
+  const { artifacts, folder, others } = found
+  const checkpoints = artifacts.flatMap(({ checkpoint }) => checkpoint ?? [])
+  const config = checkpoints[0]?.config ?? (await configBeside(found))
+  const warnings = [...found.skipped]
+  const release = settleRelease(found, options, config, warnings)
+  // A folder's tokenizer files say more than a GGUF's vocabulary.
+  const telling = checkpoints.find(({ format }) => format !== 'gguf') ?? checkpoints[0]
+  const { summary, notes } = telling ? await summarizeTokenizer(telling) : { notes: [] }
+  warnings.push(...notes)
+  const records = [
+    ...new Map(artifacts.flatMap(({ record }) => (record ? [[record.path, record]] : []))).values(),
+  ]
+  const mergesSpaces =
+    (telling?.format === 'gguf' ? undefined : summary?.whitespace?.merged) ??
+    records.find((record) => record.mergesSpaces !== undefined)?.mergesSpaces ??
+    (release && release.tokenizer === 'v1')
+  return {
+    ...found,
+    title: titleOf(found, options, release),
+    release,
+    repo: options.repo,
+    config,
+    parameters: artifacts.find(({ parameters }) => parameters !== undefined)?.parameters,
+    tokenizer: summary,
+    mergesSpaces,
+    tokenizerIsChecked:
+      others.some(({ name }) => name === 'tokenizer.json') &&
+      records.some(
+        ({ target, keepsTokenizer, mergesSpaces }) =>
+          !keepsTokenizer &&
+          mergesSpaces !== undefined &&
+          target.files.some(({ name }) => name === 'tokenizer.json'),
+      ),
+    records,
+    isQuantised: artifacts.every(({ quantised }) => quantised),
+    warnings: [...warnings, ...changed(found, records, folder)],
+  }
+}
+
+/** A config.json has some kilobytes. */
+const maxConfig = 4 * 1024 * 1024
+
+/** The geometry of weights that no reader takes, such as quantised graphs. */
+async function configBeside({ folder, others }: Survey): Promise<LlamaConfig | undefined> {
+  if (!others.some(({ name }) => name === 'config.json')) return undefined
+  const path = join(folder, 'config.json')
+  const config = configFromHf(parseJsonObject(await readSmallFile(path, maxConfig), path), path)
+  const { vocab_size, hidden_size, intermediate_size, num_hidden_layers } = config
+  const { num_attention_heads: heads, num_key_value_heads = heads } = config
+  if (
+    vocab_size === undefined ||
+    hidden_size === undefined ||
+    intermediate_size === undefined ||
+    num_hidden_layers === undefined ||
+    heads === undefined ||
+    num_key_value_heads === undefined
+  ) {
+    return undefined
+  }
+  return {
+    ...configDefaults,
+    head_dim: hidden_size / heads,
+    ...config,
+    ...{ vocab_size, hidden_size, intermediate_size, num_hidden_layers },
+    num_attention_heads: heads,
+    num_key_value_heads,
+  }
+}
+
+function settleRelease(
+  { artifacts, folder }: Survey,
+  { model, repo }: SubjectOptions,
+  config: LlamaConfig | undefined,
+  warnings: string[],
+): Release | undefined {
+  if (model !== undefined) {
+    const release = releaseNamed(model)
+    const difference = config && differenceFrom(release, config)
+    if (difference !== undefined) {
+      warnings.push(`--model is ${model}, but the weights are of another model: ${difference}`)
+    }
+    return release
+  }
+  const names = [
+    ...(repo === undefined ? [] : [repo]),
+    basename(resolve(folder)),
+    ...artifacts
+      .filter(({ format }) => format === 'gguf')
+      .flatMap(({ files }) => files.map(({ name }) => name)),
+  ]
+  for (const name of names) {
+    const release = releaseOfName(name)
+    // A name is only a hint: the geometry must be the release's too.
+    if (release && config && differenceFrom(release, config) === undefined) return release
+  }
+  return undefined
+}
+
+function titleOf(
+  { artifacts, folder }: Survey,
+  { repo }: SubjectOptions,
+  release: Release | undefined,
+): string {
+  if (repo !== undefined) return repo.split('/').at(-1) ?? repo
+  if (release !== undefined) {
+    const formats = new Set(artifacts.map(({ format }) => formatTitles[format]))
+    return `${release.title} (${[...formats].join(', ')})`
+  }
+  const metadata = artifacts.find(({ checkpoint }) => checkpoint?.metadata)?.checkpoint?.metadata
+  return (
+    oneLine(lookUp(metadata ?? []).text('general.name') ?? basename(resolve(folder))) || 'Model'
+  )
+}
+
+/** Files whose sizes are not those of their record: somebody changed them afterwards. */
+function changed(
+  { artifacts, others }: Survey,
+  records: readonly CardRecord[],
+  folder: string,
+): string[] {
+  const present = new Map(
+    [...artifacts.flatMap(({ files }) => files), ...others].map(({ name, bytes }) => [name, bytes]),
+  )
+  return records.flatMap(({ target, path }) =>
+    target.files.flatMap(({ name, bytes }) => {
+      const there = present.get(name)
+      if (there === undefined || there === bytes) return []
+      return [
+        `${name} in ${oneLine(folder)} has ${there} bytes, ${basename(path)} says ${bytes}: it was changed since`,
+      ]
+    }),
+  )
+}
+
+/** Formats as people call them. */
+export const formatTitles: Readonly<Record<Artifact['format'], string>> = {
+  easylm: 'EasyLM',
+  flax: 'Flax',
+  safetensors: 'safetensors',
+  pytorch: 'PyTorch',
+  meta: 'Meta',
+  gguf: 'GGUF',
+  onnx: 'ONNX',
+}

@@ -1,0 +1,20 @@
+import type { Subject } from '../../src/card/subject.js'
+
+/** A subject of which nothing is known. */
+export const bareSubject: Subject = {
+  folder: 'model',
+  artifacts: [],
+  others: [],
+  skipped: [],
+  title: 'Model',
+  release: undefined,
+  repo: undefined,
+  config: undefined,
+  parameters: undefined,
+  tokenizer: undefined,
+  mergesSpaces: undefined,
+  tokenizerIsChecked: false,
+  records: [],
+  isQuantised: false,
+  warnings: [],
+}

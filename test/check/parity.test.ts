@@ -1,0 +1,94 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { limitsFor, parseLimits, roundingBetween, weightLimit } from '../../src/check/limits.js'
+import { compareLogits, entropies } from '../../src/check/parity.js'
+import { fails } from '../support/errors.js'
+
+const test = suite('check: parity')
+
+/** Logits of distributions; a constant in each row must not matter. */
+const logits = (rows: number[][], constant = 0) =>
+  Float32Array.from(rows.flat(), (p) => Math.log(p) + constant)
+
+const near = (actual: number, expected: number) =>
+  assert.ok(Math.abs(actual - expected) < 1e-6, `${actual} is not ${expected}`)
+
+test('two distributions by hand: KL from the source, perplexity, agreement', () => {
+  const artifact = logits([
+    [0.25, 0.25, 0.5],
+    [0.1, 0.8, 0.1],
+  ])
+  const source = logits(
+    [
+      [0.5, 0.25, 0.25],
+      [0.1, 0.8, 0.1],
+    ],
+    7,
+  )
+  const parity = compareLogits(artifact, source, 3, [0, 1])
+  // ½ ln(½ / ¼) + ¼ ln(¼ / ½) = ¼ ln 2 at the first position, nothing at the second.
+  near(parity.positions[0]?.kld ?? Number.NaN, Math.log(2) / 4)
+  near(parity.kldMean, Math.log(2) / 8)
+  near(parity.kldMedian, 0)
+  near(parity.kldP999, Math.log(2) / 4)
+  assert.equal(
+    parity.positions.map(({ agrees }) => agrees),
+    [false, true],
+  )
+  assert.is(parity.top1Agreement, 0.5)
+  near(parity.perplexity, 1 / Math.sqrt(0.25 * 0.8))
+  near(parity.perplexitySource, 1 / Math.sqrt(0.5 * 0.8))
+  // Centred, ln ½, ln ¼, ln ¼ are ⅔, −⅓, −⅓ of ln 2.
+  near(parity.logitMaxDifference, Math.log(2))
+  const squares = (values: number[]) => values.reduce((sum, value) => sum + value * value, 0)
+  const second = [Math.log(0.1), Math.log(0.8), Math.log(0.1)]
+  const mean = second.reduce((sum, value) => sum + value, 0) / 3
+  const total =
+    squares([2 / 3, 1 / 3, 1 / 3]) * Math.log(2) ** 2 + squares(second.map((x) => x - mean))
+  near(parity.nmse, (2 * Math.log(2) ** 2) / total)
+})
+
+test('entropy is that of the distribution, also of a certain one', () => {
+  const [even = 0, certain = 1] = entropies(
+    Float32Array.of(1, 1, 1, 1, 0, Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY, -200),
+    4,
+  )
+  near(even, Math.log(4))
+  near(certain, 0)
+})
+
+test('limits: what the target’s type rounds, nothing where a wider one was made', () => {
+  assert.is(roundingBetween('bf16', 'f32', true), 'exact')
+  assert.is(roundingBetween('f32', 'bf16', true), 'bf16')
+  assert.is(roundingBetween('f16', 'bf16', true), 'bf16')
+  assert.is(roundingBetween('bf16', 'f16', true), 'f16')
+  assert.is(roundingBetween('q4_k', 'f16', true), 'f16')
+  // f32 alone holds all values of every other type: f16 has a smaller range than bf16.
+  assert.is(roundingBetween('q4_k', 'f32', true), 'exact')
+  assert.is(roundingBetween('q4_k', 'f16', false), 'q4_k')
+  assert.is(roundingBetween('f16', 'f16', false), 'exact')
+  const lenient = limitsFor(
+    { type: 'q2_k', activations: true },
+    { type: 'f32', activations: false },
+    true,
+  )
+  const strict = limitsFor(
+    { type: 'f32', activations: false },
+    { type: 'bf16', activations: false },
+    true,
+  )
+  assert.ok(strict.kldMean < lenient.kldMean && strict.top1 > lenient.top1)
+  assert.is(lenient.logit, null)
+  assert.ok((strict.logit ?? 1) <= 1e-3)
+  // A permuted matrix is at 2, one of zeros at 1: no type may allow for either.
+  assert.ok(weightLimit('q2_k').distance < 0.5)
+})
+
+test('--limit: metrics by name, anything else is refused with the names', async () => {
+  assert.equal(parseLimits(['kld=0.01', 'top1=0.9']), { kldMean: 0.01, top1: 0.9 })
+  for (const wrong of ['kld', 'kld=', 'kld=x', 'kld=-1', 'speed=3', '=1']) {
+    await fails(() => parseLimits([wrong]), 'usage', wrong, 'kld_p999')
+  }
+})
+
+test.run()

@@ -1,0 +1,131 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, watch } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { openllama } from '../support/cli.js'
+import { spoiled } from '../support/faults.js'
+import { fixture } from '../support/paths.js'
+import { tempDir } from '../support/temp.js'
+
+const test = suite('commands: check')
+const folder = tempDir()
+const source = fixture('tiny-v2', 'easylm', 'streaming_params_bf16')
+const config = ['--config', fixture('tiny-v2', 'config.json')]
+const sound = await spoiled('tiny-v2', {})
+const faulty = await spoiled('tiny-v2', {
+  change: (values) => values.get('model.layers.1.mlp.up_proj.weight')?.fill(0),
+})
+const check = (...args: string[]) => openllama(['check', ...args], { cwd: folder })
+
+test('--json: one document with the figures, their limits, and both continuations', async () => {
+  const { code, stdout, stderr } = await check(sound, '--against', source, ...config, '--json')
+  assert.is(code, 0, stderr)
+  const result = JSON.parse(stdout)
+  assert.is(result.verdict, 'passed')
+  assert.is(result.engine, 'onnxruntime')
+  assert.is(result.device, 'cpu')
+  assert.is(result.type, 'f32')
+  assert.is(result.parity.against.format, 'easylm')
+  assert.is(result.parity.against.dtype, 'bf16')
+  assert.is(result.parity.positions, 256)
+  assert.equal(
+    result.parity.metrics.map(({ name }: { name: string }) => name),
+    [
+      ...['kld_mean', 'kld_median', 'kld_p999', 'top1_agreement', 'logit_max_difference'],
+      ...['nmse', 'perplexity', 'perplexity_source'],
+    ],
+  )
+  assert.match(result.continuations.artifact, /^ The blue whale is the largest animal\./)
+  assert.is(result.continuations.source, result.continuations.artifact)
+})
+
+test('text: the continuation, a table, the verdict', async () => {
+  const { code, stdout, stderr } = await check(sound, '--against', source, ...config)
+  assert.is(code, 0, stderr)
+  for (const part of ['The blue whale', 'KL divergence, mean', '≤', 'greedy tokens', 'ok']) {
+    assert.ok(stdout.includes(part), stdout)
+  }
+})
+
+test('a fault: exit 4, with layer and cause; with a limit too low likewise', async () => {
+  const failed = await check(faulty, '--against', source, ...config)
+  assert.is(failed.code, 4, failed.stderr)
+  assert.match(failed.stdout, /FAILED: model\.layers\.1\.mlp\.up_proj\.weight: .* all zero/)
+  assert.match(failed.stdout, /departs first in layer 1/)
+  const limited = await check(sound, '--against', source, ...config, '--limit', 'top1=1.5')
+  assert.is(limited.code, 4, limited.stdout)
+})
+
+test('memory that is not allowed: exit 6, before anything is run', async () => {
+  const { code, stderr } = await check(sound, '--max-memory', '100MB')
+  assert.is(code, 6, stderr)
+  assert.match(stderr, /takes .* 100 MB are allowed/)
+  assert.match(stderr, /--max-memory/)
+})
+
+test('a device that is not there: exit 6, never another in its place', async () => {
+  const { code, stdout, stderr } = await check(sound, '--device', 'metal')
+  assert.is(code, 6, stdout)
+  assert.match(stderr, /metal/)
+})
+
+test('no checkpoint, and a wrong limit: exit 2', async () => {
+  assert.is((await check()).code, 2)
+  assert.is((await check(sound, '--limit', 'speed=3')).code, 2)
+})
+
+test('--devices lists both engines', async () => {
+  const { code, stdout } = await check('--devices', '--json')
+  assert.is(code, 0)
+  const { devices } = JSON.parse(stdout)
+  const has = (engine: string, device: string) =>
+    devices.some(
+      (each: { engine: string; device: string; there: boolean }) =>
+        each.engine === engine && each.device === device && each.there,
+    )
+  assert.ok(has('onnxruntime', 'cpu') && has('llama.cpp', 'cpu'), stdout)
+})
+
+// ONNX Runtime's own log and session id, of some bytes, are none of weights.
+test('no temporary file is written, beside the weights or elsewhere', async () => {
+  const temporary = join(folder, 'temporary')
+  mkdirSync(temporary)
+  const beside = fixture('tiny-v2', 'easylm')
+  const before = readdirSync(beside)
+  const seen: string[] = []
+  const watchers = [temporary, beside, sound].map((path) =>
+    watch(path, (event, name) => {
+      if (event === 'rename' && !/^(mat-debug-\d+\.log|\.ses)$/.test(name ?? '')) {
+        seen.push(join(path, name ?? ''))
+      }
+    }),
+  )
+  const { code, stderr } = await openllama(['check', sound, '--against', source, ...config], {
+    cwd: folder,
+    env: { TMPDIR: temporary },
+  })
+  for (const watcher of watchers) watcher.close()
+  assert.is(code, 0, stderr)
+  assert.equal(seen, [])
+  assert.equal(readdirSync(beside), before)
+})
+
+test('convert checks by default, and keeps the figures; --no-check leaves them out', async () => {
+  const convert = (name: string, ...flags: string[]) => [
+    ...['convert', source, ...config, '--to', 'gguf', '--dtype', 'q8_0'],
+    ...['--out', join(folder, name), ...flags],
+  ]
+  const checked = await openllama(convert('checked.gguf'), { checked: true })
+  assert.is(checked.code, 0, checked.stderr)
+  assert.match(checked.stdout, /checked: KL divergence .* The blue whale/)
+  const record = (name: string) =>
+    JSON.parse(readFileSync(join(folder, `${name}.openllama.json`), 'utf8'))
+  assert.is(record('checked.gguf').check.verdict, 'passed')
+  assert.is(record('checked.gguf').check.engine, 'llama.cpp')
+  const plain = await openllama(convert('plain.gguf'))
+  assert.is(plain.code, 0, plain.stderr)
+  assert.is(record('plain.gguf').check, undefined)
+  assert.ok(!existsSync(join(folder, 'checked.gguf.partial')))
+})
+
+test.run()

@@ -1,0 +1,69 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { checkConversion, whyUnchecked } from '../../src/check/conversion.js'
+import type { CheckRecord } from '../../src/check/record.js'
+import { type RunOptions, runConversion } from '../../src/convert/convert.js'
+import { makeSource, prepare, runOptions } from '../support/conversion.js'
+import { fails } from '../support/errors.js'
+
+const test = suite('convert: check')
+
+const failed: CheckRecord = {
+  verdict: 'failed',
+  engine: 'onnxruntime',
+  device: 'cpu',
+  smoke: { prompt: '', continuation: '', tokens: 0, faults: ['it says nothing'] },
+  notes: [],
+}
+
+test('an output that fails its check is not delivered, and nothing is left', async () => {
+  const made = makeSource()
+  const run: RunOptions = { ...runOptions, check: async () => failed }
+  const conversion = await prepare(made)
+  await fails(() => runConversion(conversion, run), 'check', 'it says nothing', '--keep-failed')
+  assert.not(existsSync(made.out))
+  assert.not(existsSync(`${made.out}.partial`))
+})
+
+test('with keepFailed it stays in the staging directory, with the figures', async () => {
+  const made = makeSource()
+  const run: RunOptions = { ...runOptions, keepFailed: true, check: async () => failed }
+  const conversion = await prepare(made)
+  await fails(() => runConversion(conversion, run), 'check', `${made.out}.partial`)
+  assert.not(existsSync(made.out))
+  const kept = join(`${made.out}.partial`, 'openllama.json')
+  assert.equal(JSON.parse(readFileSync(kept, 'utf8')).check, failed)
+  assert.ok(existsSync(join(`${made.out}.partial`, 'model.safetensors')))
+})
+
+test('a model without a tokenizer is checked on tokens that are made up', async () => {
+  const made = makeSource()
+  const conversion = await prepare(made)
+  assert.is(whyUnchecked(conversion, { allowNonFinite: false, asked: false }), undefined)
+  let checked: CheckRecord | undefined
+  const check = async (output: string) => {
+    checked = await checkConversion(conversion, output, {})
+    return checked
+  }
+  const { check: record } = await runConversion(conversion, { ...runOptions, check })
+  assert.equal(record, checked)
+  assert.is(record?.verdict, 'passed', JSON.stringify(record))
+  assert.match(record?.notes.join() ?? '', /made up/)
+})
+
+test('a quantised GGUF without vocabulary cannot be checked, which is said', async () => {
+  const made = makeSource()
+  const conversion = await prepare(made, { to: 'gguf', dtype: 'q8_0' })
+  assert.match(
+    whyUnchecked(conversion, { allowNonFinite: false, asked: false })?.message ?? '',
+    /no vocabulary/,
+  )
+  assert.match(
+    whyUnchecked(conversion, { allowNonFinite: true, asked: false })?.message ?? '',
+    /not finite/,
+  )
+})
+
+test.run()
