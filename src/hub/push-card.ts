@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { cardFaults } from '../card/validate.js'
 import { fromSystemError, inputError } from '../io/errors.js'
-import { parseFrontMatter } from '../io/front-matter.js'
 import { property } from '../io/json.js'
 import { hubError, statusError } from './errors.js'
 import { type HubClient, messageOf } from './http.js'
@@ -27,19 +27,12 @@ export async function readCard(folder: string): Promise<CardFile> {
       suggestions: [`\`openllama card ${folder}\` writes one.`],
     })
   })
-  const faults = cardFaults(text)
+  const faults = cardFaults(text, local)
   if (faults.length === 0) return { local, text }
   throw inputError(faults.join('; '), {
     path: local,
     suggestions: [`Mend the lines between the two ---, or run \`openllama card ${folder}\`.`],
   })
-}
-
-function cardFaults(text: string): string[] {
-  const match = /^\uFEFF?---[ \t]*\r?\n([\s\S]*?)^---[ \t]*$/m.exec(text)
-  if (match?.index !== 0) return ['it has no front matter between two lines of ---']
-  const fields = parseFrontMatter(text)
-  return fields.has('license') ? [] : ['its front matter has no license']
 }
 
 /**

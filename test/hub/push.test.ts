@@ -252,7 +252,7 @@ test('a card that is missing, has no front matter, or that the Hub refuses', asy
   writeFileSync(readme, '---\ntags: [a]\n---\n# no licence\n')
   await refused('license')
   assert.is(session.hub.requests.length, 0)
-  writeFileSync(readme, '---\nlicense: none-such\n---\n')
+  writeFileSync(readme, '---\nlicense: gemma\n---\n')
   await refused('README.md', 'Hub does not accept', 'license')
   assert.not.ok(session.hub.repositories.has(`model ${repo}`))
 })
