@@ -165,8 +165,11 @@ function tilesWanted(pending: readonly Pending[]): Map<number, number> {
  */
 const maxTile = 48 * 1024 * 1024
 
-/** A band that holds the largest matrices of 7B whole; larger ones only take longer to come. */
-const mostBand = 256 * 1024 * 1024
+/**
+ * Bytes of a band at most. Of a transposed matrix each band is some columns, written a row at a
+ * time: at this size such a write has a kilobyte, and larger bands save little.
+ */
+const mostBand = 48 * 1024 * 1024
 
 /** What hashing takes in a lane. */
 const hashBuffer = digestBuffer
