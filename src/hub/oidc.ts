@@ -3,7 +3,7 @@ import type { OpenLlamaError } from '../io/errors.js'
 import { property } from '../io/json.js'
 import { hubError } from './errors.js'
 import { heedProxies } from './proxy.js'
-import type { HubSettings } from './settings.js'
+import { type HubSettings, readSettings } from './settings.js'
 
 // Keyless: a CI job shows what its provider says of it, and gets a token for one hour and
 // one repository. The Hub's documentation: docs/hub/trusted-publishers; the variables are
@@ -59,6 +59,14 @@ export async function signInKeyless(
   }
   await renew()
   return { renew }
+}
+
+/** The settings for reading: keyless where HF_OIDC_RESOURCE asks for it, as huggingface_hub has it. */
+export async function readSignedIn(env: Environment = process.env): Promise<HubSettings> {
+  const settings = await readSettings(env)
+  const resource = env.HF_OIDC_RESOURCE
+  if (resource) await signInKeyless(settings, resource, env)
+  return settings
 }
 
 function canBeKeyless(env: Environment): boolean {

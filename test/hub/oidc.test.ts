@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { signInKeyless } from '../../src/hub/oidc.js'
+import { readSignedIn, signInKeyless } from '../../src/hub/oidc.js'
 import { push } from '../../src/hub/push.js'
 import type { HubSettings } from '../../src/hub/settings.js'
 import { openllama } from '../support/cli.js'
@@ -94,6 +94,14 @@ test('a token for one repository is refused for another', async () => {
     '403',
     'permission',
   )
+})
+
+test('reading signs in only where HF_OIDC_RESOURCE asks for it', async () => {
+  const env = { ...session.env, ...provider.env, HF_TOKEN: '' }
+  assert.is((await readSignedIn(env)).token, undefined)
+  assert.is(session.hub.count('token').requests, 0)
+  const { token } = await readSignedIn({ ...env, HF_OIDC_RESOURCE: 'tester/trusted' })
+  assert.match(token ?? '', /^hf_jwt_/)
 })
 
 test('a busy Hub is asked again; one that stays so is told', async () => {
