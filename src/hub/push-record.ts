@@ -86,7 +86,7 @@ export function requireCheck({ unchecked }: FolderRecord): void {
   if (unchecked.length === 0) return
   throw new OpenLlamaError('check', unchecked.join('; '), {
     suggestions: [
-      'Run `openllama check` with --against and the source; what it finds is recorded.',
+      'Convert it again with --check: what that finds is recorded beside the output.',
       'Or push it as it is, with --unchecked.',
     ],
   })

@@ -232,7 +232,7 @@ test('what no check has passed is refused, unless it is asked for', async () => 
   const failed = modelFolder(weights, {}, 'failed')
   await fails(() => pushTo(failed, repo, { create: true }), 'check', 'failed', '--unchecked')
   const without = modelFolder(weights, {}, null)
-  await fails(() => pushTo(without, repo, { create: true }), 'check', 'no check', 'openllama check')
+  await fails(() => pushTo(without, repo, { create: true }), 'check', 'no check', '--check')
   rmSync(join(without, 'openllama.json'))
   await fails(() => pushTo(without, repo, { create: true }), 'check', 'openllama.json')
   assert.is(session.hub.requests.length, 0)
