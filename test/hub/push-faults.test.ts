@@ -312,6 +312,21 @@ test('a pull request whose answer is lost is not opened twice', async () => {
   assert.is(session.hub.repository(repo).discussions.length, 1)
 })
 
+test('progress counts what is there: bytes that are sent again count once', async () => {
+  const folder = modelFolder({ 'a.gguf': noise(90, 300_000), 'b.gguf': noise(91, 60_000) })
+  const seen: [string, number, number][] = []
+  session.hub.faults.push({ on: 'part', cutAfter: 20_000, times: 3 })
+  session.hub.faults.push({ on: 'upload', cutAfter: 30_000, times: 2 })
+  const pushed = await pushTo(folder, fresh(), {
+    onProgress: (...progress) => seen.push(progress),
+  })
+  const sent = seen.filter(([phase]) => phase === 'send')
+  assert.equal(sent.at(-1), ['send', pushed.bytes_to_send, pushed.bytes_to_send])
+  assert.ok(sent.every(([, done, total]) => done >= 0 && done <= total))
+  const read = seen.filter(([phase]) => phase === 'verify').at(-1)
+  assert.equal(read, ['verify', pushed.bytes_to_send, pushed.bytes_to_send])
+})
+
 test('stopped by a signal: 130, and the same command goes on', async () => {
   const weights = noise(89, 900_000)
   const folder = modelFolder({ 'b.gguf': weights })
