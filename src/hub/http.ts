@@ -117,7 +117,7 @@ async function sendOnce(
   const stop = () => aborter.abort()
   if (init.signal?.aborted) throw interrupted()
   init.signal?.addEventListener('abort', stop, { once: true })
-  let timer = setTimeout(stop, patience + bodyTime(init))
+  let timer = setTimeout(stop, answerTime(init, patience) + bodyTime(init))
   if (init.body instanceof FileSlice) {
     init.body.onTaken = (all) => {
       clearTimeout(timer)
@@ -132,7 +132,7 @@ async function sendOnce(
   } catch (error) {
     if (init.signal?.aborted) throw interrupted()
     const reason = aborter.signal.aborted
-      ? new Error(`no answer within ${Math.round(patience / 1000)} s`)
+      ? new Error(`no answer within ${Math.round(answerTime(init, patience) / 1000)} s`)
       : error
     throw new Transient(networkError(reason, shownUrl(url)))
   } finally {
@@ -145,6 +145,11 @@ async function sendOnce(
     throw new Transient(told, retryAfter(response))
   }
   return response
+}
+
+/** A commit, or putting parts together, takes the Hub itself some time. */
+function answerTime({ method }: RequestInit, patience: number): number {
+  return method === 'POST' ? 6 * patience : patience
 }
 
 /** What is sent takes its time, at 50 kB/s at least; a file tells itself how it goes. */

@@ -90,6 +90,10 @@ export function openStorage(
       // Not the hash of the file: the storage has tags of its own.
       return sendContent(exchange, content, { ETag: `"${tagOf(sha256)}"` })
     }
+    if (request.headers['content-length'] === undefined) {
+      request.resume()
+      throw new Refusal(411, 'MissingContentLength')
+    }
     const body = await readBody(exchange)
     if (what === 'upload') return keep(state, exchange, sha256, body)
     const upload = url.searchParams.get('upload') ?? ''
