@@ -10,7 +10,12 @@ const { status } = spawnSync(join('node_modules', '.bin', 'oclif'), ['manifest']
 })
 if (status !== 0) process.exit(status ?? 1)
 
-const { commands } = JSON.parse(readFileSync('oclif.manifest.json', 'utf8'))
+// oclif lists commands as the file system gives them, which is not always in one order.
+const manifest = JSON.parse(readFileSync('oclif.manifest.json', 'utf8'))
+const commands = Object.fromEntries(
+  Object.entries(manifest.commands).sort(([a], [b]) => (a < b ? -1 : 1)),
+)
+writeFileSync('oclif.manifest.json', JSON.stringify({ ...manifest, commands }, null, 2))
 const surface = Object.values(commands)
   .map(({ id, args, flags }) => ({
     command: id,

@@ -122,7 +122,7 @@ interface Entry {
 
 function entryOf(score: Score, run: EvalRun): Entry[] {
   const dataset = datasetOfTask(score)
-  if (dataset === undefined || score.isGroup) return []
+  if (dataset === undefined) return []
   const { task, metric, filter, value, stderr, shots } = score
   const facts = [
     `${task} ${metric}${filter === undefined ? '' : ` (${filter})`}`,

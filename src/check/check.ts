@@ -21,7 +21,7 @@ import { compareLogits, type Parity, type Position } from './parity.js'
 import type { CheckRecord, ParityRecord } from './record.js'
 import { type Runs, runBoth } from './runs.js'
 import { commonTokens, type Run, smokeFaults } from './smoke.js'
-import { compareTokenizers, openTextTokenizer, type TextTokenizer } from './text.js'
+import { compareTokenizers, openTextTokenizer, type TextTokenizer } from './text-tokenizer.js'
 import { type Texts, textsFor } from './texts.js'
 import { compareWeights } from './weights.js'
 

@@ -30,7 +30,23 @@ export async function checkConversion(
     positions,
     tokens,
   })
-  return record
+  return roundFigures(record)
+}
+
+/** For a file that is to be the same wherever it is made, as far as arithmetic allows. */
+function roundFigures({ parity, ...rest }: CheckRecord): CheckRecord {
+  if (parity === undefined) return rest
+  const metrics = parity.metrics.map((metric) => ({
+    ...metric,
+    value: rounded(metric.value),
+    limit: metric.limit === null ? null : rounded(metric.limit),
+  }))
+  return { ...rest, parity: { ...parity, metrics } }
+}
+
+/** Three figures: more are of one machine's arithmetic, as all are of what is nearly nothing. */
+function rounded(value: number): number {
+  return Math.abs(value) < 1e-9 ? 0 : Number(value.toPrecision(3))
 }
 
 /** Why a conversion cannot be checked, where it cannot. */

@@ -202,8 +202,8 @@ export function parseLimits(texts: readonly string[]): Partial<Limits> {
 export function judge(parity: Parity, limits: Limits): MetricRecord[] {
   const below = (name: MetricRecord['name'], value: number, limit: number | null) => ({
     name,
-    value: rounded(value),
-    limit: limit === null ? null : rounded(limit),
+    value,
+    limit,
     passed: limit === null || value <= limit,
   })
   const { perplexity, perplexitySource } = parity
@@ -213,7 +213,7 @@ export function judge(parity: Parity, limits: Limits): MetricRecord[] {
     below('kld_p999', parity.kldP999, limits.kldP999),
     {
       name: 'top1_agreement',
-      value: rounded(parity.top1Agreement),
+      value: parity.top1Agreement,
       limit: limits.top1,
       passed: parity.top1Agreement >= limits.top1,
     },
@@ -226,9 +226,4 @@ export function judge(parity: Parity, limits: Limits): MetricRecord[] {
     ),
     below('perplexity_source', perplexitySource, null),
   ]
-}
-
-/** Three figures: more are of one machine's arithmetic, as all are of what is nearly nothing. */
-function rounded(value: number): number {
-  return Math.abs(value) < 1e-9 ? 0 : Number(value.toPrecision(3))
 }

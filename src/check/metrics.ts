@@ -15,7 +15,8 @@ export const metricTitles: Record<MetricRecord['name'], string> = {
 /** A figure as precisely as it means something. */
 export function formatMetric(name: MetricRecord['name'], value: number): string {
   if (name === 'top1_agreement') return `${(100 * value).toFixed(1)} %`
-  if (value === 0) return '0'
+  // What is left of rounding in f64 is no figure.
+  if (Math.abs(value) < 1e-9) return '0'
   if (Math.abs(value) >= 1000) return value.toFixed(0)
   if (name.startsWith('perplexity')) return value.toPrecision(5)
   return Math.abs(value) >= 0.01 ? value.toPrecision(2) : value.toExponential(1)

@@ -4,7 +4,7 @@ import { readSmallFile } from '../io/source.js'
 import type { CheckOptions } from './check.js'
 import { defaultPrompt, passage } from './passage.js'
 import type { RunTexts } from './smoke.js'
-import { madeUpTokens, type TextTokenizer } from './text.js'
+import { madeUpTokens, type TextTokenizer } from './text-tokenizer.js'
 
 /** What both models are given, as tokens. */
 export interface Texts extends RunTexts {

@@ -1,7 +1,7 @@
-import { listSupportedBackends } from 'onnxruntime-node'
 import { OpenLlamaError } from '../io/errors.js'
 import type { EngineName } from './engine.js'
 import { startLlama, whatToInstall } from './llama-start.js'
+import { listSupportedBackends } from './onnxruntime.js'
 
 /** A place where models can be run here, or why not. */
 export interface DeviceFound {

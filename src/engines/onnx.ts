@@ -1,5 +1,4 @@
 import { availableParallelism } from 'node:os'
-import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { LlamaConfig } from '../checkpoint/config.js'
 import { list } from '../checkpoint/geometry.js'
@@ -9,6 +8,7 @@ import { formatBytes } from '../io/units.js'
 import { version } from '../version.js'
 import { agreedTokens, checkTokens, type Engine, type EngineOptions, likeliest } from './engine.js'
 import { type Gathered, locateWeights } from './located.js'
+import { InferenceSession, listSupportedBackends, Tensor } from './onnxruntime.js'
 
 /**
  * Runs a checkpoint as it lies, in ONNX Runtime: the graph is made in memory, its weights are those

@@ -163,7 +163,7 @@ export function tokenizerConfigJson(
     chat_template: settings.chatTemplate,
     clean_up_tokenization_spaces: false,
     eos_token: settings.tokens.eos?.text,
-    // Else transformers adds token_type_ids, at which `generate` of transformers 5 fails.
+    // Else transformers adds token_type_ids, at which `generate` of transformers 4 fails.
     model_input_names: ['input_ids', 'attention_mask'],
     model_max_length: settings.modelMaxLength,
     pad_token: settings.tokens.pad?.text,

@@ -209,6 +209,7 @@ test('.eval_results: one value a task, none for data that are not on the Hub', a
     /notes: "arc_easy acc_norm; standard error 0\.0100; 0-shot; .*0\.4\.9.*bfloat16.*fast; at most 100 examples"/,
   )
   assert.not.match(zero, 'own_task')
+  assert.not.match(zero, 'pair')
   assert.match(eight, 'value: 0.125')
   assert.not.match(eight, '0.1875')
 })

@@ -1,14 +1,13 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { lookUp } from '../../src/checkpoint/metadata.js'
 import { prepareConversion } from '../../src/convert/convert.js'
-import { type GgufPart, readPart } from '../../src/formats/gguf-split.js'
+import { readPart } from '../../src/formats/gguf-split.js'
 import { isMix } from '../../src/quantise/mixes.js'
-import { equalBytes } from '../support/bytes.js'
 import { fails } from '../support/errors.js'
 import { fixture, shared } from '../support/paths.js'
+import { sameQuantised } from '../support/quantised.js'
 import { tempDir } from '../support/temp.js'
 import { convert } from '../support/tensors.js'
 
@@ -29,7 +28,7 @@ for (const model of ['tiny-v1', 'tiny-v2']) {
       for (const source of sources) {
         const out = join(tempDir(), 'out.gguf')
         await convert(join(folder, source), { to: 'gguf', dtype, config, out })
-        sameTensors(await readPart(out), expected, `${source} to ${dtype}`)
+        sameQuantised(await readPart(out), expected, `${source} to ${dtype}`)
       }
     })
   }
@@ -102,23 +101,5 @@ test('quantised types are for gguf, their flags for them', async () => {
   await fails(() => prepare({ to: 'safetensors', dtype: 'q4_0' }), 'usage', 'q4_0', 'gguf')
   await fails(() => prepare({ mix: { pure: true } }), 'usage', '--dtype')
 })
-
-function sameTensors(actual: GgufPart, expected: GgufPart, what: string): void {
-  const fileType = ({ header }: GgufPart) => lookUp(header.entries).integer('general.file_type')
-  assert.is(fileType(actual), fileType(expected), what)
-  assert.is(actual.header.tensors.length, expected.header.tensors.length, what)
-  const ours = readFileSync(actual.file.path)
-  const theirs = readFileSync(expected.file.path)
-  for (const tensor of expected.header.tensors) {
-    const found = actual.header.tensors.find(({ name }) => name === tensor.name)
-    assert.is(found?.dtype, tensor.dtype, `${what}: ${tensor.name}`)
-    if (found === undefined) continue
-    equalBytes(
-      ours.subarray(found.offset, found.offset + found.bytes),
-      theirs.subarray(tensor.offset, tensor.offset + tensor.bytes),
-      `${what}: ${tensor.name}`,
-    )
-  }
-}
 
 test.run()

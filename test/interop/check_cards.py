@@ -88,7 +88,8 @@ def check_metadata(path: pathlib.Path) -> str:
         )
         assert values(again) == values(index)
         results = len(metrics)
-    if arguments.endpoint is not None:
+    # Before 1.0 it asks huggingface.co, whatever the endpoint is.
+    if arguments.endpoint is not None and not huggingface_hub.__version__.startswith("0."):
         card.validate()
     return f"{len(raw)} keys, {results} results"
 

@@ -80,13 +80,14 @@ try {
       to(`${dtype}.gguf`, '--to', 'gguf', '--dtype', dtype),
     )
     check(python, 'check_gguf.py', ...files)
+    checkParity(python, model, to)
     const rounded = [to('f16', '--to', 'safetensors', '--dtype', 'f16')]
     for (const python of pythons) {
       check(python, 'check_transformers.py', '1e-4', `${fixtures}/${model}/expected`, ...exact)
       check(python, 'check_transformers.py', '2e-2', `${fixtures}/${model}/expected`, ...rounded)
     }
     const unquantised = ['f16', 'pytorch', 'easylm', 'flax', 'meta-2', 'onnx-f32'].map(folder)
-    checkCards(pythons, [
+    await checkCards(pythons, [
       ...unquantised,
       ...quantised,
       to('gguf', '--to', 'gguf', '--dtype', 'q4_k_m'),
@@ -97,6 +98,24 @@ try {
 }
 console.log(`interop: ${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
+
+/** The check's figures against transformers' logits: of a model that went through q4_0, in f32. */
+function checkParity(python, model, to) {
+  const coarse = to('coarse', '--to', 'gguf', '--dtype', 'q4_0')
+  const artifact = join(temporary, model, 'coarse-f32')
+  openllama(['convert', coarse, '--to', 'safetensors', '--dtype', 'f32', '--out', artifact])
+  const source = join(temporary, model, 'f32')
+  const corpus = 'CONTRIBUTING.md'
+  const json = join(temporary, model, 'check.json')
+  const args = ['check', artifact, '--against', source, '--corpus', corpus, '--json']
+  // 4 where a limit is exceeded, as one may be: the figures are what is looked at.
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['bin/run.js', ...args], {
+    encoding: 'utf8',
+  })
+  if (status !== 0 && status !== 4) throw new Error(`check ended with ${status}\n${stderr}`)
+  writeFileSync(json, stdout)
+  check(python, 'check_parity.py', json, artifact, source, corpus)
+}
 
 /**
  * Tokenizers on 100,000 lines of what is on this machine: those of the fixtures, and OpenLLaMA's
@@ -183,7 +202,7 @@ async function checkHub(pythons) {
  * Cards of folders that were written before: read by huggingface_hub, and their examples run as they
  * stand, by both generations of transformers and by transformers.js.
  */
-function checkCards([python, older], folders) {
+async function checkCards([python, older], folders) {
   const results = join('..', 'shared', 'real', 'lm-eval')
   const evals = ['old', 'new'].map((name) => `${fixtures}/lm-eval/${name}.json`)
   const real = ['openlm-research-open_llama_3b_v2.json', 'results_2024-06-03T01-54-41.753933.json']
@@ -199,7 +218,9 @@ function checkCards([python, older], folders) {
     // Twice: over a card that is there.
     openllama(['card', folder, '--model', 'open_llama_3b_v2', ...given, '--loss', log])
   })
-  check(python, 'check_cards.py', ...folders)
+  const hub = await startHub(join(temporary, 'cards-home'))
+  check(python, 'check_cards.py', '--endpoint', hub.env.HF_ENDPOINT, ...folders)
+  hub.stop()
   const withTransformers = folders.filter((folder) => /[\\/](f16|pytorch)$/.test(folder))
   check(older, 'check_cards.py', ...withTransformers)
   const modules = join(temporary, 'node_modules')

@@ -49,7 +49,7 @@ function run(
 ): Promise<Ran> {
   const start = performance.now()
   const [first] = given
-  const args = first === 'convert' && !checked ? [...given, '--no-check'] : given
+  const args = first === 'convert' && !checked ? [...given, '--no-check', '--sha256'] : given
   const [command, all] =
     before === undefined
       ? [process.execPath, [program, ...args]]

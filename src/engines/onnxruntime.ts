@@ -1,0 +1,3 @@
+import './silence.js'
+
+export { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node'
