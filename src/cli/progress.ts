@@ -19,6 +19,7 @@ const phases = {
   compare: 'comparing',
   tokenize: 'tokenizing',
   fetch: 'fetching',
+  send: 'sending',
 }
 
 /** Seconds between plain lines. */

@@ -2,8 +2,8 @@ import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand } from '../cli/command.js'
 import { startProgress } from '../cli/progress.js'
 import { describePulled } from '../cli/pulled.js'
+import { readSignedIn } from '../hub/oidc.js'
 import { pull } from '../hub/pull.js'
-import { readSettings } from '../hub/settings.js'
 
 export default class Pull extends OpenLlamaCommand {
   static override summary = 'Fetch a repository from the Hub'
@@ -53,7 +53,7 @@ export default class Pull extends OpenLlamaCommand {
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Pull)
-    const settings = await readSettings()
+    const settings = await readSignedIn()
     const progress = await startProgress()
     try {
       const pulled = await pull(args.repository, settings, {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OpenLlamaError } from '../io/errors.js'
 import { networkError, statusError, Transient } from './errors.js'
+import { FileSlice } from './known-file.js'
 import { heedProxies } from './proxy.js'
 import type { HubSettings } from './settings.js'
 
@@ -116,7 +117,14 @@ async function sendOnce(
   const stop = () => aborter.abort()
   if (init.signal?.aborted) throw interrupted()
   init.signal?.addEventListener('abort', stop, { once: true })
-  const timer = setTimeout(stop, patience + bodyTime(init))
+  let timer = setTimeout(stop, answerTime(init, patience) + bodyTime(init))
+  if (init.body instanceof FileSlice) {
+    init.body.onTaken = (all) => {
+      clearTimeout(timer)
+      // What was taken last is not there yet: the system keeps some of it.
+      timer = setTimeout(stop, all ? 3 * patience : patience)
+    }
+  }
   let response: Response
   try {
     await heedProxies(process.env)
@@ -124,7 +132,7 @@ async function sendOnce(
   } catch (error) {
     if (init.signal?.aborted) throw interrupted()
     const reason = aborter.signal.aborted
-      ? new Error(`no answer within ${Math.round(patience / 1000)} s`)
+      ? new Error(`no answer within ${Math.round(answerTime(init, patience) / 1000)} s`)
       : error
     throw new Transient(networkError(reason, shownUrl(url)))
   } finally {
@@ -139,9 +147,14 @@ async function sendOnce(
   return response
 }
 
-/** What is sent takes its time, at 50 kB/s at least. */
+/** A commit, or putting parts together, takes the Hub itself some time. */
+function answerTime({ method }: RequestInit, patience: number): number {
+  return method === 'POST' ? 6 * patience : patience
+}
+
+/** What is sent takes its time, at 50 kB/s at least; a file tells itself how it goes. */
 function bodyTime({ body }: RequestInit): number {
-  return body instanceof Blob ? body.size / 50 : 0
+  return body instanceof Blob && !(body instanceof FileSlice) ? body.size / 50 : 0
 }
 
 /** Milliseconds that a server asks to wait: seconds, or a date. */
@@ -163,11 +176,12 @@ export async function messageOf(response: Response): Promise<string> {
   return /^\s*</.test(text) ? '' : text.slice(0, 300)
 }
 
-/** What happens twice if it is sent twice is only repeated where the server did not begin with it. */
+/**
+ * What happens twice if it is sent twice is only repeated where the server did not begin
+ * with it. What is made a second time is answered with 409, which its caller knows.
+ */
 function mayRepeat(url: string, { method = 'GET' }: RequestInit): (error: Transient) => boolean {
-  const once =
-    method === 'POST' &&
-    /\/api\/(repos\/|[^?]*\/(commit|discussions|branch|tag)(\/|\?|$))/.test(url)
+  const once = method === 'POST' && /\/api\/[^?]*\/(commit|discussions)(\/|\?|$)/.test(url)
   return (error) => !once || /answers (429|503)/.test(error.told.message)
 }
 

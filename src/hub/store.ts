@@ -3,11 +3,12 @@ import type { Entry, RemoteSource, Store } from '../io/store.js'
 import { findSnapshot } from './cache.js'
 import { hubError } from './errors.js'
 import { createClient } from './http.js'
+import { readSignedIn } from './oidc.js'
 import { formatHubPath, isCommit, parseHubPath } from './paths.js'
 import { pullFiles } from './pull.js'
 import { openRanges } from './ranges.js'
 import { type HubFile, type HubListing, listRepository, resolveCommit } from './repository.js'
-import { type HubSettings, readSettings } from './settings.js'
+import type { HubSettings } from './settings.js'
 import { openLarge, openSmall } from './source.js'
 
 /** Files that git itself keeps have no more; they are fetched whole. */
@@ -15,7 +16,7 @@ const largest = 16 * 1024 * 1024
 
 /** The Hub as a place of sources: `hf://owner/repo[@revision][/path]`. */
 export async function openHubStore(given?: HubSettings): Promise<Store> {
-  const settings = given ?? (await readSettings())
+  const settings = given ?? (await readSignedIn())
   const client = createClient(settings)
   const listings = new Map<string, Promise<HubListing>>()
   const sources = new Map<string, Promise<RemoteSource>>()

@@ -183,6 +183,10 @@ async function checkHub(pythons) {
       const env = { ...ours, HF_HUB_OFFLINE: '1', HF_TOKEN: '' }
       check(python, 'check_hub_cache.py', { env }, repository, out)
     }
+    // What we push, Python downloads.
+    for (const [i, python] of pythons.entries()) {
+      check(python, 'check_hub_push.py', { env: hub.env }, ...pushed(`tester/pushed-${i}`, hub.env))
+    }
     // And what Python has fetched, we do not fetch again.
     const again = JSON.parse(openllama(['pull', `${repository}@v1`, '--json'], hub.env))
     const known = pulled.files.length > 3 && again.fetched === 0
@@ -243,9 +247,31 @@ async function checkCards([python, older], folders) {
   }
 }
 
+/**
+ * Converts, describes and publishes a fixture, with a file that goes in parts, and asks for
+ * another file to be added.
+ * @returns the repository and the folder
+ */
+function pushed(repository, env) {
+  const folder = join(temporary, repository.replace('/', '-'))
+  const source = `${fixtures}/${models[0]}/easylm/streaming_params_bf16`
+  const config = `${fixtures}/${models[0]}/config.json`
+  const to = ['--to', 'safetensors', '--check', '--out', folder]
+  openllama(['convert', source, '--config', config, ...to], env)
+  openllama(['card', folder, '--model', 'open_llama_3b'], env)
+  mkdirSync(join(folder, 'sub'))
+  writeFileSync(join(folder, 'sub', 'a b#c%20ü.txt'), 'a name that must be escaped\n')
+  writeFileSync(join(folder, 'sub', 'large.bin'), Buffer.alloc(13 * 1024 * 1024 + 5, repository))
+  openllama(['push', folder, repository, '--create'], env)
+  writeFileSync(join(folder, 'only-there.txt'), 'asked for\n')
+  openllama(['push', folder, repository, '--create-pr', '--message', 'Add one'], env)
+  return [repository, folder]
+}
+
 function openllama(given, env = {}) {
   // These tests are the check.
-  const args = given[0] === 'convert' ? [...given, '--no-check'] : given
+  const unchecked = given[0] === 'convert' && !given.includes('--check')
+  const args = unchecked ? [...given, '--no-check'] : given
   const { status, stdout, stderr } = spawnSync(process.execPath, ['bin/run.js', ...args], {
     encoding: 'utf8',
     env: { ...process.env, ...env },

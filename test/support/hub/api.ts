@@ -90,7 +90,7 @@ export async function serveApi(
 
 function whoami(state: HubState, exchange: Exchange): Promise<void> {
   const caller = callerOf(state, exchange)
-  if (caller === undefined) throw new Refusal(401, 'Invalid username or password.')
+  if (caller === undefined || caller.only) throw new Refusal(401, 'Invalid username or password.')
   const createdAt = '2026-01-01T00:00:00.000Z'
   return sendJson(exchange, {
     type: 'user',
@@ -117,7 +117,7 @@ async function repos(state: HubState, exchange: Exchange, what: string): Promise
   const type = typeof body.type === 'string' ? body.type : 'model'
   const owner = typeof body.organization === 'string' ? body.organization : caller.user
   const name = `${owner}/${body.name}`
-  if (caller.role !== 'write' || owner !== caller.user) {
+  if (caller.role !== 'write' || owner !== caller.user || caller.only) {
     throw new Refusal(
       403,
       `You don't have the rights to create a model under the namespace "${owner}"`,

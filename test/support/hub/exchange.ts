@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { isJsonObject, type Json, type JsonObject } from '../../../src/io/json.js'
@@ -51,7 +52,8 @@ export async function openExchange(
   }
   ledger.requests.push(record)
   response.on('close', () => {
-    record.status = response.statusCode
+    // Of a request that got no answer it stays 0.
+    if (response.headersSent) record.status = response.statusCode
   })
   const exchange = { request, response, url, record, fault }
   if (fault === undefined) return exchange
@@ -73,6 +75,7 @@ export async function openExchange(
 /** The whole body of a request; cut where a fault says so. */
 export async function readBody({ request, record, fault }: Exchange): Promise<Buffer> {
   const cut = fault && 'cutAfter' in fault ? fault.cutAfter : Infinity
+  const stall = fault && 'stallAfter' in fault ? fault.stallAfter : Infinity
   const chunks: Buffer[] = []
   for await (const chunk of request) {
     if (!Buffer.isBuffer(chunk)) continue
@@ -83,8 +86,14 @@ export async function readBody({ request, record, fault }: Exchange): Promise<Bu
       throw new Cut()
     }
     chunks.push(chunk)
+    if (record.received < stall) continue
+    // Nothing more is taken, and nothing is said, until the client goes away.
+    await once(request.socket, 'close')
+    throw new Cut()
   }
-  return Buffer.concat(chunks)
+  const whole = Buffer.concat(chunks)
+  const isFile = record.kind === 'upload' || record.kind === 'part'
+  return isFile ? Buffer.from(spoil(whole, fault, 0)) : whole
 }
 
 /** The JSON object that a request has as its body. */
@@ -174,6 +183,10 @@ async function sendBody(
   length: number,
   pieces: readonly (() => Promise<Uint8Array>)[],
 ): Promise<void> {
+  if (fault && 'cutAnswer' in fault) {
+    request.socket.destroy()
+    return
+  }
   response.writeHead(status, { ...headers, 'Content-Length': String(length) })
   if (request.method === 'HEAD') {
     response.end()

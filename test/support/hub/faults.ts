@@ -1,6 +1,7 @@
 /** What a request is for, as far as tests count and spoil. */
 export type Kind =
   | 'whoami'
+  | 'token'
   | 'create'
   | 'info'
   | 'refs'
@@ -28,17 +29,19 @@ export type Harm =
   | { status: number; headers?: Record<string, string>; body?: string }
   /** The connection ends after so many bytes of the body, of whichever side sends it. */
   | { cutAfter: number }
+  /** What was asked is done, and the connection ends before the answer. */
+  | { cutAnswer: true }
   /** The whole file with 200, whatever range was asked for. */
   | { ignoreRange: true }
   /** A range that is shorter by so many bytes than was asked for, and says so. */
   | { shorten: number }
   /** Another range than was asked for: so many bytes later. */
   | { shift: number }
-  /** One byte of the body is another one. */
+  /** One byte of the body is another one, of whichever side sends it. */
   | { corrupt: true }
   /** The ETag of another version. */
   | { etag: string }
-  /** After so many bytes nothing comes any more, and the connection stays. */
+  /** After so many bytes nothing comes, or nothing is taken, any more, and the connection stays. */
   | { stallAfter: number }
   /** The answer begins only after so many milliseconds. */
   | { delay: number }

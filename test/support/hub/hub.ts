@@ -3,6 +3,7 @@ import { apiKind, serveApi } from './api.js'
 import { fileContent, memoryContent } from './content.js'
 import { Cut, type Exchange, openExchange, Refusal, sendContent, sendJson } from './exchange.js'
 import { countOf, type Kind } from './faults.js'
+import { exchangeToken } from './publishers.js'
 import {
   addCommit,
   type Commit,
@@ -35,11 +36,13 @@ export async function startHub(): Promise<Hub> {
     repositories: new Map(),
     objects: new Map(),
     tokens: new Map(),
+    publishers: [],
     faults: [],
     requests: [],
     pageSize: 1000,
     multipartAbove: 5 * 1024 ** 3,
     partSize: 8 * 1024 * 1024,
+    uploads: 0,
     linkGeneration: 1,
   }
   const hubServer = await listen('127.0.0.1', (request, response) => {
@@ -133,6 +136,7 @@ const lfsPath = /\.git$/
 
 function hubKind({ method }: IncomingMessage, path: readonly string[]): Kind {
   if (path[0] === 'api') return apiKind(path.slice(1))
+  if (path[0] === 'oauth') return 'token'
   if (path.some((step) => lfsPath.test(step))) return path.at(-1) === 'batch' ? 'batch' : 'verify'
   return method === 'HEAD' ? 'head' : 'resolve'
 }
@@ -143,6 +147,7 @@ async function serveHub(
   path: readonly string[],
 ): Promise<void> {
   if (path[0] === 'api') return serveApi(state, exchange, path.slice(1))
+  if (path[0] === 'oauth') return exchangeToken(state, exchange)
   const prefixed = /^(datasets|spaces)$/.exec(path[0] ?? '')
   const type = prefixed?.[1]?.replace(/s$/, '') ?? 'model'
   const [owner = '', name = '', how, ...rest] = prefixed ? path.slice(1) : path

@@ -1,9 +1,18 @@
 import type { Content } from './content.js'
 import { type Exchange, Refusal } from './exchange.js'
 import type { Ledger } from './faults.js'
+import type { Publisher } from './publishers.js'
 import { type Commit, type Repository, refOf, resolveRevision } from './repository.js'
 
 export type Role = 'read' | 'write'
+
+/** What a token is good for. */
+export interface Caller {
+  user: string
+  role: Role
+  /** The one repository that it is for. */
+  only?: string
+}
 
 /** All that a local Hub knows. */
 export interface HubState extends Ledger {
@@ -15,21 +24,22 @@ export interface HubState extends Ledger {
   repositories: Map<string, Repository>
   /** Large files by SHA-256. */
   objects: Map<string, Content>
-  tokens: Map<string, { user: string; role: Role }>
+  tokens: Map<string, Caller>
+  /** CI jobs that repositories trust. */
+  publishers: Publisher[]
   /** Entries of a listing at a time. */
   pageSize: number
   /** Large files above this are sent in parts of `partSize`. */
   multipartAbove: number
   partSize: number
+  /** Uploads in parts that have begun. */
+  uploads: number
   /** What signed links must carry; links of another generation have expired. */
   linkGeneration: number
 }
 
 /** What the token of a request may do; undefined without one. */
-export function callerOf(
-  { tokens }: HubState,
-  { request }: Exchange,
-): { user: string; role: Role } | undefined {
+export function callerOf({ tokens }: HubState, { request }: Exchange): Caller | undefined {
   const given = request.headers.authorization
   if (given === undefined) return undefined
   const caller = tokens.get(given.replace(/^Bearer /i, ''))
@@ -46,7 +56,7 @@ export function findRepository(
 ): Repository {
   const caller = callerOf(state, exchange)
   const repository = state.repositories.get(`${type} ${name}`)
-  const mine = caller?.user === name.split('/')[0]
+  const mine = caller?.user === name.split('/')[0] && (caller?.only ?? name) === name
   if (repository === undefined || (repository.private && !mine)) {
     if (caller === undefined) throw new Refusal(401, 'Invalid username or password.')
     throw new Refusal(404, 'Repository not found', 'RepoNotFound')

@@ -43,11 +43,13 @@ function basic(state: HubState, sha256: string): object {
 
 function multipart(state: HubState, sha256: string, size: number): object {
   const header: Record<string, string> = { chunk_size: String(state.partSize) }
+  // As in S3: parts of another upload of the same file are none of this one.
+  const upload = `&upload=${++state.uploads}`
   for (let part = 1; part <= Math.ceil(size / state.partSize); part++) {
     const number = String(part).padStart(5, '0')
-    header[number] = signedLink(state, 'part', sha256, `&part=${part}`)
+    header[number] = signedLink(state, 'part', sha256, `${upload}&part=${part}`)
   }
-  return { href: signedLink(state, 'complete', sha256), header }
+  return { href: signedLink(state, 'complete', sha256, upload), header }
 }
 
 export async function lfsVerify({ objects }: HubState, exchange: Exchange): Promise<void> {
@@ -68,7 +70,7 @@ export function storageKind(path: readonly string[]): Kind {
   return kinds[path[0] ?? ''] ?? 'other'
 }
 
-/** Parts that have arrived, by file and number. */
+/** Parts that have arrived, by upload and number. */
 type Parts = Map<string, Map<number, Buffer>>
 
 /** What the other host answers; links that are no longer valid are refused as S3 does. */
@@ -88,15 +90,20 @@ export function openStorage(
       // Not the hash of the file: the storage has tags of its own.
       return sendContent(exchange, content, { ETag: `"${tagOf(sha256)}"` })
     }
+    if (request.headers['content-length'] === undefined) {
+      request.resume()
+      throw new Refusal(411, 'MissingContentLength')
+    }
     const body = await readBody(exchange)
     if (what === 'upload') return keep(state, exchange, sha256, body)
+    const upload = url.searchParams.get('upload') ?? ''
     if (what === 'part') {
-      const arrived = parts.get(sha256) ?? new Map<number, Buffer>()
-      parts.set(sha256, arrived.set(Number(url.searchParams.get('part')), body))
+      const arrived = parts.get(upload) ?? new Map<number, Buffer>()
+      parts.set(upload, arrived.set(Number(url.searchParams.get('part')), body))
       return sendJson(exchange, {}, { ETag: `"${tagOf(body)}"` })
     }
     const request_: unknown = JSON.parse(body.toString())
-    return complete(state, exchange, sha256, parts, request_)
+    return complete(state, exchange, sha256, upload, parts, request_)
   }
 }
 
@@ -104,10 +111,11 @@ function complete(
   state: HubState,
   exchange: Exchange,
   sha256: string,
+  upload: string,
   parts: Parts,
   wanted: unknown,
 ): Promise<void> {
-  const arrived = parts.get(sha256) ?? new Map<number, Buffer>()
+  const arrived = parts.get(upload) ?? new Map<number, Buffer>()
   const list = JSON.stringify(wanted)
   const bytes = [...arrived].sort(([a], [b]) => a - b)
   for (const [number, part] of bytes) {
@@ -116,7 +124,7 @@ function complete(
       throw new Refusal(400, `part ${number} is missing, or its ETag is another`)
     }
   }
-  parts.delete(sha256)
+  parts.delete(upload)
   return keep(state, exchange, sha256, Buffer.concat(bytes.map(([, part]) => part)))
 }
 

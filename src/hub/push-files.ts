@@ -1,0 +1,218 @@
+import { createHash } from 'node:crypto'
+import { open, readdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fromSystemError, inputError, usageError } from '../io/errors.js'
+import { formatBytes } from '../io/units.js'
+import { type Choice, selects } from './globs.js'
+import { interrupted } from './http.js'
+import { isSafePath } from './paths.js'
+import { findSecrets, type Secret, secretFile } from './secrets.js'
+
+/** A file of the folder that is to be published. */
+export interface LocalFile {
+  /** Its path in the repository: with slashes, on any system. */
+  path: string
+  /** Where it is on this machine. */
+  local: string
+  size: number
+}
+
+/** The same after its one reading. */
+export interface ReadFile extends LocalFile {
+  sha256: string
+  /** What git would call it; undefined of files that git itself never keeps. */
+  gitOid: string | undefined
+}
+
+/** The Hub takes no larger file (docs/hub/storage-limits). */
+export const largestFile = 50e9
+
+/** Files of systems and tools that belong to a machine, not to a model. */
+const leftOut = /^(\.DS_Store|Thumbs\.db|desktop\.ini|__pycache__|\.ipynb_checkpoints|\.cache)$/
+
+/** Files above this are large files at the Hub, whatever their names; git keeps none of them. */
+const largestInGit = 16 * 1024 * 1024
+
+/** Texts above this are no model's; a tokenizer.json has some 20 MB. */
+const largestText = 64 * 1024 * 1024
+
+/** Bytes that are read at a time, and looked at to tell text from weights. */
+const piece = 1024 * 1024
+
+/**
+ * The files of a folder that are chosen, in the order of their paths.
+ * @throws usage error for a path that is no folder; input error for names that the Hub
+ *   or another system cannot have, for files too large, and for what is there to hold secrets
+ */
+export async function listFolder(folder: string, choice: Choice): Promise<LocalFile[]> {
+  const there = await stat(folder).catch((error: unknown) => {
+    throw fromSystemError(error, folder, 'read it')
+  })
+  if (!there.isDirectory()) {
+    throw usageError('it is a file; what is pushed is a folder, with a card in it', {
+      path: folder,
+      suggestions: ['Put it into a folder of its own; `openllama card` writes the card.'],
+    })
+  }
+  const files: LocalFile[] = []
+  await walk(folder, '', choice, files)
+  if (files.length === 0) {
+    throw usageError('there is no file to push', {
+      path: folder,
+      suggestions: ['Look at --include and --exclude.'],
+    })
+  }
+  return files.sort((a, b) => (a.path < b.path ? -1 : 1))
+}
+
+async function walk(
+  folder: string,
+  prefix: string,
+  choice: Choice,
+  files: LocalFile[],
+): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    if (leftOut.test(entry.name)) continue
+    const path = prefix + entry.name
+    const local = join(folder, entry.name)
+    // Links to files are followed: snapshots of the Hub's cache are made of them.
+    const { size, ...kind } = await kindOf(local)
+    const secret = secretFile(path)
+    const chosen = kind.folder ? mayHold(choice, path) : selects(choice, path)
+    if (!chosen) continue
+    if (secret !== undefined) {
+      throw inputError(`it is ${secret}, which must not be published`, {
+        path: local,
+        suggestions: [`Remove it, or leave it out: --exclude "${path}${kind.folder ? '/' : ''}".`],
+      })
+    }
+    if (kind.folder && entry.isSymbolicLink()) {
+      throw inputError('it is a link to a folder, which is not followed', {
+        path: local,
+        suggestions: [`Put the folder in its place, or leave it out: --exclude "${path}/".`],
+      })
+    }
+    if (kind.folder) {
+      await walk(local, `${path}/`, choice, files)
+      continue
+    }
+    if (!isSafePath(path)) {
+      throw inputError('the Hub, or another system, cannot have a file of this name', {
+        path: local,
+        suggestions: ['Rename it: letters, digits, "-", "_", "." and spaces are safe.'],
+      })
+    }
+    if (size > largestFile) {
+      throw inputError(
+        `it has ${formatBytes(size)}, and the Hub takes files of ${formatBytes(largestFile)} at most`,
+        {
+          path: local,
+          suggestions: ['Convert it again with a smaller --max-shard-size.'],
+        },
+      )
+    }
+    files.push({ path, local, size })
+  }
+}
+
+/** A folder is only left alone where all of it is excluded. */
+function mayHold({ exclude }: Choice, path: string): boolean {
+  return selects({ include: [], exclude }, `${path}/any`)
+}
+
+async function kindOf(local: string): Promise<{ size: number; folder: boolean }> {
+  try {
+    const found = await stat(local)
+    if (found.isDirectory()) return { size: 0, folder: true }
+    if (found.isFile()) return { size: found.size, folder: false }
+  } catch (error) {
+    throw fromSystemError(error, local, 'read it')
+  }
+  throw inputError('it is no file and no folder', { path: local })
+}
+
+export interface ReadOptions {
+  /** Values that must be in no file. */
+  secrets: readonly string[]
+  signal?: AbortSignal | undefined
+  onBytes(bytes: number): void
+}
+
+/**
+ * Reads a file once, for all that is to be known of its content.
+ * @throws input error for a secret, with its line, and without it
+ */
+export async function readOnce(file: LocalFile, options: ReadOptions): Promise<ReadFile> {
+  const { local, size } = file
+  try {
+    return size <= largestText ? await readSmall(file, options) : await readLarge(file, options)
+  } catch (error) {
+    throw fromSystemError(error, local, 'read it')
+  }
+}
+
+async function readSmall(
+  file: LocalFile,
+  { secrets, onBytes, signal }: ReadOptions,
+): Promise<ReadFile> {
+  if (signal?.aborted) throw interrupted()
+  const bytes = await readFile(file.local)
+  checkSize(file, bytes.length)
+  if (isText(bytes)) refuseSecrets(file, findSecrets(bytes.toString('utf8'), secrets))
+  onBytes(bytes.length)
+  return {
+    ...file,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    gitOid: bytes.length > largestInGit ? undefined : gitOidOf(bytes),
+  }
+}
+
+async function readLarge(file: LocalFile, { onBytes, signal }: ReadOptions): Promise<ReadFile> {
+  const hash = createHash('sha256')
+  const buffer = new Uint8Array(piece)
+  const handle = await open(file.local)
+  let done = 0
+  try {
+    for (;;) {
+      if (signal?.aborted) throw interrupted()
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, done)
+      if (bytesRead === 0) break
+      hash.update(buffer.subarray(0, bytesRead))
+      done += bytesRead
+      onBytes(bytesRead)
+    }
+  } finally {
+    await handle.close()
+  }
+  checkSize(file, done)
+  return { ...file, sha256: hash.digest('hex'), gitOid: undefined }
+}
+
+function checkSize({ local, size }: LocalFile, read: number): void {
+  if (read === size) return
+  throw inputError(`it had ${size} bytes and now has ${read}: something writes to it`, {
+    path: local,
+    suggestions: ['Run the command again when it is whole.'],
+  })
+}
+
+export function gitOidOf(bytes: Uint8Array): string {
+  return createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex')
+}
+
+/** Weights have zeros soon; no text has any. */
+function isText(bytes: Uint8Array): boolean {
+  return !bytes.subarray(0, piece).includes(0)
+}
+
+function refuseSecrets({ local }: LocalFile, [first, ...others]: readonly Secret[]): void {
+  if (first === undefined) return
+  const more = others.length === 0 ? '' : `, and ${others.length} more`
+  throw inputError(`line ${first.line} has what looks like ${first.what}${more}`, {
+    path: local,
+    suggestions: [
+      'Nothing was sent. Take it out of the file; if others may have seen it, revoke it.',
+      'Or leave the file out with --exclude.',
+    ],
+  })
+}
