@@ -1,6 +1,6 @@
-import { readFile, stat } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
-import { provenanceName } from '../convert/staging.js'
+import { provenanceBeside, provenanceName } from '../convert/staging.js'
 import { fromSystemError, inputError, OpenLlamaError } from '../io/errors.js'
 import { isJsonObject, type JsonObject, parseJsonObject } from '../io/json.js'
 import type { LocalFile, ReadFile } from './push-files.js'
@@ -22,9 +22,18 @@ export interface FolderRecord {
   unchecked: string[]
 }
 
+/** The record of a folder, or of one file in it: model.gguf.openllama.json. */
+function isRecord(path: string): boolean {
+  const name = posix.basename(path)
+  return name === provenanceName || name.endsWith(provenanceBeside(''))
+}
+
+/** Files of weights, by their names; an importance matrix is none, though it looks so. */
+const weights = /^(?!imatrix).*\.(safetensors|gguf|bin|pth?|onnx(_data)?|msgpack|h5|ckpt)$/i
+
 /**
- * Reads the folder's record, which tells what its files are even where it is not to
- * be pushed itself, and those among the files.
+ * Reads the folder's records, which tell what its files are even where they are not to
+ * be pushed themselves, and those deeper among the files.
  * @throws input error for a record that is none
  */
 export async function readRecords(
@@ -33,12 +42,11 @@ export async function readRecords(
 ): Promise<FolderRecord> {
   const recorded: RecordedFile[] = []
   const unchecked: string[] = []
-  const local = join(folder, provenanceName)
-  const own = (await isFile(local)) ? [{ path: provenanceName, local }] : []
-  const inside = files.filter(
-    ({ path }) => posix.basename(path) === provenanceName && path !== provenanceName,
-  )
-  const records = [...own, ...inside]
+  const own = (await readdir(folder)).filter(isRecord).sort()
+  const records = [
+    ...own.map((name) => ({ path: name, local: join(folder, name) })),
+    ...files.filter(({ path }) => isRecord(path) && !own.includes(path)),
+  ]
   for (const { path, local } of records) {
     const bytes = await readFile(local).catch((error: unknown) => {
       throw fromSystemError(error, local, 'read it')
@@ -49,12 +57,12 @@ export async function readRecords(
   }
   if (records.length === 0) {
     unchecked.push(`there is no ${provenanceName}: nothing tells what the files are`)
+    return { files: recorded, unchecked }
   }
+  const known = new Set(recorded.map(({ path }) => path))
+  const stray = files.filter(({ path }) => !known.has(path) && weights.test(posix.basename(path)))
+  unchecked.push(...stray.map(({ path }) => `${path} is in no ${provenanceName}`))
   return { files: recorded, unchecked }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFile() ?? false
 }
 
 function filesOf({ target }: JsonObject, path: string, local: string): RecordedFile[] {

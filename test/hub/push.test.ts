@@ -239,6 +239,26 @@ test('what no check has passed is refused, unless it is asked for', async () => 
   await pushTo(without, repo, { create: true, unchecked: true })
 })
 
+test('a folder of several files, each with a record of its own', async () => {
+  const [a, b] = [noise(23, 900), noise(24, 900)]
+  const folder = modelFolder({ 'a.gguf': a })
+  const record = JSON.parse(readFileSync(join(folder, 'openllama.json'), 'utf8'))
+  rmSync(join(folder, 'openllama.json'))
+  writeFileSync(join(folder, 'a.gguf.openllama.json'), JSON.stringify(record))
+  const repo = fresh()
+  await pushTo(folder, repo, { create: true })
+  // Weights that no record knows are not checked by those of others.
+  writeFileSync(join(folder, 'b.gguf'), b)
+  await fails(() => pushTo(folder, repo), 'check', 'b.gguf is in no openllama.json', '--unchecked')
+  record.target.files = [{ name: 'b.gguf', bytes: 900, sha256: sha256(a) }]
+  writeFileSync(join(folder, 'b.gguf.openllama.json'), JSON.stringify(record))
+  await fails(() => pushTo(folder, repo), 'check', 'b.gguf', sha256(b))
+  record.target.files[0].sha256 = sha256(b)
+  writeFileSync(join(folder, 'b.gguf.openllama.json'), JSON.stringify(record))
+  await pushTo(folder, repo)
+  await equalsFolder(repo, folder)
+})
+
 test('a card that is missing, has no front matter, or that the Hub refuses', async () => {
   const repo = fresh()
   const folder = modelFolder({ 'a.gguf': noise(13, 900) })

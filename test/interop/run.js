@@ -261,7 +261,7 @@ function pushed(repository, env) {
   openllama(['card', folder, '--model', 'open_llama_3b'], env)
   mkdirSync(join(folder, 'sub'))
   writeFileSync(join(folder, 'sub', 'a b#c%20ü.txt'), 'a name that must be escaped\n')
-  writeFileSync(join(folder, 'sub', 'large.bin'), Buffer.alloc(13 * 1024 * 1024 + 5, repository))
+  writeFileSync(join(folder, 'sub', 'large.dat'), Buffer.alloc(13 * 1024 * 1024 + 5, repository))
   openllama(['push', folder, repository, '--create'], env)
   writeFileSync(join(folder, 'only-there.txt'), 'asked for\n')
   openllama(['push', folder, repository, '--create-pr', '--message', 'Add one'], env)
