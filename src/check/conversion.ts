@@ -1,10 +1,8 @@
 import type { Conversion } from '../convert/convert.js'
 import { availableMemory, memoryToRun } from '../engines/memory.js'
-import { openRunnable } from '../formats/open-runnable.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import { tokenizerJsonOf } from '../tokenizer/load.js'
-import { checkArtifact } from './check.js'
 import type { CheckRecord } from './record.js'
 
 /** Enough to see a fault, and little beside the conversion itself. */
@@ -17,6 +15,9 @@ export async function checkConversion(
   output: string,
   options: { signal?: AbortSignal; threads?: number },
 ): Promise<CheckRecord> {
+  // The engines' libraries are large: loaded when there is something to check.
+  const { openRunnable } = await import('../formats/open-runnable.js')
+  const { checkArtifact } = await import('./check.js')
   const artifact = await openRunnable(output)
   const { settled } = checkpoint
   // What was streamed from elsewhere must be here to be run.

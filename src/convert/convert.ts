@@ -141,7 +141,7 @@ export async function prepareConversion(
   const { extension } = format
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
   const { maxShardSize, name, metadata } = options
-  const target = format.describe(checkpoint, {
+  const target = await format.describe(checkpoint, {
     dtype: isMix(options.dtype) || isNBits(options.dtype) ? 'auto' : options.dtype,
     ...quantisation?.target,
     about: await readAbout(checkpoint),

@@ -3,8 +3,6 @@ import { isFloat } from '../checkpoint/dtype.js'
 import { lookUp } from '../checkpoint/metadata.js'
 import { inputError, type OpenLlamaError } from '../io/errors.js'
 import type { Engine, EngineName, EngineOptions } from './engine.js'
-import { openLlamaEngine } from './llama.js'
-import { openCheckpointEngine, openGraphEngine } from './onnx.js'
 
 /** A checkpoint, and the graph that runs it where it has its own. */
 export interface Opened {
@@ -34,7 +32,7 @@ function isAllFloat({ tensors }: Checkpoint): boolean {
  * lie, through a graph that is made for them.
  * @param options with `engine`, that one: ONNX Runtime takes a GGUF of floats too
  */
-export function openEngine(
+export async function openEngine(
   opened: Opened,
   options: EngineOptions & { engine?: EngineName },
 ): Promise<Engine> {
@@ -42,8 +40,11 @@ export function openEngine(
   if ((options.engine ?? engineFor(opened)) === 'llama.cpp') {
     if (!hasVocabulary(checkpoint)) throw withoutVocabulary(checkpoint)
     const [first] = checkpoint.files
+    // Each engine comes with libraries of some 30 MB: the one that is used is loaded.
+    const { openLlamaEngine } = await import('./llama.js')
     return openLlamaEngine(first?.path ?? checkpoint.path, checkpoint.config, options)
   }
+  const { openCheckpointEngine, openGraphEngine } = await import('./onnx.js')
   return graph === undefined
     ? openCheckpointEngine(checkpoint, options)
     : openGraphEngine(graph, checkpoint.config, options)

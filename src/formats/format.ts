@@ -29,7 +29,7 @@ export interface Format {
   /** The directory of config.json and tokenizer, where it is not the one that `path` is or is in. */
   homeOf?(path: string): string
   open?(path: string, loader?: string): Promise<Listing>
-  describe?(checkpoint: Checkpoint, options: TargetOptions): Target
+  describe?(checkpoint: Checkpoint, options: TargetOptions): Target | Promise<Target>
 }
 
 export interface TargetOptions {

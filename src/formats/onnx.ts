@@ -3,11 +3,11 @@ import { inputError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
 import { isFolder, join, listFolder } from '../io/store.js'
 import type { Format } from './format.js'
-import { walkOnnx } from './onnx-file.js'
-import { describeOnnx } from './onnx-target.js'
-import { weightsOf } from './onnx-weights.js'
 
-/** ONNX: a graph, and its weights in it or in files beside it. */
+/**
+ * ONNX: a graph, and its weights in it or in files beside it. Its messages take a tenth of a second
+ * to load, which only those wait for who use them.
+ */
 export const onnx: Format = {
   name: 'onnx',
   title: 'ONNX',
@@ -29,6 +29,8 @@ export const onnx: Format = {
   },
 
   async open(given) {
+    const { walkOnnx } = await import('./onnx-file.js')
+    const { weightsOf } = await import('./onnx-weights.js')
     const path = await graphAt(given)
     const source = await openFile(path)
     try {
@@ -46,7 +48,9 @@ export const onnx: Format = {
     }
   },
 
-  describe: describeOnnx,
+  async describe(checkpoint, options) {
+    return (await import('./onnx-target.js')).describeOnnx(checkpoint, options)
+  },
 }
 
 /** Where transformers.js and optimum keep graphs, below configuration and tokenizer. */

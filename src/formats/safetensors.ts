@@ -11,7 +11,7 @@ import { defaultShard, joinShards, shardIndex, shardName, splitShards } from './
 import { outputTensors } from './target.js'
 
 /** Hugging Face's safetensors: a JSON header of names, dtypes, shapes and offsets, then the bytes. */
-export const safetensors: Format = {
+export const safetensors = {
   name: 'safetensors',
   title: 'Hugging Face safetensors',
 
@@ -49,7 +49,7 @@ export const safetensors: Format = {
   },
 
   describe,
-}
+} satisfies Format
 
 const indexName = 'model.safetensors.index.json'
 

@@ -111,10 +111,10 @@ test('what the format forbids: each with tensor and numbers', async () => {
 })
 
 test('detection: a header length below the cap and an opening brace', () => {
-  assert.ok(safetensors.detect?.(file({ a: entry(0, 8) }, 8), 'weights'))
-  assert.not(safetensors.detect?.(Buffer.from('{"a": 1, "b": 2}'), 'weights'))
-  assert.not(safetensors.detect?.(new Uint8Array(512), 'weights'))
-  assert.not(safetensors.detect?.(Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0), 'weights'))
+  assert.ok(safetensors.detect?.(file({ a: entry(0, 8) }, 8)))
+  assert.not(safetensors.detect?.(Buffer.from('{"a": 1, "b": 2}')))
+  assert.not(safetensors.detect?.(new Uint8Array(512)))
+  assert.not(safetensors.detect?.(Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0)))
 })
 
 for (const folder of ['hf-bf16', 'hf-f32-sharded']) {
