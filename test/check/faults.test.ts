@@ -121,7 +121,11 @@ const source = () =>
 for (const [what, fault] of Object.entries(faults)) {
   test(`${what}: is caught, and named`, async () => {
     const artifact = await openRunnable(await spoiled('tiny-v2', fault))
-    const { record } = await checkArtifact(artifact, { against: await source(), device: 'cpu' })
+    const { record } = await checkArtifact(artifact, {
+      against: await source(),
+      device: 'cpu',
+      threads: 1,
+    })
     assert.is(record.verdict, 'failed')
     const said = record.parity?.faults.join('\n') ?? ''
     assert.match(said, fault.says)
@@ -131,7 +135,11 @@ for (const [what, fault] of Object.entries(faults)) {
 
 test('without a fault the same folder passes, and nothing is said', async () => {
   const artifact = await openRunnable(await spoiled('tiny-v2', {}))
-  const { record } = await checkArtifact(artifact, { against: await source(), device: 'cpu' })
+  const { record } = await checkArtifact(artifact, {
+    against: await source(),
+    device: 'cpu',
+    threads: 1,
+  })
   assert.is(record.verdict, 'passed')
   assert.equal(record.parity?.faults, [])
   assert.is(record.parity?.departure, undefined)

@@ -33,7 +33,7 @@ for (const model of ['tiny-v1', 'tiny-v2'] as const) {
   for (const file of filesOf(folder)) {
     test(`${model}/${file}: gives the peers' answer, and passes at its own type's limits`, async () => {
       const against = await open('easylm/streaming_params_bf16')
-      const options = { against, device: 'cpu', prompt: answer.prompt } as const
+      const options = { against, device: 'cpu', threads: 1, prompt: answer.prompt } as const
       const { record, type } = await checkArtifact(await open(file), options)
       assert.is(record.smoke.continuation.replace('</s>', ''), expected)
       assert.equal(record.smoke.faults, [])
@@ -54,6 +54,7 @@ for (const model of ['tiny-v1', 'tiny-v2'] as const) {
     test(`${model}/gguf/${dtype}.gguf against EasyLM, both in f32: within 1e-4`, async () => {
       const engine = await openEngine(await open(`gguf/${dtype}.gguf`), {
         device: 'cpu',
+        threads: 1,
         engine: 'onnxruntime',
       })
       for (const { ids, logits } of expectedLogits(fixture(model, 'expected'))) {

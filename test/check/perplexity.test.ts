@@ -16,7 +16,7 @@ for (const file of ['f32.gguf', 'Q4_K_M.gguf']) {
   if (path === undefined) continue
   test(`${file}: as llama.cpp's own, of the same tokens one by one`, async () => {
     const { config } = await openCheckpoint(path)
-    const engine = await openLlamaEngine(path, config, { device: 'cpu' })
+    const engine = await openLlamaEngine(path, config, { device: 'cpu', threads: 1 })
     const logits = await engine.logits(tokens.slice(0, -1))
     await engine.dispose()
     const { perplexity } = compareLogits(logits, logits, vocab, tokens.slice(1))

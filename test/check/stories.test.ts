@@ -34,7 +34,7 @@ if (folder !== undefined) {
       const runnable = await openRunnable(await file())
       const tokenizer = await openTextTokenizer(runnable.checkpoint)
       assert.ok(tokenizer)
-      const engine = await openEngine(runnable, { device: 'cpu' })
+      const engine = await openEngine(runnable, { device: 'cpu', threads: 1 })
       const given = [1, ...tokenizer.encode('Once upon a time')]
       const made = await engine.generate(given, tokens)
       assert.is(made.length, tokens)

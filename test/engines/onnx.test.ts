@@ -13,7 +13,7 @@ const test = suite('engines: onnx')
 
 async function engineOn(path: string, config?: string) {
   const checkpoint = await openCheckpoint(path, config === undefined ? {} : { config })
-  return openCheckpointEngine(checkpoint, { device: 'cpu' })
+  return openCheckpointEngine(checkpoint, { device: 'cpu', threads: 1 })
 }
 
 for (const model of ['tiny-v1', 'tiny-v2'] as const) {
@@ -105,7 +105,12 @@ test('tokens that the model has not, and devices that are not there, are refused
   await engine.dispose()
   const checkpoint = await openCheckpoint(path, { config })
   for (const device of ['cuda', 'metal', 'vulkan'] as const) {
-    await fails(() => openCheckpointEngine(checkpoint, { device }), 'resources', device, 'cpu')
+    await fails(
+      () => openCheckpointEngine(checkpoint, { device, threads: 1 }),
+      'resources',
+      device,
+      'cpu',
+    )
   }
 })
 

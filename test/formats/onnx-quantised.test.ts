@@ -39,6 +39,7 @@ for (const model of ['tiny-v1', 'tiny-v2']) {
       })
       const engine = await openGraphEngine(join(out, 'onnx', files[dtype]), config, {
         device: 'cpu',
+        threads: 1,
       })
       for (const { prompt_ids, ids } of answers) {
         assert.equal([...prompt_ids, ...(await engine.generate(prompt_ids, 64))], ids)
@@ -186,10 +187,14 @@ test('a tied embedding is looked up and multiplied by from the same bytes', asyn
   assert.ok(config.tie_word_embeddings)
   const { size } = statSync(join(out, 'onnx', 'model_quantized.onnx_data'))
   assert.ok(size < 1.1 * parameters * (9 / 8) + 4096 * 60, `${size} for ${parameters}`)
-  const engine = await openGraphEngine(join(out, 'onnx', files.q8), config, { device: 'cpu' })
+  const engine = await openGraphEngine(join(out, 'onnx', files.q8), config, {
+    device: 'cpu',
+    threads: 1,
+  })
   const wanted = await convert(source, join(tempDir(), 'plain'), { to: 'onnx', dtype: 'f32' })
   const plain = await openGraphEngine(join(wanted.out, 'onnx', 'model.onnx'), config, {
     device: 'cpu',
+    threads: 1,
   })
   const ids = [1, 5, 9, 20, 3]
   const [a, b] = [await engine.logits(ids), await plain.logits(ids)]
@@ -230,7 +235,10 @@ test('matrices whose rows fill no blocks stay as they are computed with, and are
   })
   assert.ok(result.warnings.some((line) => /no multiple of 32.*bits per weight/.test(line)))
   const { config } = await openCheckpoint(source)
-  const engine = await openGraphEngine(join(out, 'onnx', files.q4), config, { device: 'cpu' })
+  const engine = await openGraphEngine(join(out, 'onnx', files.q4), config, {
+    device: 'cpu',
+    threads: 1,
+  })
   assert.ok((await engine.logits([1, 2, 3])).every(Number.isFinite))
   await engine.dispose()
   const options = { to: 'onnx', dtype: 'q4', maxMemory: 64e6, threads: 1 } as const

@@ -52,7 +52,7 @@ for (const model of ['tiny-v1', 'tiny-v2']) {
       const { out } = await convert(easylm(model), { dtype, config: configOf(model) })
       const path = join(out, 'onnx', file)
       const { config } = await openCheckpoint(out)
-      const engine = await openGraphEngine(path, config, { device: 'cpu' })
+      const engine = await openGraphEngine(path, config, { device: 'cpu', threads: 1 })
       const texts = expectedLogits(expected)
       for (const { ids, logits } of texts) {
         assert.ok(largestDifference(await engine.logits(ids), logits) < limit)
@@ -103,7 +103,7 @@ for (const model of ['llama3', 'mistral']) {
     const { config, tensors } = await openCheckpoint(out)
     assert.is(tensors.has('lm_head.weight'), model === 'mistral')
     const path = join(out, 'onnx', 'model.onnx')
-    const engine = await openGraphEngine(path, config, { device: 'cpu' })
+    const engine = await openGraphEngine(path, config, { device: 'cpu', threads: 1 })
     const [text] = expectedLogits(fixture('graph', model))
     assert.ok(text)
     assert.ok(largestDifference(await engine.logits(text.ids), text.logits) < 1e-4)
