@@ -1,9 +1,13 @@
+import { createHash } from 'node:crypto'
 import { OpenLlamaError } from '../io/errors.js'
 import { compareEngines, type PairReport, showExample, unexplained } from '../tokenizer/compare.js'
 import { sentencePieceEngine, tokenizerJsonEngine } from '../tokenizer/engine.js'
 import { tokenizerJsonLimits } from '../tokenizer/json-limits.js'
 import type { LoadedTokenizer } from '../tokenizer/load.js'
 import { pieceProbes, probes } from '../tokenizer/probes.js'
+
+/** Hashes of what this process has proved: outputs of one model have one tokenizer. */
+const proved = new Set<string>()
 
 /**
  * Holds the tokenizer.json that is to be written against SentencePiece on the
@@ -12,6 +16,14 @@ import { pieceProbes, probes } from '../tokenizer/probes.js'
  * @throws check error with an example where it is wrong
  */
 export async function proveTokenizer(tokenizer: LoadedTokenizer, text: string): Promise<string[]> {
+  const key = createHash('sha256').update(tokenizer.bytes).update(text).digest('hex')
+  if (proved.has(key)) return []
+  const warnings = await prove(tokenizer, text)
+  if (warnings.length === 0) proved.add(key)
+  return warnings
+}
+
+async function prove(tokenizer: LoadedTokenizer, text: string): Promise<string[]> {
   const name = 'tokenizer.json'
   const pair = await compareOn(probes, tokenizer, text, name, name)
   const wrong = unexplained(pair)
