@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand } from '../cli/command.js'
+import { filterFlags } from '../cli/filter-flags.js'
 import { startProgress } from '../cli/progress.js'
 import { describePulled } from '../cli/pulled.js'
 import { readSignedIn } from '../hub/oidc.js'
@@ -33,18 +34,7 @@ export default class Pull extends OpenLlamaCommand {
       summary: 'In --out, make links into the cache, which take no disk',
       dependsOn: ['out'],
     }),
-    include: Flags.string({
-      multiple: true,
-      multipleNonGreedy: true,
-      helpValue: 'GLOB',
-      summary: 'Only files that match, such as "*.safetensors"; may be repeated',
-    }),
-    exclude: Flags.string({
-      multiple: true,
-      multipleNonGreedy: true,
-      helpValue: 'GLOB',
-      summary: 'No files that match; may be repeated',
-    }),
+    ...filterFlags,
     force: Flags.boolean({
       summary: 'Replace other files in --out',
       dependsOn: ['out'],

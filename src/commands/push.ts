@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand } from '../cli/command.js'
+import { filterFlags } from '../cli/filter-flags.js'
 import { startProgress } from '../cli/progress.js'
 import { describePushed } from '../cli/pushed.js'
 import { push } from '../hub/push.js'
@@ -37,18 +38,7 @@ export default class Push extends OpenLlamaCommand {
       default: false,
       summary: 'Open a pull request, or go on with an open one of the same message',
     }),
-    include: Flags.string({
-      multiple: true,
-      multipleNonGreedy: true,
-      helpValue: 'GLOB',
-      summary: 'Only files that match, such as "*.safetensors"; may be repeated',
-    }),
-    exclude: Flags.string({
-      multiple: true,
-      multipleNonGreedy: true,
-      helpValue: 'GLOB',
-      summary: 'No files that match; may be repeated',
-    }),
+    ...filterFlags,
     message: Flags.string({
       helpValue: 'TEXT',
       summary: 'The message of the commit, the title of the pull request',
