@@ -1,9 +1,8 @@
 import { basename } from 'node:path'
-import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { DType } from '../checkpoint/dtype.js'
-import type { Device, EngineName } from '../engines/engine.js'
-import { availableMemory, memoryToRun } from '../engines/memory.js'
-import { engineFor } from '../engines/open.js'
+import type { Device } from '../engines/engine.js'
+import { availableMemory } from '../engines/memory.js'
+import { engineFor, exactEngineFor } from '../engines/open.js'
 import type { Runnable } from '../formats/open-runnable.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
@@ -13,12 +12,13 @@ import {
   judge,
   type Limits,
   limitsFor,
-  type Rounding,
   roundingBetween,
   weightLimit,
 } from './limits.js'
+import { memoryToCheck } from './memory.js'
 import { compareLogits, type Parity, type Position } from './parity.js'
-import type { CheckRecord, ParityRecord } from './record.js'
+import { type CheckRecord, exceededMetrics, type ParityRecord } from './record.js'
+import { roundingOf } from './rounding.js'
 import { type Runs, runBoth } from './runs.js'
 import { commonTokens, type Run, smokeFaults } from './smoke.js'
 import { compareTokenizers, openTextTokenizer, type TextTokenizer } from './text-tokenizer.js'
@@ -46,7 +46,11 @@ export interface CheckOptions {
   onProgress?(phase: CheckPhase): void
 }
 
-export type CheckPhase = 'run the artifact' | 'run the source' | 'compare the weights'
+export type CheckPhase =
+  | 'running the artifact'
+  | 'running the source'
+  | 'running the artifact in f32'
+  | 'comparing the weights'
 
 /** What a check found: the record, and what a page about it shows beyond. */
 export interface CheckResult {
@@ -88,7 +92,7 @@ export async function checkArtifact(
       against === undefined || runs.source === undefined
         ? undefined
         : await compare(
-            { artifact, source: against, runs: { artifact: runs.artifact, source: runs.source } },
+            { artifact, source: against, runs: { ...runs, source: runs.source } },
             texts,
             options,
             faults,
@@ -96,8 +100,7 @@ export async function checkArtifact(
     const passed =
       judged.smoke.faults.length === 0 &&
       (compared === undefined ||
-        (compared.record.faults.length === 0 &&
-          compared.record.metrics.every((metric) => metric.passed)))
+        (compared.record.faults.length === 0 && exceededMetrics(compared.record).length === 0))
     return {
       record: {
         verdict: passed ? 'passed' : 'failed',
@@ -117,13 +120,6 @@ export async function checkArtifact(
     await tokenizer?.close()
     await theirs?.close()
   }
-}
-
-/** Bytes that a check takes at most: of the two models only one is open at a time. */
-export function memoryToCheck(artifact: Runnable, against: Runnable | undefined, tokens = 300) {
-  const sides = [artifact, ...(against ? [against] : [])]
-  const kept = against ? 4 * tokens * artifact.checkpoint.config.vocab_size : 0
-  return kept + Math.max(...sides.map((side) => memoryToRun(side, tokens)))
 }
 
 function checkMemory(
@@ -191,7 +187,7 @@ function continuation(
 interface Compared {
   artifact: Runnable
   source: Runnable
-  runs: { artifact: Run; source: Run }
+  runs: Runs & { source: Run }
 }
 
 async function compare(
@@ -201,73 +197,70 @@ async function compare(
   tokenizerFaults: readonly string[],
 ): Promise<{ record: ParityRecord; parity?: Parity }> {
   const [ours, theirs] = [artifact.checkpoint, source.checkpoint]
-  const { vocabulary, following } = texts
-  const mine = roundingOf(artifact)
-  const its = roundingOf(source)
   const converted = options.converted ?? false
-  const limits = { ...limitsFor(mine, its, converted), ...options.limits }
+  const engine = runs.exact === undefined ? engineFor(artifact) : exactEngineFor(artifact)
+  const mine = roundingOf(artifact, engine)
+  const its = roundingOf(source, exactEngineFor(source))
   const sameVocabulary = ours.config.vocab_size === theirs.config.vocab_size
-  const finite = runs.artifact.notFinite === undefined && runs.source.notFinite === undefined
-  const parity =
-    sameVocabulary && finite
-      ? compareLogits(runs.artifact.logits, runs.source.logits, vocabulary, following)
-      : undefined
+  const logits = runs.exact ?? runs.artifact.logits
+  const strange = [
+    ...(runs.source.notFinite ? ['the source gives logits that are not finite'] : []),
+    ...(runs.exact && !allFinite(runs.exact) ? ['in f32 its logits are not finite'] : []),
+  ]
+  const comparable = sameVocabulary && strange.length === 0 && runs.artifact.notFinite === undefined
+  const held = (of: Float32Array) =>
+    compareLogits(of, runs.source.logits, texts.vocabulary, texts.following)
+  const parity = comparable ? held(logits) : undefined
+  const limits = { ...limitsFor(mine, its, converted), ...options.limits }
   const metrics = parity === undefined ? [] : judge(parity, limits)
+  const rounded =
+    comparable && runs.exact !== undefined
+      ? judge(held(runs.artifact.logits), limitsFor(roundingOf(artifact), its, converted))
+      : undefined
   const config = configFaults(ours, theirs)
-  options.onProgress?.('compare the weights')
+  options.onProgress?.('comparing the weights')
   const wrong = await compareWeights(ours, theirs, {
     limitOf: (a, s) => weightLimit(roundingBetween(floatOr(s.dtype), floatOr(a.dtype), converted)),
     maxMemory: 96 * 1024 * 1024,
     ...(options.signal ? { signal: options.signal } : {}),
   })
   const weights = weightFaults(wrong, ours, theirs, roundingBetween(its.type, mine.type, converted))
-  const faults = [
-    ...tokenizerFaults,
-    ...config,
-    ...weights,
-    ...(runs.source.notFinite === undefined ? [] : ['the source gives logits that are not finite']),
-  ]
-  const failed = faults.length > tokenizerFaults.length || metrics.some(({ passed }) => !passed)
-  const comparable = sameVocabulary && finite
+  const record: ParityRecord = {
+    against: {
+      name: basename(theirs.path.replace(/^[a-z_]+::/, '')),
+      format: theirs.format,
+      dtype: its.type,
+      engine: exactEngineFor(source),
+    },
+    engine,
+    positions: texts.following.length,
+    metrics,
+    ...(rounded ? { rounded } : {}),
+    faults: [...tokenizerFaults, ...config, ...weights, ...strange],
+    greedy: {
+      common: commonTokens(runs.artifact.made, runs.source.made),
+      of: Math.max(runs.artifact.made.length, runs.source.made.length),
+    },
+  }
+  const failed = record.faults.length > tokenizerFaults.length || exceededMetrics(record).length > 0
   const layer =
     failed && comparable && config.length === 0
       ? await firstDepartingLayer(ours, theirs, texts.passage, { device: 'cpu' })
       : null
   return {
     record: {
-      against: {
-        name: basename(theirs.path.replace(/^[a-z_]+::/, '')),
-        format: theirs.format,
-        dtype: its.type,
-        engine: engineFor(source),
-      },
-      positions: following.length,
-      metrics,
-      faults,
-      greedy: {
-        common: commonTokens(runs.artifact.made, runs.source.made),
-        of: Math.max(runs.artifact.made.length, runs.source.made.length),
-      },
+      ...record,
       ...(failed ? { departure: departureOf([...config, ...weights], layer) } : {}),
     },
     ...(parity ? { parity } : {}),
   }
 }
 
+function allFinite(logits: Float32Array): boolean {
+  return logits.every(Number.isFinite)
+}
+
 /** f64 is computed in as f32. */
 function floatOr(dtype: DType): Parameters<typeof weightLimit>[0] {
   return coarsestOf([dtype])
-}
-
-/** The coarsest type of a model's matrices, and whether its engine rounds activations to it. */
-function roundingOf(runnable: Runnable): Rounding & { engine: EngineName } {
-  const { checkpoint, graph, nbits } = runnable
-  const type = nbits ?? coarsestOf(matrixTypes(checkpoint))
-  const engine = engineFor(runnable)
-  const rounds = engine === 'llama.cpp' || (graph !== undefined && type === 'f16')
-  return { type, activations: rounds && type !== 'f32', engine }
-}
-
-function matrixTypes({ tensors }: Checkpoint): DType[] {
-  return [...tensors.values()].filter(({ shape }) => shape.length === 2).map(({ dtype }) => dtype)
 }

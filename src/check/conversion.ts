@@ -1,9 +1,11 @@
 import type { Conversion } from '../convert/convert.js'
-import { availableMemory, memoryToRun } from '../engines/memory.js'
+import { availableMemory } from '../engines/memory.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import { tokenizerJsonOf } from '../tokenizer/load.js'
-import type { CheckRecord } from './record.js'
+import type { CheckOptions } from './check.js'
+import { memoryToCheck } from './memory.js'
+import { type CheckRecord, roundFigures } from './record.js'
 
 /** Enough to see a fault, and little beside the conversion itself. */
 const positions = 64
@@ -13,7 +15,7 @@ const tokens = 16
 export async function checkConversion(
   { checkpoint, options: conversion }: Conversion,
   output: string,
-  options: { signal?: AbortSignal; threads?: number },
+  options: Pick<CheckOptions, 'signal' | 'threads' | 'onProgress'>,
 ): Promise<CheckRecord> {
   // The engines' libraries are large: loaded when there is something to check.
   const { openRunnable } = await import('../formats/open-runnable.js')
@@ -32,22 +34,6 @@ export async function checkConversion(
     tokens,
   })
   return roundFigures(record)
-}
-
-/** For a file that is to be the same wherever it is made, as far as arithmetic allows. */
-function roundFigures({ parity, ...rest }: CheckRecord): CheckRecord {
-  if (parity === undefined) return rest
-  const metrics = parity.metrics.map((metric) => ({
-    ...metric,
-    value: rounded(metric.value),
-    limit: metric.limit === null ? null : rounded(metric.limit),
-  }))
-  return { ...rest, parity: { ...parity, metrics } }
-}
-
-/** Three figures: more are of one machine's arithmetic, as all are of what is nearly nothing. */
-function rounded(value: number): number {
-  return Math.abs(value) < 1e-9 ? 0 : Number(value.toPrecision(3))
 }
 
 /** Why a conversion cannot be checked, where it cannot. */
@@ -89,9 +75,9 @@ export function whyUnchecked(
     ...checkpoint,
     format: plan.target.format,
     files: outputFiles(plan.target.files),
+    tensors: plan.target.tensors,
   }
-  const sides = [{ checkpoint }, { checkpoint: output }]
-  const needed = Math.max(...sides.map((side) => memoryToRun(side, positions)))
+  const needed = memoryToCheck({ checkpoint: output }, { checkpoint }, positions)
   const free = availableMemory()
   if (needed <= free) return undefined
   return new OpenLlamaError(

@@ -28,6 +28,11 @@ export function formatLimit({ name, limit }: MetricRecord): string {
   return `${name === 'top1_agreement' ? '≥' : '≤'} ${formatMetric(name, limit)}`
 }
 
+/** Why the engine that a checkpoint is made for comes to other figures. */
+export function roundsTo(type: string): string {
+  return `which rounds activations to ${type}`
+}
+
 /** Where the two part, and why, in one sentence; empty where they do not. */
 export function describeDeparture(
   departure: { layer: number | null; cause: string | null; detail: string } | undefined,

@@ -5,8 +5,8 @@ import { writeOutputs } from '../io/output.js'
 import { openFile, readStart } from '../io/source.js'
 import { version } from '../version.js'
 import type { CheckResult } from './check.js'
-import { describeDeparture, formatLimit, formatMetric, metricTitles } from './metrics.js'
-import type { MetricRecord } from './record.js'
+import { describeDeparture, formatLimit, formatMetric, metricTitles, roundsTo } from './metrics.js'
+import type { MetricRecord, ParityRecord } from './record.js'
 import { agreementChart, divergenceChart } from './report-charts.js'
 
 /** How every report begins: what does not is not ours to replace. */
@@ -55,7 +55,7 @@ export function reportPage(artifact: string, result: CheckResult): string {
 </header>
 ${[
   faultsSection(result),
-  ...(parity ? [metricsSection(parity.metrics), chartsSection(result)] : []),
+  ...(parity ? [metricsSection(parity, result), chartsSection(result)] : []),
   continuationsSection(result),
   notesSection(record.notes),
 ]
@@ -78,8 +78,18 @@ function faultsSection({ record: { smoke, parity } }: CheckResult): string {
   return faults.length === 0 ? '' : section('What is wrong', list(faults))
 }
 
-function metricsSection(metrics: readonly MetricRecord[]): string {
+function metricsSection({ metrics, rounded }: ParityRecord, { type, record }: CheckResult): string {
   if (metrics.length === 0) return ''
+  if (rounded === undefined) return section('Figures', metricsTable(metrics))
+  return section(
+    'Figures',
+    `${metricsTable(metrics)}
+<h3>${text(`As ${record.engine} computes it, ${roundsTo(type)}`)}</h3>
+${metricsTable(rounded)}`,
+  )
+}
+
+function metricsTable(metrics: readonly MetricRecord[]): string {
   const rows = metrics.map(
     (metric) => `<tr class="${metric.passed ? 'passed' : 'failed'}">
 <th scope="row">${text(metricTitles[metric.name])}</th>
@@ -88,15 +98,12 @@ function metricsSection(metrics: readonly MetricRecord[]): string {
 <td>${metric.limit === null ? '' : metric.passed ? 'within' : 'exceeded'}</td>
 </tr>`,
   )
-  return section(
-    'Figures',
-    `<table>
+  return `<table>
 <thead><tr><th scope="col">metric</th><th scope="col">value</th><th scope="col">limit</th><th></th></tr></thead>
 <tbody>
 ${rows.join('\n')}
 </tbody>
-</table>`,
-  )
+</table>`
 }
 
 function chartsSection({ positions, record: { parity } }: CheckResult): string {

@@ -1,15 +1,22 @@
-import type { Engine, EngineOptions } from '../engines/engine.js'
-import { engineFor, openEngine } from '../engines/open.js'
+import type { Engine, EngineName, EngineOptions } from '../engines/engine.js'
+import { engineFor, exactEngineFor, openEngine } from '../engines/open.js'
 import type { Runnable } from '../formats/open-runnable.js'
 import { OpenLlamaError } from '../io/errors.js'
 import type { CheckOptions } from './check.js'
+import { roundingOf } from './rounding.js'
 import { type Run, type RunTexts, runModel } from './smoke.js'
 
 /** What running both showed. */
 export interface Runs {
+  /** In the engine that is made for it. */
   artifact: Run
   source?: Run
   device: Engine['device']
+  /**
+   * The artifact's logits over the passage, [positions, vocabulary], with activations in f32, where
+   * the engine that is made for it rounds them.
+   */
+  exact?: Float32Array
 }
 
 /**
@@ -25,37 +32,59 @@ export async function runBoth(
   const { against, signal, onProgress } = options
   const threads = options.threads === undefined ? {} : { threads: options.threads }
   let device: Engine['device'] = 'cpu'
-  const runArtifact = async (draft?: readonly number[]): Promise<Run> => {
+  const begin = (phase: Parameters<NonNullable<typeof onProgress>>[0]): void => {
     if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
-    onProgress?.('run the artifact')
+    onProgress?.(phase)
+  }
+  const runArtifact = async (draft?: readonly number[]): Promise<Run> => {
+    begin('running the artifact')
     const engine = await openEngine(artifact, { device: options.device, ...threads })
     device = engine.device
     notes.push(...engine.notes)
-    return finish(engine, texts, draft)
+    return used(engine, (opened) => runModel(opened, texts, draft))
   }
   if (against === undefined) return { artifact: await runArtifact(), device }
   const source = against
   const vocabulary = source.checkpoint.config.vocab_size
+  const engine = exactEngineFor(source)
   const runSource = async (draft?: readonly number[]): Promise<Run> => {
-    if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
-    onProgress?.('run the source')
-    const engine = await openSource(source, { device: options.device, ...threads }, notes)
-    notes.push(...engine.notes)
-    return finish(engine, { ...texts, vocabulary }, draft)
+    begin('running the source')
+    const opened = await openSource(source, { device: options.device, engine, ...threads }, notes)
+    notes.push(...opened.notes)
+    return used(opened, (each) => runModel(each, { ...texts, vocabulary }, draft))
   }
-  if (engineFor(artifact) === 'llama.cpp' || engineFor(source) !== 'llama.cpp') {
+  const runExact = async (): Promise<{ exact?: Float32Array }> => {
+    if (!isRunTwice(artifact, source)) return {}
+    begin('running the artifact in f32')
+    const opened = await openEngine(artifact, { device: 'cpu', engine: 'onnxruntime', ...threads })
+    return { exact: await used(opened, ({ logits }) => logits(texts.passage)) }
+  }
+  if (engineFor(artifact) === 'llama.cpp' || engine !== 'llama.cpp') {
     const first = await runArtifact()
     const second = await runSource(first.made)
-    return { artifact: first, source: second, device }
+    return { artifact: first, source: second, device, ...(await runExact()) }
   }
   const first = await runSource()
   const second = await runArtifact(first.made)
-  return { artifact: second, source: first, device }
+  return { artifact: second, source: first, device, ...(await runExact()) }
 }
 
-async function finish(engine: Engine, texts: RunTexts, draft?: readonly number[]): Promise<Run> {
+/**
+ * Whether an artifact is held against its source twice: as its file says, in f32, and as the engine
+ * that it is made for computes it.
+ */
+export function isRunTwice(artifact: Runnable, source: Runnable): boolean {
+  const exact = exactEngineFor(artifact)
+  return (
+    exact !== engineFor(artifact) &&
+    roundingOf(artifact).activations &&
+    exactEngineFor(source) === 'onnxruntime'
+  )
+}
+
+async function used<T>(engine: Engine, use: (engine: Engine) => Promise<T>): Promise<T> {
   try {
-    return await runModel(engine, texts, draft)
+    return await use(engine)
   } finally {
     await engine.dispose()
   }
@@ -64,7 +93,7 @@ async function finish(engine: Engine, texts: RunTexts, draft?: readonly number[]
 /** The device is for the artifact: where the source's engine has not got it, the CPU will do. */
 async function openSource(
   source: Runnable,
-  options: EngineOptions,
+  options: EngineOptions & { engine: EngineName },
   notes: string[],
 ): Promise<Engine> {
   try {

@@ -1,5 +1,12 @@
 import type { CheckResult } from '../check/check.js'
-import { describeDeparture, formatLimit, formatMetric, metricTitles } from '../check/metrics.js'
+import {
+  describeDeparture,
+  formatLimit,
+  formatMetric,
+  metricTitles,
+  roundsTo,
+} from '../check/metrics.js'
+import type { MetricRecord } from '../check/record.js'
 import type { DeviceFound } from '../engines/devices.js'
 import { formatTable } from './table.js'
 
@@ -19,18 +26,15 @@ export function describeCheck({
     ...smoke.faults.map((fault) => `  FAILED: ${fault}`),
   ]
   if (parity !== undefined) {
-    const { against, positions, metrics, faults, greedy, departure } = parity
+    const { against, positions, metrics, rounded, faults, greedy, departure } = parity
     lines.push(
       '',
       `against ${against.name} (${against.format}, ${against.dtype}, in ${against.engine}), ${positions} positions`,
+      ...describeMetrics(metrics),
     )
-    const rows = metrics.map((metric) => [
-      `  ${metricTitles[metric.name]}`,
-      formatMetric(metric.name, metric.value),
-      formatLimit(metric),
-      metric.passed ? '' : 'FAILED',
-    ])
-    if (rows.length > 0) lines.push(formatTable(rows, [1]))
+    if (rounded !== undefined) {
+      lines.push(`as ${engine} computes it, ${roundsTo(type)}`, ...describeMetrics(rounded))
+    }
     lines.push(`  ${greedy.common} of ${greedy.of} greedy tokens in common`)
     if (greedy.common < greedy.of && continuations.source !== undefined) {
       lines.push(`  the source goes on:${continuations.source.trimEnd()}`)
@@ -39,6 +43,16 @@ export function describeCheck({
     if (departure !== undefined) lines.push(`  ${describeDeparture(departure)}`)
   }
   return [...lines, '', verdict === 'passed' ? 'ok' : 'FAILED'].join('\n')
+}
+
+function describeMetrics(metrics: readonly MetricRecord[]): string[] {
+  const rows = metrics.map((metric) => [
+    `  ${metricTitles[metric.name]}`,
+    formatMetric(metric.name, metric.value),
+    formatLimit(metric),
+    metric.passed ? '' : 'FAILED',
+  ])
+  return rows.length === 0 ? [] : [formatTable(rows, [1])]
 }
 
 /** The same for programs. */

@@ -10,6 +10,8 @@ export interface Shown {
 /** Draws progress on stderr: a spinner on a terminal, plain lines elsewhere. */
 export interface ProgressDisplay {
   update(progress: Shown): void
+  /** Says what is being done, where nothing can be counted. */
+  say(what: string): void
   stop(): void
 }
 
@@ -37,6 +39,9 @@ async function startSpinner(): Promise<ProgressDisplay> {
     update(progress) {
       spinner.text = `${phases[progress.phase]}  ${clock(progress)}`
     },
+    say(what) {
+      spinner.text = what
+    },
     stop: () => spinner.stop(),
   }
 }
@@ -44,14 +49,23 @@ async function startSpinner(): Promise<ProgressDisplay> {
 function startLines(): ProgressDisplay {
   const clock = startClock()
   let last = Date.now()
+  let pending: NodeJS.Timeout | undefined
+  const write = (line: string): void => {
+    last = Date.now()
+    process.stderr.write(`${line}\n`)
+  }
   return {
     update(progress) {
-      const now = Date.now()
-      if (now - last < plainInterval * 1000) return
-      last = now
-      process.stderr.write(`${phases[progress.phase]}  ${clock(progress)}\n`)
+      clearTimeout(pending)
+      if (Date.now() - last < plainInterval * 1000) return
+      write(`${phases[progress.phase]}  ${clock(progress)}`)
     },
-    stop() {},
+    // What is soon done needs no line.
+    say(what) {
+      clearTimeout(pending)
+      pending = setTimeout(write, plainInterval * 1000, what)
+    },
+    stop: () => clearTimeout(pending),
   }
 }
 

@@ -1,9 +1,11 @@
 import { Args, Flags } from '@oclif/core'
 import { checkArtifact } from '../check/check.js'
 import { parseLimits } from '../check/limits.js'
+import { findRecord, keepCheck } from '../check/recorded.js'
 import { checkReportPath, reportPage, writeReport } from '../check/report.js'
 import { checkJson, describeCheck, describeDevices } from '../cli/check.js'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
+import { startProgress } from '../cli/progress.js'
 import { listDevices } from '../engines/devices.js'
 import { devices } from '../engines/engine.js'
 import { openRunnable } from '../formats/open-runnable.js'
@@ -20,6 +22,7 @@ export default class Check extends OpenLlamaCommand {
     '<%= config.bin %> <%= command.id %> model-q4_k_m.gguf --against open_llama_7b_v2/',
     '<%= config.bin %> <%= command.id %> params::streaming_params --config open_llama_3b_v2 --prompt "Once upon a time"',
     '<%= config.bin %> <%= command.id %> model-q4_k_m.gguf --against open_llama_7b_v2/ --report check.html',
+    '<%= config.bin %> <%= command.id %> open_llama_7b_v2-gguf/ --against open_llama_7b_v2/ --record',
     '<%= config.bin %> <%= command.id %> --devices',
   ]
 
@@ -65,11 +68,19 @@ export default class Check extends OpenLlamaCommand {
       helpValue: 'FILE.html',
       summary: 'Write a page with the verdict, the figures, charts and both continuations',
     }),
+    record: Flags.boolean({
+      dependsOn: ['against'],
+      summary: 'Keep the figures in the openllama.json that convert wrote, for card and push',
+    }),
     'max-memory': Flags.string({
       helpValue: 'SIZE',
       summary: 'Memory at most; by default what is free',
     }),
-    threads: Flags.integer({ min: 1, helpValue: 'N', summary: 'Threads; by default one a core' }),
+    threads: Flags.integer({
+      min: 1,
+      helpValue: 'N',
+      summary: 'Threads; by default one a physical core',
+    }),
     ...sourceFlags,
   }
 
@@ -92,6 +103,8 @@ export default class Check extends OpenLlamaCommand {
     const options = given({ config, heads, tokenizer })
     const artifact = await openRunnable(args.artifact, options)
     const source = against === undefined ? undefined : await openRunnable(against, options)
+    const record = flags.record ? await findRecord(artifact.checkpoint) : undefined
+    const progress = await startProgress()
     const result = await checkArtifact(artifact, {
       ...given({
         against: source,
@@ -105,7 +118,8 @@ export default class Check extends OpenLlamaCommand {
       tokens: flags.tokens,
       limits,
       signal: this.signal,
-    })
+      onProgress: progress.say,
+    }).finally(progress.stop)
     this.warnings([
       ...new Set([
         ...artifact.checkpoint.notes,
@@ -117,6 +131,7 @@ export default class Check extends OpenLlamaCommand {
     if (flags.report !== undefined) {
       await writeReport(flags.report, reportPage(args.artifact, result))
     }
+    if (record !== undefined) await keepCheck(record, result.record)
     if (result.record.verdict === 'failed') process.exitCode = exitCodes.check
     return checkJson(args.artifact, result)
   }

@@ -167,7 +167,11 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
                 checkConversion(
                   conversion,
                   output,
-                  given({ signal: this.signal, threads: flags.threads }),
+                  given({
+                    signal: this.signal,
+                    threads: flags.threads,
+                    onProgress: progress.say,
+                  }),
                 ),
             }),
         keepFailed: flags['keep-failed'],

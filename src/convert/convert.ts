@@ -1,6 +1,6 @@
 import { stat, statfs } from 'node:fs/promises'
 import { basename, dirname, extname, join, resolve } from 'node:path'
-import type { CheckRecord } from '../check/record.js'
+import { type CheckRecord, exceededMetrics } from '../check/record.js'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
 import { list } from '../checkpoint/geometry.js'
@@ -222,9 +222,9 @@ function failedCheck(
   { path }: Staging,
   kept: boolean,
 ): OpenLlamaError {
-  const exceeded = (parity?.metrics ?? [])
-    .filter(({ passed }) => !passed)
-    .map(({ name, value, limit }) => `${name} is ${value}, the limit ${limit}`)
+  const exceeded = (parity ? exceededMetrics(parity) : []).map(
+    ({ name, value, limit }) => `${name} is ${value}, the limit ${limit}`,
+  )
   const reasons = [...(parity?.faults ?? []), ...smoke.faults, ...exceeded]
   return new OpenLlamaError(
     'check',

@@ -1,5 +1,6 @@
 import type { Llama, LlamaModelOptions } from 'node-llama-cpp'
 import { inputError, OpenLlamaError } from '../io/errors.js'
+import { whatToInstall } from './what-to-install.js'
 
 export type LlamaModel = Awaited<ReturnType<Llama['loadModel']>>
 
@@ -86,11 +87,3 @@ export type Token = Parameters<LlamaModel['detokenize']>[0][number]
 export function asTokens(ids: readonly number[]): Token[] {
   return ids.filter((id): id is Token => Number.isInteger(id))
 }
-
-/** What a device needs, for those who asked for it and have it not. */
-export const whatToInstall = {
-  cuda: 'Install NVIDIA’s driver and the CUDA runtime, or choose the device cpu.',
-  metal: 'Metal is macOS’s: choose the device cpu or vulkan here.',
-  vulkan:
-    'Install a Vulkan driver (on Debian and Ubuntu the packages libvulkan1 and mesa-vulkan-drivers), or choose the device cpu. A device in software is used where GGML_VK_VISIBLE_DEVICES=0 is set.',
-} as const

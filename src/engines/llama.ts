@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { LlamaConfig } from '../checkpoint/config.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
+import { physicalCores } from './cores.js'
 import { agreedTokens, checkTokens, type Engine, type EngineOptions } from './engine.js'
 import {
   asTokens,
@@ -8,8 +9,8 @@ import {
   type LlamaModel,
   type StartedLlama,
   startLlama,
-  whatToInstall,
 } from './llama-start.js'
+import { whatToInstall } from './what-to-install.js'
 
 type Context = Awaited<ReturnType<LlamaModel['createContext']>>
 type Sequence = ReturnType<Context['getSequence']>
@@ -25,7 +26,10 @@ export async function openLlamaEngine(
 ): Promise<Engine> {
   const { started, device, notes } = await startOn(options)
   const model = await loadOn(started, path, device)
-  const { threads = availableParallelism() } = options
+  const threads =
+    options.threads ??
+    physicalCores() ??
+    Math.min(started.llama.cpuMathCores, availableParallelism())
   const vocabulary = config.vocab_size
   const ends = new Set([config.eos_token_id].flat())
   let context: Context | undefined

@@ -2,6 +2,7 @@ import { freemem } from 'node:os'
 import type { LlamaConfig } from '../checkpoint/config.js'
 import { dtypes } from '../checkpoint/dtype.js'
 import { matrixOf } from '../checkpoint/tensor.js'
+import type { EngineName } from './engine.js'
 import { engineFor, type Opened } from './open.js'
 
 /**
@@ -9,7 +10,11 @@ import { engineFor, type Opened } from './open.js'
  * of them stayed in memory, the largest matrix in f32 while it is used, and what is computed.
  * @param tokens in one run
  */
-export function memoryToRun(opened: Opened, tokens: number): number {
+export function memoryToRun(
+  opened: Opened,
+  tokens: number,
+  engine: EngineName = engineFor(opened),
+): number {
   const { config, files, tensors } = opened.checkpoint
   const weights = files.reduce((sum, { size }) => sum + size, 0)
   const casts = [...tensors.values()].map(({ dtype, shape }) => {
@@ -17,7 +22,7 @@ export function memoryToRun(opened: Opened, tokens: number): number {
     return dtype === 'f32' || dtypes[dtype].block > 1 ? 0 : rows * columns * 4
   })
   // A graph that computes in f16 is cast by the runtime in the same way.
-  const inEngine = engineFor(opened) === 'llama.cpp' ? 0 : Math.max(0, ...casts)
+  const inEngine = engine === 'llama.cpp' ? 0 : Math.max(0, ...casts)
   return weights + inEngine + computed(config, tokens) + runtime
 }
 

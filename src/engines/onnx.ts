@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { LlamaConfig } from '../checkpoint/config.js'
 import { list } from '../checkpoint/geometry.js'
@@ -6,9 +5,11 @@ import { decoderModel } from '../graph/decoder.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import { version } from '../version.js'
+import { physicalCores } from './cores.js'
 import { agreedTokens, checkTokens, type Engine, type EngineOptions, likeliest } from './engine.js'
 import { type Gathered, locateWeights } from './located.js'
 import { InferenceSession, listSupportedBackends, Tensor } from './onnxruntime.js'
+import { gpusOf, whatToInstall } from './what-to-install.js'
 
 /**
  * Runs a checkpoint as it lies, in ONNX Runtime: the graph is made in memory, its weights are those
@@ -32,12 +33,12 @@ export async function openCheckpointEngine(
     ...(options.hiddenStates ? { hiddenStates: true } : {}),
     producer: { name: 'openllama', version: version() },
   })
-  const notes = gathered.size === 0 ? [] : [gatheredNote(gathered)]
   const device = deviceFor(options)
-  const session = await createSession({ format, path }, device, () =>
-    InferenceSession.create(model, sessionOptions(device, options, folder)),
+  const opened = await createSession({ format, path }, device, (fallback) =>
+    InferenceSession.create(model, sessionOptions(device, options, fallback, folder)),
   )
-  return engineOf(session, config, device, { notes, inputs: tensorsOf(gathered) })
+  if (gathered.size > 0) opened.notes.push(gatheredNote(gathered))
+  return engineOf(opened, config, tensorsOf(gathered))
 }
 
 /** Runs a graph that was exported, with its own weights, computing in its own type. */
@@ -47,9 +48,10 @@ export async function openGraphEngine(
   options: EngineOptions,
 ): Promise<Engine> {
   const device = deviceFor(options)
-  const session = await createSession({ format: 'onnx', path }, device, () =>
-    InferenceSession.create(path, sessionOptions(device, options)),
+  const opened = await createSession({ format: 'onnx', path }, device, (fallback) =>
+    InferenceSession.create(path, sessionOptions(device, options, fallback)),
   )
+  const { session } = opened
   for (const name of ['input_ids', 'attention_mask']) {
     if (!session.inputNames.includes(name)) {
       await session.release()
@@ -60,74 +62,106 @@ export async function openGraphEngine(
       })
     }
   }
-  return engineOf(session, config, device, { notes: [], inputs: {} })
+  return engineOf(opened, config, {})
 }
 
-type RuntimeDevice = 'cpu' | 'cuda' | 'webgpu' | 'dml'
+type RuntimeDevice = 'cpu' | (typeof gpusOf)['onnxruntime'][number]
 
 /** @throws resources error where the device is not there: nothing else is taken in its place */
 function deviceFor({ device }: EngineOptions): RuntimeDevice {
   if (device === 'auto' || device === 'cpu') return 'cpu'
   const there = listSupportedBackends().map(({ name }) => name)
-  if ((device === 'cuda' || device === 'webgpu' || device === 'dml') && there.includes(device)) {
-    return device
-  }
+  const gpu = gpusOf.onnxruntime.find((each) => each === device)
+  if (gpu !== undefined && there.includes(gpu)) return gpu
   throw new OpenLlamaError('resources', `ONNX Runtime has no ${device} here`, {
-    suggestions: [`There are ${there.join(', ')}.`],
+    suggestions: [
+      gpu === undefined
+        ? `It runs on cpu, ${gpusOf.onnxruntime.join(', ')}; ${device} is for GGUF, in llama.cpp.`
+        : whatToInstall[device],
+    ],
   })
 }
 
 /**
  * Weights stay in their files, mapped: constant folding would make f32 copies of f16 and bf16 ones,
  * for good (and beyond `basic` it is not to be switched off), packed ones would be copies too.
+ * @param fallback whether the CPU may run what the device has no kernels for
  * @param folder that the weights' locations are relative to, where it is not the graph's own
  */
 function sessionOptions(
   device: RuntimeDevice,
-  { threads = availableParallelism() }: EngineOptions,
+  { threads }: EngineOptions,
+  fallback: boolean,
   folder?: string,
 ): InferenceSession.SessionOptions {
   const place = folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }
+  const whole = fallback ? {} : { disable_cpu_ep_fallback: '1' }
   return {
     executionProviders: [device],
-    intraOpNumThreads: threads,
-    logSeverityLevel: 3,
+    // 0: as many as the runtime counts.
+    intraOpNumThreads: threads ?? physicalCores() ?? 0,
+    logSeverityLevel: 4,
     graphOptimizationLevel: 'basic',
     extra: {
-      session: { disable_prepacking: '1', ...place },
+      session: { disable_prepacking: '1', ...whole, ...place },
       optimization: { disable_specified_optimizers: 'ConstantFolding' },
     },
   }
+}
+
+interface Opened {
+  session: InferenceSession
+  device: RuntimeDevice
+  notes: string[]
 }
 
 /** What the runtime says of a graph or of a device is about them, not a bug. */
 async function createSession(
   where: { format: string; path: string },
   device: RuntimeDevice,
-  create: () => Promise<InferenceSession>,
-): Promise<InferenceSession> {
+  create: (fallback: boolean) => Promise<InferenceSession>,
+): Promise<Opened> {
   try {
-    return await create()
+    if (device === 'cpu') return { session: await create(true), device, notes: [] }
+    return await createOn(device, create)
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const reason = reasonOf(cause)
     if (device === 'cpu') {
       throw inputError(`ONNX Runtime does not load it: ${reason}`, { ...where, cause })
     }
     // The list of back ends has those that the package could load, were their libraries here.
     throw new OpenLlamaError('resources', `ONNX Runtime cannot use ${device} here: ${reason}`, {
       ...where,
-      suggestions: [`Install what ${device} needs, or choose the device cpu.`],
+      suggestions: [whatToInstall[device]],
       cause,
     })
   }
 }
 
-function engineOf(
-  session: InferenceSession,
-  config: LlamaConfig,
+/** What the runtime says, in one line, without where in its sources it was said. */
+function reasonOf(cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause)
+  const said = message.split(' was false. ').at(-1) ?? message
+  return said.trim().replace(/\s+/g, ' ')
+}
+
+/** The runtime gives the CPU what a device has no kernels for: that must not go unsaid. */
+async function createOn(
   device: RuntimeDevice,
-  { notes, inputs }: { notes: readonly string[]; inputs: Feeds },
-): Engine {
+  create: (fallback: boolean) => Promise<InferenceSession>,
+): Promise<Opened> {
+  try {
+    return { session: await create(false), device, notes: [`all of it runs on ${device}`] }
+  } catch (cause) {
+    const refused = cause instanceof Error && cause.message.includes('fallback to CPU')
+    if (!refused) throw cause
+    const note = `ONNX Runtime has no ${device} kernels for some of its operations: they run on the CPU`
+    return { session: await create(true), device, notes: [note] }
+  }
+}
+
+/** @param inputs weights that are given to every run */
+function engineOf({ session, device, notes }: Opened, config: LlamaConfig, inputs: Feeds): Engine {
   const vocabulary = config.vocab_size
   const ends = new Set([config.eos_token_id].flat())
   return {

@@ -19,6 +19,14 @@ export function engineFor({ checkpoint }: Opened): EngineName {
   return hasVocabulary(checkpoint) || !isAllFloat(checkpoint) ? 'llama.cpp' : 'onnxruntime'
 }
 
+/**
+ * The engine that multiplies a checkpoint's weights with activations in f32: llama.cpp rounds these to
+ * the type of f16, bf16 and quantised weights, and what it computes says as much of it as of the file.
+ */
+export function exactEngineFor(opened: Opened): EngineName {
+  return isAllFloat(opened.checkpoint) ? 'onnxruntime' : engineFor(opened)
+}
+
 function hasVocabulary({ metadata }: Checkpoint): boolean {
   return metadata === undefined || lookUp(metadata).get('tokenizer.ggml.tokens') !== undefined
 }

@@ -25,6 +25,7 @@ const failed: CheckResult = {
     smoke: { prompt: `Q: ${hostile}`, continuation: ' A whale.', tokens: 3, faults: [] },
     parity: {
       against: { name: hostile, format: 'safetensors', dtype: 'bf16', engine: 'onnxruntime' },
+      engine: 'onnxruntime',
       positions: 40,
       metrics: [
         { name: 'kld_mean', value: 0.0222, limit: 0.01, passed: false },
@@ -32,6 +33,7 @@ const failed: CheckResult = {
         { name: 'top1_agreement', value: 0.9, limit: 0.95, passed: false },
         { name: 'perplexity', value: 12.3456, limit: null, passed: true },
       ],
+      rounded: [{ name: 'nmse', value: 0.000321, limit: 0.0001, passed: false }],
       faults: ['q_proj of layer 3 is in the other rotary order'],
       greedy: { common: 2, of: 3 },
       departure: { layer: 3, cause: 'rotary order', detail: '' },
@@ -111,7 +113,10 @@ else {
     assert.equal(await page.locator('tbody tr.failed th').allTextContents(), [
       'KL divergence, mean',
       'same likeliest token',
+      'normalised square error',
     ])
+    const headings = await page.locator('h3').allTextContents()
+    assert.ok(headings.includes('As llama.cpp computes it, which rounds activations to q4_k'))
     assert.equal(await page.locator('tbody tr').first().locator('td').allTextContents(), [
       '0.022',
       '≤ 0.010',

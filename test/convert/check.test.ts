@@ -38,6 +38,46 @@ test('with keepFailed it stays in the staging directory, with the figures', asyn
   assert.ok(existsSync(join(`${made.out}.partial`, 'model.safetensors')))
 })
 
+test('what was kept is gone on from: it is checked anew, and delivered once it passes', async () => {
+  const made = makeSource()
+  const keepFailed = { ...runOptions, keepFailed: true }
+  const fail = { ...keepFailed, check: async () => failed }
+  await fails(async () => runConversion(await prepare(made), fail), 'check', '.partial')
+  const again = { ...fail, resume: true }
+  await fails(async () => runConversion(await prepare(made), again), 'check', '.partial')
+  assert.not(existsSync(made.out))
+  const passed: CheckRecord = { ...failed, verdict: 'passed' }
+  const resume = { ...keepFailed, resume: true, check: async () => passed }
+  await runConversion(await prepare(made), resume)
+  const weights = (out: string) => readFileSync(join(out, 'model.safetensors'))
+  const record = (out: string) => JSON.parse(readFileSync(join(out, 'openllama.json'), 'utf8'))
+  assert.is(record(made.out).check.verdict, 'passed')
+  assert.not(existsSync(`${made.out}.partial`))
+  const other = makeSource()
+  await runConversion(await prepare(other), runOptions)
+  assert.ok(weights(made.out).equals(weights(other.out)))
+  assert.equal(record(made.out).target, record(other.out).target)
+})
+
+test('figures beyond a limit are named, also those of the engine that rounds', async () => {
+  const made = makeSource()
+  const parity: CheckRecord['parity'] = {
+    against: { name: 'a', format: 'easylm', dtype: 'f32', engine: 'onnxruntime' },
+    engine: 'onnxruntime',
+    positions: 1,
+    metrics: [{ name: 'kld_mean', value: 0, limit: 1e-6, passed: true }],
+    rounded: [{ name: 'nmse', value: 0.25, limit: 0.125, passed: false }],
+    faults: [],
+    greedy: { common: 1, of: 1 },
+  }
+  const check = async () => ({ ...failed, smoke: { ...failed.smoke, faults: [] }, parity })
+  await fails(
+    async () => runConversion(await prepare(made), { ...runOptions, check }),
+    'check',
+    'nmse is 0.25, the limit 0.125',
+  )
+})
+
 test('a model without a tokenizer is checked on tokens that are made up', async () => {
   const made = makeSource()
   const conversion = await prepare(made)

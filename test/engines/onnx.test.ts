@@ -1,7 +1,8 @@
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { listDevices } from '../../src/engines/devices.js'
 import { openCheckpointEngine } from '../../src/engines/onnx.js'
 import { openCheckpoint } from '../../src/formats/open.js'
 import { fails } from '../support/errors.js'
@@ -113,6 +114,37 @@ test('tokens that the model has not, and devices that are not there, are refused
     )
   }
 })
+
+// A device in software comes with Chromium; a real one is taken where it is not there.
+const software = '/usr/lib/chromium/vk_swiftshader_icd.json'
+if (existsSync(software)) process.env.VK_ICD_FILENAMES ??= software
+const webgpu = (await listDevices()).find(({ device }) => device === 'webgpu')
+if (webgpu?.there) {
+  test('on WebGPU the same answers, and what of it is left to the CPU', async () => {
+    const path = fixture('tiny-v2', 'easylm', 'streaming_params_bf16')
+    const checkpoint = await openCheckpoint(path, { config: fixture('tiny-v2', 'config.json') })
+    const [gpu, cpu] = [
+      await openCheckpointEngine(checkpoint, { device: 'webgpu', threads: 1 }),
+      await openCheckpointEngine(checkpoint, { device: 'cpu', threads: 1 }),
+    ]
+    assert.is(gpu.device, 'webgpu')
+    assert.match(gpu.notes.join(), 'no webgpu kernels for some')
+    assert.equal(cpu.notes, [])
+    const [text] = expectedLogits(fixture('tiny-v2', 'expected'))
+    const [answer] = expectedAnswers(fixture('tiny-v2', 'expected'))
+    assert.ok(text && answer)
+    const logits = await gpu.logits(text.ids)
+    assert.ok(largestDifference(logits, text.logits) < 1e-3)
+    // To the last bit they are not equal: it did not run on the CPU.
+    assert.not.equal(logits, await cpu.logits(text.ids))
+    const { prompt_ids, ids } = answer
+    assert.equal([...prompt_ids, ...(await gpu.generate(prompt_ids, 64))], ids)
+    await gpu.dispose()
+    await cpu.dispose()
+  })
+} else {
+  console.log('skipped, there is no WebGPU device: whether models run on one')
+}
 
 const quantised = shared(
   'quantised files are llama.cpp’s',
