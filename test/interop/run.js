@@ -81,6 +81,7 @@ try {
     )
     check(python, 'check_gguf.py', ...files)
     checkParity(python, model, to)
+    checkExport(pythons[1], folder('f32'), folder('optimum'))
     const rounded = [to('f16', '--to', 'safetensors', '--dtype', 'f16')]
     for (const python of pythons) {
       check(python, 'check_transformers.py', '1e-4', `${fixtures}/${model}/expected`, ...exact)
@@ -115,6 +116,22 @@ function checkParity(python, model, to) {
   if (status !== 0 && status !== 4) throw new Error(`check ended with ${status}\n${stderr}`)
   writeFileSync(json, stdout)
   check(python, 'check_parity.py', json, artifact, source, corpus)
+}
+
+/** A graph that optimum made of our weights runs as it is, holds the same tensors, and converts. */
+function checkExport(python, source, graph) {
+  check(python, 'export_optimum.py', source, graph)
+  const again = `${graph}-again`
+  for (const args of [
+    ['check', graph, '--against', source],
+    ['diff', graph, source],
+    ['convert', graph, '--to', 'safetensors', '--out', again],
+    ['diff', again, source],
+  ]) {
+    openllama(args)
+    passed++
+    console.log(`ok optimum's graph: openllama ${args[0]}`)
+  }
 }
 
 /**
