@@ -266,7 +266,7 @@ function attentionMask(decoder: Decoder): string {
   const itself = node('Equal', 'itself', [keys, queries])
   const given = node('Greater', 'given', ['attention_mask', zero])
   const rows = node('Unsqueeze', 'real', [node('Unsqueeze', 'real_row', [given, axis1]), axis2])
-  const reachable = slidingWindow(config.other.sliding_window)
+  const reachable = slidingWindow(config)
   const near =
     reachable === undefined
       ? notAhead
@@ -280,8 +280,12 @@ function attentionMask(decoder: Decoder): string {
   return node('And', 'allowed', [near, node('Or', 'worth_attending', [rows, itself])])
 }
 
-/** Tokens that a token sees, itself included; Mistral's first model limits them. */
-function slidingWindow(value: LlamaConfig['other'][string] | undefined): number | undefined {
+/**
+ * Tokens that a token sees, itself included; Mistral's first model limits them. To
+ * transformers the field means nothing in a LLaMA, though some configurations have it.
+ */
+function slidingWindow({ model_type, other }: LlamaConfig): number | undefined {
+  const value = model_type === 'mistral' ? other.sliding_window : undefined
   return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : undefined
 }
 

@@ -83,7 +83,8 @@ function reasonOf(error: unknown): string {
   return code === '' || text.includes(code) ? text || error.name : `${text || error.name} (${code})`
 }
 
-function oneLine(text: string): string {
+/** A message of others, as it may be shown. */
+export function oneLine(text: string): string {
   return withoutQueries(text).replace(/\s+/g, ' ').trim().slice(0, 500)
 }
 

@@ -1,3 +1,5 @@
+import { usageError } from '../io/errors.js'
+
 /** Which files are meant, as the Hub's own tools have it. */
 export interface Choice {
   /** All, where none is given. */
@@ -22,5 +24,9 @@ function matches(glob: string, path: string): boolean {
     }
     return part.replace(/[.+^${}()|[\]\\/-]/g, '\\$&')
   })
-  return new RegExp(`^${pattern}$`, 's').test(path)
+  try {
+    return new RegExp(`^${pattern}$`, 's').test(path)
+  } catch {
+    throw usageError(`"${glob}" is no pattern: a range in it ends before it begins`)
+  }
 }

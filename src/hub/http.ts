@@ -157,9 +157,13 @@ function bodyTime({ body }: RequestInit): number {
   return body instanceof Blob && !(body instanceof FileSlice) ? body.size / 50 : 0
 }
 
-/** Milliseconds that a server asks to wait: seconds, or a date. */
+/**
+ * Milliseconds that a server asks to wait: seconds, or a date; or as the Hub says it,
+ * `RateLimit: "api";r=0;t=55`, by when so many requests are allowed again.
+ */
 function retryAfter({ headers }: Response): number | undefined {
-  const text = headers.get('retry-after')
+  const [, left, reset] = /;\s*r=(\d+)\s*;\s*t=(\d+)/.exec(headers.get('ratelimit') ?? '') ?? []
+  const text = headers.get('retry-after') ?? (Number(left) === 0 ? (reset ?? null) : null)
   if (text === null) return undefined
   const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now()
   return Number.isFinite(wait) ? Math.max(0, wait) : undefined

@@ -31,21 +31,32 @@ export interface Keyless {
 }
 
 /**
- * Gets a token where the environment is a CI job that the Hub may trust, and the
- * settings have none: a token that was given goes first.
+ * Gets a token where the environment is a CI job that the Hub may trust: where
+ * HF_OIDC_RESOURCE asks for one, in the place of any other as huggingface_hub has it;
+ * otherwise where the settings have none.
  * @param resource the repository that it is for
+ * @throws hub error where one is asked for, and there is no identity or no trust
  */
 export async function signInKeyless(
   settings: HubSettings,
   resource: string,
   env: Environment = process.env,
 ): Promise<Keyless | undefined> {
-  if (settings.token !== undefined || settings.offline || !canBeKeyless(env)) return undefined
-  const scope = env.HF_OIDC_RESOURCE || resource
+  if (settings.offline) return undefined
+  const asked = env.HF_OIDC_RESOURCE || undefined
+  if (asked === undefined && (settings.token !== undefined || !canBeKeyless(env))) return undefined
+  if (!canBeKeyless(env)) {
+    throw refused('HF_OIDC_RESOURCE is set, and this job has no id token to show', [
+      'On GitHub the job needs `permissions: id-token: write`; elsewhere put the id token into HF_OIDC_ID_TOKEN.',
+    ])
+  }
+  const scope = asked ?? resource
+  // What the job was given cannot be had anew, and ends before the Hub's token does.
+  const early = env.HF_OIDC_ID_TOKEN ? 0 : margin
   let until = 0
   let renewal: Promise<void> | undefined
   const renew = async () => {
-    if (Date.now() < until - margin) return
+    if (Date.now() < until - early) return
     // Several requests notice at the same time.
     renewal ??= exchange(settings, scope, env)
       .then(({ token, seconds }) => {
@@ -61,7 +72,7 @@ export async function signInKeyless(
   return { renew }
 }
 
-/** The settings for reading: keyless where HF_OIDC_RESOURCE asks for it, as huggingface_hub has it. */
+/** The settings for reading: keyless only where HF_OIDC_RESOURCE asks for it. */
 export async function readSignedIn(env: Environment = process.env): Promise<HubSettings> {
   const settings = await readSettings(env)
   const resource = env.HF_OIDC_RESOURCE

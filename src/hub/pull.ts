@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { constants, createReadStream } from 'node:fs'
+import { constants, createReadStream, type StatsFs } from 'node:fs'
 import { copyFile, lstat, readdir, rename, rm, stat, statfs, symlink } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import {
@@ -171,7 +171,7 @@ async function checkDisk(
     const partial = await stat(`${path}.openllama.incomplete`).catch(() => undefined)
     missing += file.size - Math.min(file.size, partial?.size ?? 0)
   }
-  const at = await statfs(folder).catch(() => undefined)
+  const at = await diskOf(resolve(folder))
   if (at === undefined || missing <= at.bavail * at.bsize) return
   throw new OpenLlamaError(
     'resources',
@@ -181,6 +181,12 @@ async function checkDisk(
       suggestions: ['Free some space, choose files with --include, or move the cache (HF_HOME).'],
     },
   )
+}
+
+/** The disk that a folder is on, or will be where it is not there yet. */
+async function diskOf(folder: string): Promise<StatsFs | undefined> {
+  const at = await statfs(folder).catch(() => undefined)
+  return at === undefined && dirname(folder) !== folder ? diskOf(dirname(folder)) : at
 }
 
 /** Puts a file of the cache into `out`: blocks are shared where the file system can. */

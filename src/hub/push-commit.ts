@@ -1,6 +1,6 @@
 import { type CommitOutput, commitIter, HubApiError } from '@huggingface/hub'
 import { OpenLlamaError } from '../io/errors.js'
-import { hubCall, hubError } from './errors.js'
+import { hubCall, hubError, oneLine } from './errors.js'
 import { backOff, type HubClient, interrupted, pause } from './http.js'
 import { KnownFile } from './known-file.js'
 import { isSame } from './push-difference.js'
@@ -146,7 +146,7 @@ async function told(error: unknown, repo: string): Promise<unknown> {
     return hubCall(path, () => Promise.reject(error)).catch((translated: unknown) => translated)
   }
   const message = error instanceof Error ? error.message : String(error)
-  return hubError(`sending did not succeed: ${message}`, {
+  return hubError(`sending did not succeed: ${oneLine(message)}`, {
     path,
     suggestions: ['Run the command again; it goes on where it was.'],
     cause: error,

@@ -24,7 +24,10 @@ export interface ReadFile extends LocalFile {
   gitOid: string | undefined
 }
 
-/** The Hub takes no larger file (docs/hub/storage-limits). */
+/**
+ * Git LFS's transfers at the Hub end here, and so does what clients without Xet can fetch
+ * (MAX_HTTP_DOWNLOAD_SIZE of huggingface_hub): larger files are for clients with Xet alone.
+ */
 export const largestFile = 50e9
 
 /** Files of systems and tools that belong to a machine, not to a model. */
@@ -76,7 +79,11 @@ async function walk(
     const path = prefix + entry.name
     const local = join(folder, entry.name)
     // Links to files are followed: snapshots of the Hub's cache are made of them.
-    const { size, ...kind } = await kindOf(local)
+    const { size, ...kind } = await kindOf(local).catch((error: unknown) => {
+      // A link to nowhere that is left out does no harm.
+      if (selects(choice, path)) throw error
+      return { size: 0, folder: false }
+    })
     const secret = secretFile(path)
     const chosen = kind.folder ? mayHold(choice, path) : selects(choice, path)
     if (!chosen) continue
@@ -104,10 +111,13 @@ async function walk(
     }
     if (size > largestFile) {
       throw inputError(
-        `it has ${formatBytes(size)}, and the Hub takes files of ${formatBytes(largestFile)} at most`,
+        `it has ${formatBytes(size)}, and without Xet the Hub takes files of ${formatBytes(largestFile)} at most`,
         {
           path: local,
-          suggestions: ['Convert it again with a smaller --max-shard-size.'],
+          suggestions: [
+            'Convert it again with a smaller --max-shard-size.',
+            'Or send it with a client that has Xet (hf upload); who fetches it needs one too.',
+          ],
         },
       )
     }

@@ -2,7 +2,7 @@ import { createBranch, createRepo, HubApiError, modelInfo, whoAmI } from '@huggi
 import { usageError } from '../io/errors.js'
 import { property } from '../io/json.js'
 import { hubCall, hubError, statusError } from './errors.js'
-import type { HubClient } from './http.js'
+import { backOff, type HubClient, maxTries, pause } from './http.js'
 import { isCommit } from './paths.js'
 import { type HubListing, listRepository } from './repository.js'
 
@@ -104,7 +104,15 @@ export async function makeTarget(
   if (toCreate === 'repository') {
     const visibility = options.private ? 'private' : 'public'
     await unlessThere(`hf://${repo}`, async () => {
-      await createRepo({ ...params(client), repo, visibility })
+      for (let tries = 1; ; tries++) {
+        try {
+          await createRepo({ ...params(client), repo, visibility })
+          return
+        } catch (error) {
+          if (!isBusy(error) || tries >= maxTries) throw error
+          await pause(backOff(tries, client.settings), undefined)
+        }
+      }
     })
   }
   const there = toCreate === 'nothing' ? undefined : await commitOf(client, repo, branch)
@@ -230,11 +238,16 @@ function unlessMissing<T>(path: string, work: () => Promise<T>): Promise<T | und
   )
 }
 
+/** The Hub makes one repository of a user at a time, and says so with 409 too. */
+function isBusy(error: unknown): boolean {
+  return error instanceof HubApiError && /another conflicting operation/.test(error.message)
+}
+
 /** 409: an earlier run has made it, or an earlier try whose answer was lost. */
 function unlessThere(path: string, work: () => Promise<void>): Promise<void> {
   return hubCall(path, () =>
     work().catch((error: unknown) => {
-      if (error instanceof HubApiError && error.statusCode === 409) return
+      if (error instanceof HubApiError && error.statusCode === 409 && !isBusy(error)) return
       throw error
     }),
   )

@@ -40,7 +40,11 @@ function endpointOf({ HF_ENDPOINT: given = '' }: Environment): string {
       `HF_ENDPOINT is "${given}", an address such as https://huggingface.co is expected`,
     )
   }
-  return endpoint
+  const { username, password } = new URL(endpoint)
+  if (username === '' && password === '') return endpoint
+  throw usageError('HF_ENDPOINT has a name or a password in it, which would be shown', {
+    suggestions: ['Take what is before the @ away; a token goes into HF_TOKEN.'],
+  })
 }
 
 /** HF_TOKEN, or what the client's login has left. */

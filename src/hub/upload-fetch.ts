@@ -70,7 +70,11 @@ export function uploadFetch(
       const sha256 = object.oid
       object.oid = hashes.standIn(sha256)
       const upload = beginning(object)
-      if (upload === undefined) continue
+      if (upload === undefined) {
+        // There is no need of what an earlier run has noted down.
+        await journal.forget(sha256)
+        continue
+      }
       const begun = (await journal.load(sha256, upload.size)) ?? upload
       const { href, header } = begun
       object.actions = { upload: { href, header: { ...header } } }
@@ -80,6 +84,20 @@ export function uploadFetch(
         if (!/^\d+$/.test(number) || address === undefined) continue
         parts.set(address, { sha256, number, upload: begun })
       }
+    }
+    return answered(response, url, JSON.stringify(answer))
+  }
+
+  /** The storage takes no empty file, whatever its name: it goes into the commit itself. */
+  const preupload = async (url: string, init: RequestInit): Promise<Response> => {
+    const response = await send(url, init)
+    const empty = emptyFiles(String(init.body))
+    if (!response.ok || empty.size === 0) return response
+    const answer: Json = JSON.parse(await response.text())
+    const modes = isJsonObject(answer) && Array.isArray(answer.files) ? answer.files : []
+    for (const mode of modes) {
+      if (!isJsonObject(mode) || typeof mode.path !== 'string') continue
+      if (empty.has(mode.path)) mode.uploadMode = 'regular'
     }
     return answered(response, url, JSON.stringify(answer))
   }
@@ -172,7 +190,9 @@ export function uploadFetch(
     if (completed !== undefined && init.method === 'POST') return complete(url, init, completed)
     if (body instanceof KnownFile) return sendWhole(url, init, body)
     if (pathname.endsWith('/info/lfs/objects/batch')) return batch(url, init)
-    if (/^\/api\/models\/[^/]+\/[^/]+\/commit\//.test(pathname)) return commit(url, init)
+    const [, action] = /\/api\/models\/[^/]+\/[^/]+\/(commit|preupload)\//.exec(pathname) ?? []
+    if (action === 'commit') return commit(url, init)
+    if (action === 'preupload') return preupload(url, init)
     return send(url, init)
   }
 
@@ -207,6 +227,14 @@ function askedOnce(text: string, hashes: Hashes): string {
     return true
   })
   return JSON.stringify(request)
+}
+
+/** The paths of files without content that a request for ways to upload is about. */
+function emptyFiles(text: string): Set<string> {
+  const request: Json = JSON.parse(text)
+  const files = isJsonObject(request) && Array.isArray(request.files) ? request.files : []
+  const empty = files.filter(isJsonObject).filter(({ size }) => size === 0)
+  return new Set(empty.map(({ path }) => String(path)))
 }
 
 /** An upload in parts as the Hub offers it; undefined where it goes in one piece, or is there. */

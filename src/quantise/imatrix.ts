@@ -125,7 +125,10 @@ export function importanceOf(
   })
 }
 
-/** Sums by count in f32, as llama-quantize divides; `never` stands for what was never measured. */
+/**
+ * Sums by count in f32, as llama-quantize divides; `never` stands for what was never measured.
+ * @throws input error for what no sum of squares is: with it a search for scales ends in zeros
+ */
 function means(
   sums: Float32Array,
   count: number,
@@ -134,8 +137,13 @@ function means(
 ): Float32Array {
   const divisor = Math.fround(Math.round(count))
   const result = sums.map((sum) => (divisor > 0 ? sum / divisor : (never ?? sum)))
-  const bad = result.findIndex((value) => !Number.isFinite(value))
-  if (bad >= 0) throw inputError(`column ${bad} has importance ${result[bad]}`, where)
+  const bad = result.findIndex((value) => !Number.isFinite(value) || value < 0)
+  if (bad >= 0) {
+    throw inputError(`column ${bad} has importance ${result[bad]}`, {
+      ...where,
+      suggestions: ['The file is damaged: measure it again, or convert without it.'],
+    })
+  }
   return result
 }
 

@@ -21,7 +21,6 @@ export interface BpeVocabOptions {
   readonly ids?: { readonly [role in SpecialRole]?: number | undefined }
   /** Rows of the embedding, where there are more than tokens: the rest is padded. */
   readonly vocabSize?: number | undefined
-  readonly chatTemplate?: string | undefined
 }
 
 export interface BpeVocab {
@@ -43,7 +42,7 @@ interface Token {
 }
 
 /**
- * @param json the parsed tokenizer.json
+ * @param json the parsed tokenizer.json, with the `chat_template` that belongs to it
  * @param path what to call it in an error
  */
 export function bpeVocab(json: unknown, path: string, options: BpeVocabOptions = {}): BpeVocab {
@@ -102,8 +101,9 @@ export function bpeVocab(json: unknown, path: string, options: BpeVocabOptions =
     { key: `${prefix}add_bos_token`, type: 'bool', value: adds.before },
     { key: `${prefix}add_eos_token`, type: 'bool', value: adds.after },
   ]
-  if (options.chatTemplate !== undefined) {
-    entries.push({ key: 'tokenizer.chat_template', type: 'string', value: options.chatTemplate })
+  const template = get(json, 'chat_template')
+  if (typeof template === 'string') {
+    entries.push({ key: 'tokenizer.chat_template', type: 'string', value: template })
   }
   return { pre, entries, warnings: normalizerWarnings(get(json, 'normalizer')) }
 }

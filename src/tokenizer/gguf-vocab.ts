@@ -1,5 +1,6 @@
 import { inputError } from '../io/errors.js'
 import {
+  maxPieces,
   type Piece,
   type PieceType,
   pieceTypeNames,
@@ -61,6 +62,14 @@ export function ggufVocab(
 ): GgufEntry[] {
   const tokens: Piece[] = [...model.pieces]
   for (const { id, text, special } of options.added ?? []) {
+    // Before anything is padded up to it: an id is as large as a file says.
+    const rows = options.vocabSize ?? maxPieces
+    if (id >= rows) {
+      throw wrongVocab(
+        path,
+        `added token "${text}" has the id ${id}, and only ${rows} rows of the embedding`,
+      )
+    }
     pad(tokens, id)
     if (tokens.length !== id) throw wrongVocab(path, `added token "${text}" has the id of another`)
     tokens.push({ text, score: addedScore, type: special ? 'control' : 'userDefined' })

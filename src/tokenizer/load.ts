@@ -9,7 +9,7 @@ import { join } from '../io/store.js'
 import { sentencePieceFromGguf } from './gguf-vocab.js'
 import { mergesSpacesByRecord } from './record.js'
 import { parseSentencePiece, type SentencePieceModel, writeSentencePiece } from './sentencepiece.js'
-import type { SourceFile } from './tokenizer-config.js'
+import { defaultTemplate, type SourceFile } from './tokenizer-config.js'
 
 /** A checkpoint's tokenizer, read. */
 export interface LoadedTokenizer {
@@ -47,14 +47,15 @@ export async function loadTokenizer({
   const bytes = await readSmallFile(path, maxTokenizer)
   if (bytes.length > 0) refuseStandIns(path, bytes.subarray(0, 512))
   refuseTiktoken(bytes, path)
+  // In the order in which they count: a template of its own before one within a file.
   const sources: SourceFile[] = []
-  for (const file of beside) {
-    const json = parseJsonObject(await readSmallFile(file, maxTokenizer), file)
-    sources.push({ name: basename(file), json })
-  }
   if (template !== undefined) {
     const text = new TextDecoder().decode(await readSmallFile(template, maxTokenizer))
     sources.push({ name: basename(template), json: { chat_template: text } })
+  }
+  for (const file of beside) {
+    const json = parseJsonObject(await readSmallFile(file, maxTokenizer), file)
+    sources.push({ name: basename(file), json })
   }
   return { path, model: parseSentencePiece(bytes, path), bytes, sources }
 }
@@ -99,14 +100,30 @@ async function embeddedTokenizer(
   }
 }
 
-/** The tokenizer.json of a tokenizer that exists only so: LLaMA 3's and its kin. */
+/**
+ * The tokenizer.json of a tokenizer that exists only so (LLaMA 3's and its kin), with the
+ * chat template that lies beside it.
+ */
 export async function loadTokenizerJson({
   model,
   beside,
+  template,
 }: TokenizerFiles): Promise<SourceFile | undefined> {
   const path = tokenizerJsonOf(beside)
   if (model !== undefined || path === undefined) return undefined
-  return { name: path, json: parseJsonObject(await readSmallFile(path, maxTokenizer), path) }
+  const json = parseJsonObject(await readSmallFile(path, maxTokenizer), path)
+  return { name: path, json: { ...json, chat_template: await readTemplate(beside, template) } }
+}
+
+async function readTemplate(
+  beside: readonly string[],
+  template: string | undefined,
+): Promise<string | undefined> {
+  if (template !== undefined) return readTokenizerText(template)
+  const config = beside.find((file) => basename(file) === 'tokenizer_config.json')
+  if (config === undefined) return undefined
+  const json = parseJsonObject(await readSmallFile(config, maxTokenizer), config)
+  return defaultTemplate(json.chat_template)
 }
 
 /** The path of the tokenizer.json among a tokenizer's files. */

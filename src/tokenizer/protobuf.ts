@@ -34,12 +34,26 @@ interface Cursor {
 /** A u64 in groups of seven bits takes at most ten bytes. */
 const maxVarintBytes = 10
 
+/**
+ * The most fields that a message is believed to have: eight times the pieces of any
+ * published model. A field may have two bytes in a file, and takes some 200 in memory.
+ */
+export const maxFields = 2_000_000
+
 /** The fields of a message, in the order of the file. */
 export function readFields(bytes: Uint8Array, place: Place): WireField[] {
   const cursor: Cursor = { bytes, offset: 0 }
   const fields: WireField[] = []
-  while (cursor.offset < bytes.length) fields.push(readField(cursor, place))
+  while (cursor.offset < bytes.length) {
+    if (fields.length === maxFields) throw tooMany(place)
+    fields.push(readField(cursor, place))
+  }
   return fields
+}
+
+/** The error for more fields than a message is believed to have. */
+export function tooMany(place: Place): Error {
+  return malformed(place, undefined, `there are more than ${maxFields} fields`)
 }
 
 function readField(cursor: Cursor, place: Place): WireField {

@@ -6,8 +6,10 @@ import {
   asText,
   concatenate,
   malformed,
+  maxFields,
   type Place,
   readFields,
+  tooMany,
   type WireField,
 } from './protobuf.js'
 
@@ -76,11 +78,6 @@ export interface NormalizerSpec {
   readonly normalizationRuleTsv: string
 }
 
-export interface SelfTest {
-  readonly input: string
-  readonly expected: string
-}
-
 /** Ids by role; undefined where the model has no such piece. */
 export interface SpecialIds {
   readonly unk: number
@@ -99,16 +96,12 @@ export interface SentencePieceModel {
   readonly trainer: TrainerSpec
   readonly normalizer: NormalizerSpec
   readonly denormalizer: NormalizerSpec | undefined
-  readonly selfTests: readonly SelfTest[]
   readonly specialIds: SpecialIds
   readonly fields: readonly WireField[]
 }
 
-/**
- * The largest vocabulary that is believed: forty times that of any published
- * model, small enough that a wrong claim cannot exhaust memory.
- */
-const maxPieces = 10_000_000
+/** The largest vocabulary that is believed: a piece is a field. */
+export const maxPieces = maxFields
 
 /**
  * Parses a `tokenizer.model`.
@@ -124,7 +117,6 @@ export function parseSentencePiece(bytes: Uint8Array, path: string): SentencePie
   const trainerFields: WireField[] = []
   const normalizerFields: WireField[] = []
   let denormalizer: NormalizerSpec | undefined
-  const selfTests: SelfTest[] = []
   // A message sent twice is merged, field by field: the last one wins.
   for (const field of fields) {
     switch (field.number) {
@@ -132,13 +124,10 @@ export function parseSentencePiece(bytes: Uint8Array, path: string): SentencePie
         pieces.push(readPiece(asBytes(field, place), { path, message: `pieces[${pieces.length}]` }))
         break
       case 2:
-        trainerFields.push(...nested(field, { path, message: 'trainer_spec' }))
+        append(trainerFields, field, { path, message: 'trainer_spec' })
         break
       case 3:
-        normalizerFields.push(...nested(field, { path, message: 'normalizer_spec' }))
-        break
-      case 4:
-        selfTests.push(...readSelfTests(field, path))
+        append(normalizerFields, field, { path, message: 'normalizer_spec' })
         break
       case 5: {
         const at = { path, message: 'denormalizer_spec' }
@@ -150,7 +139,7 @@ export function parseSentencePiece(bytes: Uint8Array, path: string): SentencePie
   const trainer = readTrainer(trainerFields, { path, message: 'trainer_spec' })
   const normalizer = readNormalizer(normalizerFields, { path, message: 'normalizer_spec' })
   const specialIds = checkPieces(pieces, trainer, place)
-  return { pieces, trainer, normalizer, denormalizer, selfTests, specialIds, fields }
+  return { pieces, trainer, normalizer, denormalizer, specialIds, fields }
 }
 
 /** The bytes of the file: for a parsed model, exactly those that were read. */
@@ -160,6 +149,11 @@ export function writeSentencePiece(model: SentencePieceModel): Uint8Array {
 
 function nested(field: WireField, place: Place): WireField[] {
   return readFields(asBytes(field, place), place)
+}
+
+function append(all: WireField[], field: WireField, place: Place): void {
+  for (const each of nested(field, place)) all.push(each)
+  if (all.length > maxFields) throw tooMany(place)
 }
 
 function readPiece(bytes: Uint8Array, place: Place): Piece {
@@ -172,7 +166,9 @@ function readPiece(bytes: Uint8Array, place: Place): Piece {
     else if (field.number === 3) type = asPieceType(field, place)
   }
   if (text === '') throw malformed(place, undefined, 'the piece is empty')
-  if (Number.isNaN(score)) throw malformed(place, undefined, `the score of "${text}" is NaN`)
+  if (!Number.isFinite(score)) {
+    throw malformed(place, undefined, `the score of "${text}" is ${score}`)
+  }
   return { text, score, type }
 }
 
@@ -289,30 +285,9 @@ function readNormalizer(fields: readonly WireField[], place: Place): NormalizerS
   return spec
 }
 
-function readSelfTests(field: WireField, path: string): SelfTest[] {
-  const at = { path, message: 'self_test_data' }
-  return nested(field, at)
-    .filter((sample) => sample.number === 1)
-    .map((sample) => {
-      const texts = nested(sample, at)
-      const text = (number: number) => {
-        const found = texts.findLast((part) => part.number === number)
-        return found === undefined ? '' : asText(found, at)
-      }
-      return { input: text(1), expected: text(2) }
-    })
-}
-
 /** The rules by which SentencePiece refuses a model when it loads it. */
 function checkPieces(pieces: readonly Piece[], trainer: TrainerSpec, place: Place): SpecialIds {
   if (pieces.length === 0) throw malformed(place, undefined, 'there is no piece')
-  if (pieces.length > maxPieces) {
-    throw malformed(
-      place,
-      undefined,
-      `${pieces.length} pieces; at most ${maxPieces} are believed to be a vocabulary`,
-    )
-  }
   const ids = new Map<string, number>()
   let unk: number | undefined
   let bytes = 0

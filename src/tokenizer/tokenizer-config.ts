@@ -28,6 +28,23 @@ export interface AddedToken {
   readonly id: number
   readonly text: string
   readonly special: boolean
+  /** Spaces before it, or after it, are cut out of the text with it; by default not. */
+  readonly lstrip?: boolean
+  readonly rstrip?: boolean
+  /** It counts only where no letter is next to it; by default everywhere. */
+  readonly singleWord?: boolean
+}
+
+/** How an added token stands in a tokenizer.json and a tokenizer_config.json. */
+export function addedTokenJson({ text, special, lstrip, rstrip, singleWord }: AddedToken) {
+  return {
+    content: text,
+    lstrip: lstrip ?? false,
+    normalized: false,
+    rstrip: rstrip ?? false,
+    single_word: singleWord ?? false,
+    special,
+  }
 }
 
 /** JSON files found beside the model, parsed, and what to call them. */
@@ -112,7 +129,7 @@ export function settleTokenizer(
   }
 
   const tokens = { bos: settle('bos'), eos: settle('eos'), unk: settle('unk'), pad: settle('pad') }
-  const chatTemplate = sources.map(({ json }) => get(json, 'chat_template')).find(isJson)
+  const chatTemplate = settleTemplate(sources, warnings)
   const fineTuned = chatTemplate !== undefined || added.some(({ special }) => special)
   return {
     tokens,
@@ -138,16 +155,9 @@ export function tokenizerConfigJson(
   model: SentencePieceModel,
   settings: TokenizerSettings,
 ): string {
-  const beyond = settings.added.map(({ id, text, special }): [string, Json] => [
-    String(id),
-    {
-      content: text,
-      lstrip: false,
-      normalized: false,
-      rstrip: false,
-      single_word: false,
-      special,
-    },
+  const beyond = settings.added.map((token): [string, Json] => [
+    String(token.id),
+    addedTokenJson(token),
   ])
   const controls = model.pieces
     .filter(({ type }) => type === 'control' || type === 'unknown')
@@ -197,7 +207,8 @@ function addedTokens(
   warnings: string[],
 ): AddedToken[] {
   const found = new Map<number, AddedToken>()
-  const note = (file: string, id: number, text: string, special: boolean) => {
+  const note = (file: string, token: AddedToken) => {
+    const { id, text } = token
     const piece = model.pieces[id]
     if (piece !== undefined) {
       if (piece.text !== text) {
@@ -208,7 +219,7 @@ function addedTokens(
       return
     }
     const known = found.get(id)
-    if (known === undefined) found.set(id, { id, text, special })
+    if (known === undefined) found.set(id, token)
     else if (known.text !== text) {
       warnings.push(`${file} calls token ${id} "${text}"; "${known.text}" is written.`)
     }
@@ -218,7 +229,7 @@ function addedTokens(
     for (const [id, token] of entries(get(json, 'added_tokens_decoder'))) {
       const text = tokenText(token)
       if (text !== undefined && isId(Number(id))) {
-        note(name, Number(id), text, get(token, 'special') === true)
+        note(name, { id: Number(id), text, ...flagsOf(token) })
       }
     }
     // tokenizer.json: [{"id": 32000, "content": "[PAD]", "special": true}]
@@ -226,20 +237,61 @@ function addedTokens(
     for (const token of Array.isArray(list) ? list : []) {
       const id = get(token, 'id')
       const text = tokenText(token)
-      if (text !== undefined && isId(id)) note(name, id, text, get(token, 'special') === true)
+      if (text !== undefined && isId(id)) note(name, { id, text, ...flagsOf(token) })
     }
     // added_tokens.json: {"[PAD]": 32000}
     if (name === 'added_tokens.json') {
-      for (const [text, id] of entries(json)) if (isId(id)) note(name, id, text, isRole(text))
+      for (const [text, id] of entries(json)) {
+        if (isId(id)) note(name, { id, text, special: isSpecial(text) })
+      }
     }
   }
   return [...found.values()].sort((a, b) => a.id - b.id)
 
-  function isRole(text: string): boolean {
-    return sources.some(({ json }) =>
-      roles.some((role) => tokenText(get(json, `${role}_token`)) === text),
-    )
+  /** Files of that time name special tokens by their roles, or in a list of others. */
+  function isSpecial(text: string): boolean {
+    return sources.some(({ json }) => {
+      const others = get(json, 'additional_special_tokens')
+      const named = roles.map((role) => get(json, `${role}_token`))
+      return [...named, ...(Array.isArray(others) ? others : [])].some(
+        (token) => tokenText(token) === text,
+      )
+    })
   }
+}
+
+function flagsOf(token: unknown): Omit<AddedToken, 'id' | 'text'> {
+  return {
+    special: get(token, 'special') === true,
+    lstrip: get(token, 'lstrip') === true,
+    rstrip: get(token, 'rstrip') === true,
+    singleWord: get(token, 'single_word') === true,
+  }
+}
+
+/** The first there is: a file of its own comes first, as in transformers. */
+function settleTemplate(sources: readonly SourceFile[], warnings: string[]): Json | undefined {
+  const found = sources.flatMap(({ name, json }) => {
+    const template = get(json, 'chat_template')
+    return isJson(template) ? [{ name, template }] : []
+  })
+  const [first, ...others] = found
+  for (const { name, template } of others) {
+    if (first === undefined || stringify(template) === stringify(first.template)) continue
+    warnings.push(`${name} has another chat template than ${first.name}, which is written.`)
+  }
+  return first?.template
+}
+
+/** Of templates with names, the one that is meant where none is named. */
+export function defaultTemplate(template: unknown): string | undefined {
+  if (typeof template === 'string') return template
+  const named = Array.isArray(template) ? template : []
+  const found = get(
+    named.find((each) => get(each, 'name') === 'default'),
+    'template',
+  )
+  return typeof found === 'string' ? found : undefined
 }
 
 function firstFlag(sources: readonly SourceFile[], key: string): boolean | undefined {

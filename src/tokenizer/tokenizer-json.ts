@@ -2,7 +2,7 @@ import { inputError } from '../io/errors.js'
 import { type Json, stringify } from './json.js'
 import { findMerges, type Merges, unstablePieces } from './merges.js'
 import type { NormalizerSpec, SentencePieceModel } from './sentencepiece.js'
-import type { AddedToken, Token } from './tokenizer-config.js'
+import { type AddedToken, addedTokenJson, type Token } from './tokenizer-config.js'
 
 /**
  * Hugging Face's `tokenizer.json` that gives what SentencePiece gives, text to
@@ -74,6 +74,12 @@ export function tokenizerJson(
         'JavaScript tokenizers only approximate; Python ones apply it to whole grapheme clusters.',
     )
   }
+  if ((model.denormalizer?.precompiledCharsmap.length ?? 0) > 0) {
+    warnings.push(
+      `The denormaliser "${model.denormalizer?.name}" changes characters of decoded text, which a ` +
+        'tokenizer.json cannot say.',
+    )
+  }
   const text = stringify({
     version: '1.0',
     truncation: null,
@@ -106,8 +112,8 @@ function addedTokens(model: SentencePieceModel, options: TokenizerJsonOptions): 
       tokens.push({ id, content: text, ...flags, special: true })
     }
   }
-  for (const { id, text, special } of options.added ?? []) {
-    tokens.push({ id, content: text, ...flags, special })
+  for (const token of options.added ?? []) {
+    tokens.push({ id: token.id, ...addedTokenJson(token) })
   }
   return tokens
 }

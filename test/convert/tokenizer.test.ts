@@ -126,6 +126,10 @@ test('a byte-level BPE goes along as it is, and into a GGUF', async () => {
   }
   const held = join(`${out}-both`)
   await convert(source, held, { to: 'gguf' })
+  const names = readdirSync(held).filter((name) => name.endsWith('.gguf'))
+  const gguf = readFileSync(join(held, names[0] ?? ''))
+  assert.ok(gguf.includes('tokenizer.chat_template'), 'the template goes into the GGUF')
+  assert.ok(gguf.includes('{{ messages }}'))
   // Beside each other, llama.cpp and the tokenizer.json give the same.
   writeFileSync(join(held, 'tokenizer.json'), json)
   const { code, stdout, stderr } = await openllama(['tokenizer', 'check', held])

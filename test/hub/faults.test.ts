@@ -89,6 +89,15 @@ for (const [what, faults] of passing) {
   })
 }
 
+test('pull: what does not fit is told before it is fetched, where the cache is not there yet', async () => {
+  const huge = largeBytes(new Uint8Array(1000))
+  Object.defineProperty(huge.content, 'size', { value: 2 ** 52 })
+  await session.hub.commit('tester/huge', { 'huge.bin': huge })
+  assert.not.ok(existsSync(session.settings.cache))
+  await fails(() => pull('tester/huge', session.settings, plain), 'resources', 'are free')
+  assert.is(session.hub.count('resolve', 'download').requests, 0)
+})
+
 test('pull: a cut file is gone on with, not begun again', async () => {
   session.hub.faults.push({
     on: 'download',

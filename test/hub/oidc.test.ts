@@ -104,6 +104,28 @@ test('reading signs in only where HF_OIDC_RESOURCE asks for it', async () => {
   assert.match(token ?? '', /^hf_jwt_/)
 })
 
+test('HF_OIDC_RESOURCE goes before a token, and is not passed over where there is no identity', async () => {
+  const settings = { ...session.settings }
+  const env = { ...provider.env, HF_OIDC_RESOURCE: 'tester/trusted' }
+  await signInKeyless(settings, 'tester/other', env)
+  assert.match(settings.token ?? '', /^hf_jwt_ExchangedToken/)
+  const alone = { HF_OIDC_RESOURCE: 'tester/trusted' }
+  await fails(
+    () => signInKeyless({ ...nobody }, 'x/y', alone),
+    'hub',
+    'HF_OIDC_RESOURCE',
+    'id token',
+  )
+})
+
+test('an id token that the job was given is not exchanged a second time before it must be', async () => {
+  session.hub.publishers.push({ resource: 'tester/given', idToken, seconds: 200 })
+  const settings = { ...nobody }
+  const keyless = await signInKeyless(settings, 'tester/given', { HF_OIDC_ID_TOKEN: idToken })
+  await keyless?.renew()
+  assert.is(session.hub.count('token').requests, 1)
+})
+
 test('a busy Hub is asked again; one that stays so is told', async () => {
   session.hub.faults.push({ on: 'token', status: 503, times: 2 })
   assert.ok(await signInKeyless({ ...nobody }, 'tester/trusted', provider.env))

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { suite } from 'uvu'
@@ -310,6 +310,51 @@ test('a pull request whose answer is lost is not opened twice', async () => {
   const pushed = await pushTo(folder, repo, { createPr: true })
   assert.is(pushed.pull_request, 1)
   assert.is(session.hub.repository(repo).discussions.length, 1)
+})
+
+test('the Hub’s own way to say when requests are allowed again is heeded', async () => {
+  const folder = modelFolder({ 'a.gguf': noise(200, 900) })
+  const headers = {
+    RateLimit: '"api";r=0;t=1',
+    'RateLimit-Policy': '"fixed window";"api";q=9;w=300',
+  }
+  session.hub.faults.push({ on: 'tree', status: 429, headers })
+  const start = performance.now()
+  await pushTo(folder, fresh())
+  assert.ok(performance.now() - start >= 990)
+})
+
+test('a repository is made when the one before is', async () => {
+  const folder = modelFolder({ 'a.gguf': noise(201, 900) })
+  const repo = fresh()
+  const body = '{"error":"Cannot create repo: another conflicting operation is in progress"}'
+  session.hub.faults.push({
+    on: 'create',
+    status: 409,
+    headers: { 'Content-Type': 'application/json' },
+    body,
+    times: 2,
+  })
+  await pushTo(folder, repo)
+  await isWhole(repo, folder)
+})
+
+test('a noted upload is forgotten when the file is there', async () => {
+  const weights = noise(202, 150_000)
+  const folder = modelFolder({ 'a.gguf': weights })
+  const repo = fresh()
+  session.hub.faults.push({ on: 'complete', cutAfter: 0, times: 40 })
+  await fails(() => pushTo(folder, repo), 'hub', 'connection')
+  session.hub.faults.length = 0
+  const notes = join(settings.cache, '..', 'openllama', 'uploads')
+  const noted = () =>
+    readdirSync(notes).filter((name) => readFileSync(join(notes, name), 'utf8').includes('40000'))
+  const before = noted().length
+  assert.ok(before > 0)
+  // Somebody else sends the same file meanwhile.
+  await pushTo(folder, fresh())
+  await pushTo(folder, repo)
+  assert.is(noted().length, before - 1)
 })
 
 test('progress counts what is there: bytes that are sent again count once', async () => {

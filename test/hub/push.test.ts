@@ -193,6 +193,23 @@ test('many files go in few commits, also into one pull request', async () => {
   assert.is(session.hub.repository(other).commits.size, 2 + 3)
 })
 
+test('empty files are in the commit, whatever their names: the storage takes none', async () => {
+  const folder = modelFolder({ 'a.gguf': noise(300, 90) }, { 'empty.bin': '', 'empty.txt': '' })
+  const repo = fresh()
+  await pushTo(folder, repo, { create: true, unchecked: true })
+  const { tree } = await equalsFolder(repo, folder)
+  assert.is(tree.get('empty.bin')?.lfs, false)
+  assert.is(tree.get('a.gguf')?.lfs, true)
+  assert.is((await pushTo(folder, repo, { unchecked: true })).commits, 0)
+})
+
+test('a link to nowhere is refused, and does no harm where it is left out', async () => {
+  const folder = modelFolder({ 'a.gguf': noise(301, 90) })
+  symlinkSync('nowhere', join(folder, 'last'))
+  await fails(() => pushTo(folder, fresh(), { create: true }), 'input', 'last', 'no such file')
+  await pushTo(folder, fresh(), { create: true, exclude: ['last'] })
+})
+
 test('--include and --exclude choose; the record is held against what is chosen', async () => {
   const folder = modelFolder({ 'a.gguf': noise(8, 900), 'b.gguf': noise(9, 900) })
   const repo = fresh()

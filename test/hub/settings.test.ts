@@ -55,6 +55,9 @@ test('finds the token of the client’s login', async () => {
 test('refuses what cannot be meant, without showing a token', async () => {
   await fails(() => readSettings({ HF_ENDPOINT: 'hub.example' }), 'usage', 'HF_ENDPOINT')
   await fails(() => readSettings({ HF_ENDPOINT: 'ftp://hub.example' }), 'usage', 'HF_ENDPOINT')
+  const named = { HF_ENDPOINT: 'https://me:Pass1word@hub.example' }
+  const shown = await fails(() => readSettings(named), 'usage', 'HF_ENDPOINT')
+  assert.not.match(`${shown.stack} ${shown.suggestions}`, /Pass1word/)
   const error = await fails(() => readSettings({ HF_TOKEN: 'hf_sec\nret' }), 'usage', 'HF_TOKEN')
   assert.not.ok(`${error.message}${error.suggestions}`.includes('sec'))
 })
@@ -93,7 +96,8 @@ test('what a file may be called', () => {
   }
 })
 
-test('patterns are those of hf download', () => {
+test('patterns are those of hf download', async () => {
+  await fails(() => selects({ include: ['[z-a].bin'], exclude: [] }, 'b.bin'), 'usage', '[z-a].bin')
   const chosen = (include: string[], exclude: string[], path: string) =>
     selects({ include, exclude }, path)
   assert.ok(chosen([], [], 'a/b.json'))

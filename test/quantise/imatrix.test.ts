@@ -66,6 +66,7 @@ test('malformed legacy files are refused', () => {
     [Buffer.concat([int(1), entry('a', 1, [])]), /0 values/],
     [Buffer.concat([int(1), entry('a', 1, [1, Number.NaN])]), /column 1 has importance NaN/],
     [Buffer.concat([int(1), entry('a', 1, [Infinity])]), /column 0 has importance Infinity/],
+    [Buffer.concat([int(1), entry('a', 1, [1, -2])]), /column 1 has importance -2/],
   ]
   for (const [bytes, message] of files) refuses(() => parseLegacyImatrix(bytes, path), message)
 })

@@ -129,6 +129,13 @@ test('pads to the embedding, and adds the tokens of a fine-tune', () => {
   assert.is(String(types).split(',').slice(512).join(), '3,4,5,5')
 })
 
+test('an added token far beyond the embedding is refused before there is padding up to it', () => {
+  const added = [{ id: Number.MAX_SAFE_INTEGER, text: 'far', special: false }]
+  const vocab = (options: object) => () => ggufVocab(fixtureModel('tiny-v1'), 'm', options)
+  assert.throws(vocab({ added, vocabSize: 516 }), /"far" has the id 9007199254740991, .* 516 rows/)
+  assert.throws(vocab({ added }), /only 2000000 rows/)
+})
+
 const good = lookup(ggufVocab(fixtureModel('tiny-v1'), 'm'))
 const replaced = (name: string, value: unknown) => (key: string) =>
   key === `tokenizer.ggml.${name}` ? value : good(key)

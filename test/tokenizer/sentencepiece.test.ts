@@ -45,6 +45,26 @@ test('reads pieces, specs and special ids', () => {
   assert.equal(fixtureModel('bpe-symbols').specialIds.pad, 3)
 })
 
+test('a small file that claims much is refused before it takes much memory', () => {
+  const many = Buffer.alloc(2 * 2_000_001, Uint8Array.of(0x50, 0x01))
+  assert.throws(() => parseSentencePiece(many, 'many'), /more than 2000000 fields/)
+  // As many as a call has no room for, and as a training with many symbols leaves.
+  const symbols = concatenate(Array.from({ length: 300_000 }, () => bytesField(31, 'x')))
+  const model = concatenate([fixture('tiny-v1.model'), bytesField(2, symbols)])
+  assert.is(parseSentencePiece(model, 'symbols').pieces.length, 512)
+  const half = Buffer.alloc(2 * 1_200_000, Uint8Array.of(0x50, 0x01))
+  const twice = concatenate([bytesField(2, half), bytesField(2, half)])
+  assert.throws(() => parseSentencePiece(twice, 'twice'), /trainer_spec: there are more than/)
+})
+
+for (const score of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN]) {
+  test(`a score of ${score} is refused: no JSON can hold it`, () => {
+    const piece = bytesField(1, concatenate([bytesField(1, 'xyz'), floatField(2, score)]))
+    const bytes = concatenate([fixture('tiny-v1.model'), piece])
+    assert.throws(() => parseSentencePiece(bytes, 'x'), `the score of "xyz" is ${score}`)
+  })
+}
+
 test('keeps unknown fields, self tests and the denormaliser', () => {
   const bytes = concatenate([
     fixture('tiny-v1.model'),
@@ -53,7 +73,6 @@ test('keeps unknown fields, self tests and the denormaliser', () => {
     bytesField(200, 'of a later version'),
   ])
   const model = parseSentencePiece(bytes, 'extended')
-  assert.equal(model.selfTests, [{ input: 'in', expected: 'out' }])
   assert.is(model.denormalizer?.name, 'reverse')
   assert.is(Buffer.compare(bytes, writeSentencePiece(model)), 0)
 })

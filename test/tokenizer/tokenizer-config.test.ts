@@ -117,6 +117,48 @@ test("keeps a fine-tune's own tokens, template and end", () => {
   assert.is(settings.tokens.eos?.id, 512)
 })
 
+test('an added token keeps what it does to the spaces around it', () => {
+  const token = { content: '<|end|>', special: true, rstrip: true, single_word: true }
+  const { config, json } = write({
+    sources: [source('tokenizer_config.json', { added_tokens_decoder: { 512: token } })],
+  })
+  const written = { lstrip: false, normalized: false, rstrip: true, single_word: true }
+  const found = json.added_tokens.find(({ id }: { id: number }) => id === 512)
+  assert.equal(found, { id: 512, content: '<|end|>', ...written, special: true })
+  assert.equal(config.added_tokens_decoder['512'], {
+    content: '<|end|>',
+    ...written,
+    special: true,
+  })
+})
+
+test('tokens that only a list of old calls special are special', () => {
+  const { settings } = write({
+    sources: [
+      source('special_tokens_map.json', { additional_special_tokens: ['<|im_end|>'] }),
+      source('added_tokens.json', { '<|im_end|>': 512, plain: 513 }),
+    ],
+  })
+  assert.equal(
+    settings.added.map(({ text, special }) => [text, special]),
+    [
+      ['<|im_end|>', true],
+      ['plain', false],
+    ],
+  )
+})
+
+test('of two chat templates the first is written, and the other is told of', () => {
+  const first = source('chat_template.jinja', { chat_template: 'of its own' })
+  const other = source('tokenizer_config.json', { chat_template: 'older' })
+  const { config, warnings } = write({ sources: [first, other] })
+  assert.is(config.chat_template, 'of its own')
+  assert.equal(warnings, [
+    'tokenizer_config.json has another chat template than chat_template.jinja, which is written.',
+  ])
+  assert.equal(write({ sources: [first, first] }).warnings, [])
+})
+
 test('another spelling of a piece is reported', () => {
   const { warnings } = write({
     sources: [source('tokenizer.json', { added_tokens: [{ id: 1, content: '<bos>' }] })],

@@ -95,6 +95,8 @@ export function openStorage(
       throw new Refusal(411, 'MissingContentLength')
     }
     const body = await readBody(exchange)
+    // As S3 does for the Hub.
+    if (body.length === 0) throw new Refusal(501, 'NotImplemented')
     if (what === 'upload') return keep(state, exchange, sha256, body)
     const upload = url.searchParams.get('upload') ?? ''
     if (what === 'part') {

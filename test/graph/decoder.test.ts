@@ -1,0 +1,56 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { configDefaults, type LlamaConfig } from '../../src/checkpoint/config.js'
+import { decoderModel, type GraphWeight } from '../../src/graph/decoder.js'
+import { equalBytes } from '../support/bytes.js'
+
+const test = suite('decoder graph')
+
+const base: LlamaConfig = {
+  ...configDefaults,
+  vocab_size: 8,
+  hidden_size: 4,
+  intermediate_size: 6,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  num_key_value_heads: 1,
+  head_dim: 2,
+}
+
+const shapes: Record<string, number[]> = {
+  'model.embed_tokens.weight': [8, 4],
+  'model.norm.weight': [4],
+  'model.layers.0.input_layernorm.weight': [4],
+  'model.layers.0.post_attention_layernorm.weight': [4],
+  'model.layers.0.self_attn.q_proj.weight': [4, 4],
+  'model.layers.0.self_attn.k_proj.weight': [2, 4],
+  'model.layers.0.self_attn.v_proj.weight': [2, 4],
+  'model.layers.0.self_attn.o_proj.weight': [4, 4],
+  'model.layers.0.mlp.gate_proj.weight': [6, 4],
+  'model.layers.0.mlp.up_proj.weight': [6, 4],
+  'model.layers.0.mlp.down_proj.weight': [4, 6],
+}
+
+function graph(change: Partial<LlamaConfig> = {}): Uint8Array {
+  const weights = Object.entries(shapes).map(([name, shape]): [string, GraphWeight] => [
+    name,
+    { dtype: 'f32', shape, transposed: false, data: 'input' },
+  ])
+  return decoderModel({
+    config: { ...base, ...change },
+    weights: new Map(weights),
+    compute: 'f32',
+    rotary: 'half',
+    producer: { name: 'test', version: '1' },
+  })
+}
+
+test('a sliding window is one in a Mistral, and in a LLaMA a field without meaning', () => {
+  const other = { sliding_window: 4 }
+  equalBytes(graph({ other }), graph(), 'LLaMA')
+  const mistral = Buffer.from(graph({ model_type: 'mistral', other }))
+  assert.ok(mistral.includes('mask.in_window'))
+  assert.not.ok(Buffer.from(graph({ model_type: 'mistral' })).includes('mask.in_window'))
+})
+
+test.run()
