@@ -28,7 +28,7 @@ const maxTile = 48 * 1024 * 1024
  * The same for tiles of a band. How long their writes are is decided by the band: smaller tiles
  * cost nothing, and leave several lanes something to do in one band.
  */
-const maxBandTile = 8 * 1024 * 1024
+const maxBandTile = 4 * 1024 * 1024
 
 /**
  * Bytes of a band at most. Of a transposed matrix each band is some columns, written a row at a
@@ -45,9 +45,6 @@ export const slots = 2
  * connection, fetch a copy of it, and V8 gathers such garbage whenever there are 32 MB.
  */
 const passing = 32 * 1024 * 1024
-
-/** Lanes for bands get more than one where each has this. */
-const leastForBands = 8 * 1024 * 1024
 
 /** Threads cost some 50 ms to start: not worth it below this many bytes. */
 const inlineBelow = 32 * 1024 * 1024
@@ -80,7 +77,7 @@ function forBands({ moves }: Plan, threads: number, maxMemory: number): Allotmen
   const beside = Math.min(passing, maxMemory / 2)
   const band = Math.min(mostBand, Math.floor((maxMemory - beside) / 2 / slots))
   const forLanes = (maxMemory - beside) / 2
-  const lanes = lanesWithin(threads, forLanes, leastForBands)
+  const lanes = lanesWithin(threads, forLanes, maxBandTile)
   const budget = Math.min(maxBandTile, Math.floor(forLanes / lanes) - digestBuffer)
   // Whole heads and blocks of a wide matrix may need more than a band was to have.
   const bands = slots * largestBand(moves, band)
