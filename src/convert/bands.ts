@@ -25,35 +25,62 @@ export interface BandBytes {
   bytes: SharedArrayBuffer
 }
 
-/** Bands that rows can be cut into anywhere need not be larger: work begins with the first. */
-const longBand = 32 * 1024 * 1024
-
 /**
- * Cuts all sources of moves into bands.
+ * Cuts all sources of moves into bands, in the order of the files' bytes: so a
+ * file's content can be summed up as it passes.
  * @param budget bytes of a tile's buffers
  * @param most bytes of a band, as far as blocks and heads can be parted
  */
 export function bandsOf(moves: readonly Move[], budget: number, most: number): Band[] {
-  // Levels and scales are made of the same tensor, which must come once.
-  const bySource = new Map<Tensor, number[]>()
-  for (const [i, { source }] of moves.entries()) {
-    bySource.set(source, [...(bySource.get(source) ?? []), i])
-  }
-  return [...bySource].flatMap(([source, users]) =>
-    regionsOf(source, users.map((i) => moves[i]).filter(isMove), most).map((region) => ({
+  return bySource(moves).flatMap(({ source, users }) =>
+    regionsOf(source, users.map(movedBy), most).map((region) => ({
       source,
       region,
-      bytes: tensorBytes({ ...source, shape: [region.rows, region.columns] }),
-      tiles: users.flatMap((i) => {
-        const move = moves[i]
-        return move ? tilesOf(move, budget, region).map((tile) => ({ move: i, tile })) : []
-      }),
+      bytes: regionBytes(source, region),
+      tiles: users.flatMap(({ move, index }) =>
+        tilesOf(move, budget, region).map((tile) => ({ move: index, tile })),
+      ),
     })),
   )
 }
 
-function isMove(move: Move | undefined): move is Move {
-  return move !== undefined
+/** Bytes of the largest band: whole heads and blocks may be more than `most`. */
+export function largestBand(moves: readonly Move[], most: number): number {
+  return bySource(moves).reduce((largest, { source, users }) => {
+    // The first is as large as any.
+    const [region] = regionsOf(source, users.map(movedBy), most)
+    return region ? Math.max(largest, regionBytes(source, region)) : largest
+  }, 0)
+}
+
+interface User {
+  move: Move
+  index: number
+}
+
+/** Sources in the order of their bytes, with the moves that are made of each. */
+function bySource(moves: readonly Move[]): { source: Tensor; users: User[] }[] {
+  // Levels and scales are made of the same tensor, which must come once.
+  const users = new Map<Tensor, User[]>()
+  for (const [index, move] of moves.entries()) {
+    users.set(move.source, [...(users.get(move.source) ?? []), { move, index }])
+  }
+  return [...users]
+    .map(([source, users]) => ({ source, users, start: source.parts[0]?.extents[0] }))
+    .sort((a, b) => compareExtents(a.start, b.start))
+}
+
+function compareExtents(a: Extent | undefined, b: Extent | undefined): number {
+  if (a === undefined || b === undefined) return Number(b === undefined) - Number(a === undefined)
+  return a.path === b.path ? a.offset - b.offset : a.path < b.path ? -1 : 1
+}
+
+function movedBy({ move }: User): Move {
+  return move
+}
+
+function regionBytes(source: Tensor, { rows, columns }: Tile): number {
+  return tensorBytes({ ...source, shape: [rows, columns] })
 }
 
 /**
@@ -74,8 +101,7 @@ export function regionsOf(source: Tensor, moves: readonly Move[], most: number):
   const granule = transposed ? Math.max(block, ...blocks) : Math.max(1, ...heads)
   const across = transposed ? rows : columns
   const along = transposed ? columns : rows
-  const room = transposed ? most : Math.min(most, longBand)
-  const fitting = Math.floor((room * block) / (across * bytes) / granule) * granule
+  const fitting = Math.floor((most * block) / (across * bytes) / granule) * granule
   const length = Math.min(along, Math.max(granule, fitting))
   const regions: Tile[] = []
   for (let at = 0; at < along; at += length) {
@@ -100,7 +126,7 @@ export function runsOf({ source, region }: Pick<Band, 'source' | 'region'>): Run
   transferTile(source, region, (path, offset, position, length) => {
     runs.push({ path, offset, position, length })
   })
-  runs.sort((a, b) => (a.path === b.path ? a.offset - b.offset : a.path < b.path ? -1 : 1))
+  runs.sort(compareExtents)
   const joined: Run[] = []
   for (const run of runs) {
     const last = joined.at(-1)
@@ -135,7 +161,7 @@ export function inMemory(source: Tensor, region: Tile, path: string): Tensor {
   const stored = source.layout.transposed
     ? { row: region.column, column: region.row, rows: region.columns, columns: region.rows }
     : region
-  const length = tensorBytes({ ...source, shape: [region.rows, region.columns] })
+  const length = regionBytes(source, region)
   const part = wholePart([stored.rows, stored.columns], [{ path, offset: 0, length }])
   return { ...source, parts: [{ ...part, row: stored.row, column: stored.column }] }
 }

@@ -15,11 +15,13 @@ import { isMix, type Mix, mixes } from '../quantise/mixes.js'
 import { isNBits, type NBits, nbitsNames } from '../quantise/nbits.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
-import { allotMemory, type Executed, execute, minMemory, type Progress } from './execute.js'
+import { type Executed, execute, type Progress } from './execute.js'
+import { allotMemory, minMemory } from './memory.js'
 import { chooseMix, chooseNBits, type MixOptions, type Quantisation } from './mix.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
 import { checkOutputPath, discard, prepareStaging, publish, type Staging } from './staging.js'
+import { ContentError } from './verifier.js'
 
 export interface ConvertOptions extends OpenOptions {
   to: string
@@ -204,13 +206,14 @@ export async function runConversion(
     await writeProvenance(staging.path, provenance)
     if (check?.verdict === 'failed') throw failedCheck(check, staging, run.keepFailed ?? false)
     await publish(staging, run.force)
-    const warnings = [...conversion.warnings, ...valueWarnings(executed.facts, plan)]
+    const warnings = [...provenance.notes, ...valueWarnings(executed.facts, plan)]
     return { out: staging.out, ...provenance, warnings }
   } catch (error) {
-    // What an input error stopped will not go better next time, and what did not fit was not
-    // begun: in neither case is there something to resume.
+    // What an input error stopped will not go better next time, what was made of damaged bytes
+    // is damaged, and what did not fit was not begun: there is nothing to resume.
     const failed = error instanceof OpenLlamaError && error.code === 'check'
-    const hopeless = error instanceof OpenLlamaError && error.code === 'input'
+    const hopeless =
+      error instanceof ContentError || (error instanceof OpenLlamaError && error.code === 'input')
     if (hopeless || !begun || (failed && !run.keepFailed)) await discard(staging)
     throw fromSystemError(error, staging.out, 'write it')
   }

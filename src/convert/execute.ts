@@ -1,19 +1,19 @@
 import type { FileHandle } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { SourceFile } from '../checkpoint/checkpoint.js'
 import { isFloat, isScale } from '../checkpoint/dtype.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
 import { bandsOf } from './bands.js'
-import { digestBuffer } from './digest.js'
 import { fingerprintOf, openJournal } from './journal.js'
 import { type Lane, startLane, startWorkerLane } from './lane.js'
+import { allotMemory } from './memory.js'
 import { type Plan, type Tile, tilesOf } from './plan.js'
 import { createFiles } from './staging.js'
-import { openSupply, slots } from './supply.js'
+import { openSupply } from './supply.js'
 import type { TileFacts } from './tile.js'
 import { shareTurn } from './turn.js'
+import { openVerifier } from './verifier.js'
 
 export interface ExecuteOptions {
   /** Bytes of all buffers together at most. */
@@ -41,6 +41,8 @@ export interface Executed {
   hashes: Map<string, string>
   /** By path, likewise. */
   sourceHashes: Map<string, string>
+  /** By path: files from elsewhere whose content was not held against its hash, and why. */
+  unverified: ReadonlyMap<string, string>
   /** By tensor, where there is something to tell. */
   facts: Map<string, TileFacts>
 }
@@ -76,6 +78,7 @@ export async function execute(
   }
   const facts = new Map<string, TileFacts>()
   const pool: Lane[] = []
+  let unverified: ReadonlyMap<string, string> = new Map()
   try {
     const journal = await openJournal(
       staging,
@@ -100,7 +103,10 @@ export async function execute(
       const pending = tiles.flatMap((entry, id) => (earlier.has(id) ? [] : [{ ...entry, id }]))
       for (let i = 0; i < lanes; i++)
         pool.push(lanes === 1 ? startLane(setup) : startWorkerLane(setup))
-      const supply = openSupply(bands, tilesWanted(pending), options.signal)
+      const wanted = tilesWanted(pending)
+      const verifier = openVerifier(plan.source.files, bands, wanted)
+      unverified = verifier.unverified
+      const supply = openSupply(bands, wanted, verifier, options.signal)
       const make = async (lane: Lane, { id, move, tile, band: from }: Pending): Promise<void> => {
         const bytes = from === undefined ? undefined : await supply.get(from)
         const region = bands[from ?? 0]?.region
@@ -136,7 +142,7 @@ export async function execute(
     await fillPatches(pool, plan, handles, options.signal, verified)
     for (const handle of handles.values()) await handle.sync()
     const { hashes, sourceHashes } = await hashAll(pool, plan, staging, options, verified)
-    return { hashes, sourceHashes, facts: inOrder(facts, plan) }
+    return { hashes, sourceHashes, unverified, facts: inOrder(facts, plan) }
   } finally {
     for (const lane of pool) lane.close()
     for (const handle of handles.values()) await handle.close()
@@ -157,48 +163,6 @@ function tilesWanted(pending: readonly Pending[]): Map<number, number> {
     if (band !== undefined) wanted.set(band, (wanted.get(band) ?? 0) + 1)
   }
   return wanted
-}
-
-/**
- * Buffers of one tile at most. Larger ones save nothing: reads and writes are
- * long enough, and the caches are smaller anyhow.
- */
-const maxTile = 48 * 1024 * 1024
-
-/**
- * Bytes of a band at most. Of a transposed matrix each band is some columns, written a row at a
- * time: at this size such a write has a kilobyte, and larger bands save little.
- */
-const mostBand = 48 * 1024 * 1024
-
-/** What hashing takes in a lane. */
-const hashBuffer = digestBuffer
-
-/** Below this a lane's tiles would be so small that seeking outweighs everything. */
-export const minMemory = 16 * 1024 * 1024
-
-/** Threads cost some 50 ms to start: not worth it below this many bytes. */
-const inlineBelow = 32 * 1024 * 1024
-
-export function defaultThreads(): number {
-  return Math.min(8, availableParallelism())
-}
-
-/** How a plan is carried out within `maxMemory`: how many lanes, and bytes of buffers in each. */
-export function allotMemory(
-  plan: Plan,
-  { threads, maxMemory }: Pick<ExecuteOptions, 'threads' | 'maxMemory'>,
-): { lanes: number; budget: number; memory: number; band?: number } {
-  const remote = plan.source.files.some(({ path }) => isRemote(path))
-  // What comes from elsewhere needs a place to come to: half of the memory, or what lanes leave.
-  const forLanes = remote ? maxMemory / 2 : maxMemory
-  const affordable = Math.min(threads, Math.floor(forLanes / (remote ? minMemory / 2 : minMemory)))
-  const lanes = plan.bytes < inlineBelow ? 1 : Math.max(1, affordable)
-  const budget = Math.min(maxTile, Math.floor(forLanes / lanes) - hashBuffer)
-  const memory = lanes * (budget + hashBuffer)
-  if (!remote) return { lanes, budget, memory }
-  const band = Math.min(mostBand, Math.floor((maxMemory - memory) / slots))
-  return { lanes, budget, memory: memory + slots * band, band }
 }
 
 /** Runs `work` on each item, as many at a time as there are lanes; the first failure ends it. */
@@ -346,7 +310,7 @@ function filesToRead({ source, target }: Plan, sha256: boolean) {
   return {
     hashed: sha256 ? target.files : [],
     sources: source.files.filter(
-      (file) => isUnhashed(file) && (sha256 || file.checksums !== undefined),
+      (file) => isHere(file) && (sha256 || file.checksums !== undefined),
     ),
   }
 }
@@ -387,7 +351,7 @@ async function hashAll(
   return { hashes, sourceHashes }
 }
 
-/** What its place has not said the hash of already. */
-function isUnhashed({ sha256 }: SourceFile): boolean {
-  return sha256 === undefined
+/** What is on this machine: of what is elsewhere, its place says the hash. */
+function isHere({ path }: SourceFile): boolean {
+  return !isRemote(path)
 }

@@ -61,7 +61,7 @@ export interface FileRecord {
 export function provenanceOf(
   { checkpoint, tokenizer, plan, options, casts, quantisation, warnings }: Conversion,
   run: RunOptions,
-  { hashes, sourceHashes, facts }: Executed,
+  { hashes, sourceHashes, unverified, facts }: Executed,
 ): Provenance {
   return {
     tool: { name: 'openllama', version: version() },
@@ -110,9 +110,17 @@ export function provenanceOf(
           },
         }
       : {}),
-    notes: warnings,
+    notes: [...warnings, ...unverifiedNotes(unverified)],
     values: Object.fromEntries(facts),
   }
+}
+
+/** Sentences about files whose hash is recorded as their place gives it, and no more than that. */
+function unverifiedNotes(unverified: Executed['unverified']): string[] {
+  return [...unverified].map(
+    ([path, why]) =>
+      `${basename(path)}: its content was not held against the SHA-256 that the Hub gives: ${why}`,
+  )
 }
 
 /** Writes and syncs the record into the staging directory. */

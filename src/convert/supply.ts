@@ -1,6 +1,8 @@
 import { openFile } from '../io/source.js'
 import { type RemoteSource, storeOf } from '../io/store.js'
 import { type Band, type Run, runsOf } from './bands.js'
+import { slots } from './memory.js'
+import type { Verifier } from './verifier.js'
 
 /**
  * Brings bands from elsewhere while the tiles of those before are worked on: as
@@ -15,19 +17,20 @@ export interface Supply {
   abort(error: unknown): void
 }
 
-/** One is worked on while the other comes. */
-export const slots = 2
-
 /** Gaps in a file that are fetched along: a request costs more than so many bytes. */
 const widestGap = 4 * 1024
 
 /** Bytes that are fetched before they are put in their places, where these are apart. */
 const scatterBuffer = 4 * 1024 * 1024
 
-/** @param wanted tiles of each band that are to be made, in the order in which they will be */
+/**
+ * @param wanted tiles of each band that are to be made, in the order in which they will be
+ * @param verifier sees each band before it is worked on
+ */
 export function openSupply(
   bands: readonly Band[],
   wanted: ReadonlyMap<number, number>,
+  verifier: Verifier,
   signal: AbortSignal | undefined,
 ): Supply {
   const aborter = new AbortController()
@@ -42,6 +45,7 @@ export function openSupply(
   const held = new Map<number, SharedArrayBuffer>()
   const awaited = new Map(order.map((i) => [i, deferred<SharedArrayBuffer>()]))
   let next = 0
+  let verified = Promise.resolve()
 
   const abort = (error: unknown): void => {
     aborter.abort()
@@ -55,10 +59,13 @@ export function openSupply(
       const band = bands[i]
       if (band === undefined) continue
       held.set(i, slot)
-      fetchBand(band, new Uint8Array(slot, 0, band.bytes), all).then(
-        () => awaited.get(i)?.resolve(slot),
-        abort,
-      )
+      const bytes = new Uint8Array(slot, 0, band.bytes)
+      // Two may come at once, and the second first.
+      const before = verified
+      verified = fetchBand(band, bytes, all)
+        .then(() => before)
+        .then(() => verifier.add(band, bytes))
+      verified.then(() => awaited.get(i)?.resolve(slot), abort)
     }
   }
   start()

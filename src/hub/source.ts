@@ -17,8 +17,11 @@ const mostAhead = 1024 * 1024
 /** Bytes of a file that are kept; a header that is read anew and anew is fetched once. */
 const mostKept = 32 * 1024 * 1024
 
-/** Bytes in one request of a long read. */
-const longRange = 16 * 1024 * 1024
+/**
+ * Bytes in one request of a long read. Its wait for an answer is short beside it, and fetch
+ * leaves some 18 KB of objects for each that are gathered late.
+ */
+const longRange = 6 * 1024 * 1024
 
 /** Requests of a long read at a time. */
 const parallel = 4

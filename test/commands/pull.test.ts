@@ -5,7 +5,6 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
-  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -17,25 +16,12 @@ import { pull } from '../../src/hub/pull.js'
 import { equalBytes } from '../support/bytes.js'
 import { openllama, type Ran } from '../support/cli.js'
 import { fails } from '../support/errors.js'
-import { publishTiny, type Session, startSession, token } from '../support/hub/session.js'
+import { tinySession, token } from '../support/hub/session.js'
 import { tempDir } from '../support/temp.js'
 
 const test = suite('pull')
 
-let session: Session
-let weights: Uint8Array
-
-test.before(async () => {
-  session = await startSession()
-  weights = await publishTiny(session.hub)
-})
-
-test.after(() => session.hub.close())
-
-test.before.each(() => {
-  session.hub.reset()
-  rmSync(session.settings.cache, { recursive: true, force: true })
-})
+const session = tinySession(test)
 
 /** Whatever a run says, the token is not in it. */
 async function run(...args: string[]): Promise<Ran> {
@@ -61,7 +47,7 @@ test('fills the cache as huggingface_hub does', async () => {
   ).sha256
   const pointer = cached('snapshots', commit, 'streaming_params')
   assert.is(readlinkSync(pointer), `../../blobs/${weightsHash}`)
-  equalBytes(readFileSync(pointer), weights, 'streaming_params')
+  equalBytes(readFileSync(pointer), session.weights, 'streaming_params')
   assert.not.ok(readdirSync(cached('blobs')).some((name) => name.includes('incomplete')))
 })
 
@@ -80,7 +66,7 @@ test('what is there is not fetched again; a new commit brings what is new', asyn
 test('--out gets files of its own, --link links, --include and --exclude choose', async () => {
   const out = join(tempDir(), 'out')
   assert.is((await run('pull', 'tester/tiny', '--out', out)).code, 0)
-  equalBytes(readFileSync(join(out, 'streaming_params')), weights, 'streaming_params')
+  equalBytes(readFileSync(join(out, 'streaming_params')), session.weights, 'streaming_params')
   assert.ok(lstatSync(join(out, 'streaming_params')).isFile())
   // Once more is no error; another file in the place is.
   assert.is((await run('pull', 'tester/tiny', '--out', out)).code, 0)
@@ -96,7 +82,7 @@ test('--out gets files of its own, --link links, --include and --exclude choose'
   await run('pull', 'tester/tiny', '--out', links, '--link', ...chosen)
   assert.equal(readdirSync(links), ['streaming_params'])
   assert.ok(lstatSync(join(links, 'streaming_params')).isSymbolicLink())
-  assert.is(statSync(join(links, 'streaming_params')).size, weights.length)
+  assert.is(statSync(join(links, 'streaming_params')).size, session.weights.length)
   const none = await run('pull', 'tester/tiny', '--include', '*.onnx')
   assert.is(none.code, 5)
   assert.match(none.stderr, 'streaming_params')
@@ -108,7 +94,7 @@ test('offline, what was pulled serves, and nothing is asked', async () => {
   const env = { ...session.env, HF_HUB_OFFLINE: '1' }
   const out = join(tempDir(), 'out')
   assert.is((await openllama(['pull', 'tester/tiny', '--out', out], { env })).code, 0)
-  equalBytes(readFileSync(join(out, 'streaming_params')), weights, 'streaming_params')
+  equalBytes(readFileSync(join(out, 'streaming_params')), session.weights, 'streaming_params')
   const inspected = await openllama(['inspect', 'hf://tester/tiny', '--json'], { env })
   assert.is(inspected.code, 0, inspected.stderr)
   assert.is(JSON.parse(inspected.stdout).format, 'easylm')

@@ -9,26 +9,12 @@ import { convert } from '../support/convert.js'
 import { fails, failure } from '../support/errors.js'
 import type { Fault } from '../support/hub/faults.js'
 import { largeBytes } from '../support/hub/hub.js'
-import { publishTiny, type Session, startSession, token, useHub } from '../support/hub/session.js'
+import { publishTiny, tinySession, token, useHub } from '../support/hub/session.js'
 import { tempDir } from '../support/temp.js'
 
 const test = suite('faults of the network')
 
-let session: Session
-let weights: Uint8Array
-
-test.before(async () => {
-  session = await startSession()
-  weights = await publishTiny(session.hub)
-})
-
-test.after(() => session.hub.close())
-
-test.before.each(() => {
-  session.hub.reset()
-  useHub(session)
-  rmSync(session.settings.cache, { recursive: true, force: true })
-})
+const session = tinySession(test)
 
 const plain: PullOptions = { link: false, force: false, include: [], exclude: [] }
 
@@ -186,7 +172,7 @@ test('pull: cut at random points, 50 runs; what has arrived does not come again'
     rmSync(session.settings.cache, { recursive: true, force: true })
     session.hub.reset()
     // So many cuts that this run gives up; the clean one after it completes.
-    const cut = next() % weights.length
+    const cut = next() % session.weights.length
     const path = sha256Of('streaming_params')
     session.hub.faults.push({ on: 'download', path, cutAfter: cut })
     session.hub.faults.push({ on: 'resolve', path: 'streaming_params', status: 401, after: 1 })
@@ -255,7 +241,7 @@ test('convert: a repository that changes is read as it was', async () => {
   const checkpoint = await openCheckpoint('hf://tester/changing')
   await session.hub.commit('tester/changing', { streaming_params: largeBytes(new Uint8Array(5)) })
   const again = await openCheckpoint(`hf://tester/changing@${checkpoint.origin?.commit}`)
-  assert.is(again.files[0]?.size, weights.length)
+  assert.is(again.files[0]?.size, session.weights.length)
 })
 
 function sha256Of(path: string): string {

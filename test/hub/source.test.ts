@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,33 +10,19 @@ import { equalBytes } from '../support/bytes.js'
 import { openllama } from '../support/cli.js'
 import { convert } from '../support/convert.js'
 import { fails } from '../support/errors.js'
-import { publishTiny, type Session, startSession, token, useHub } from '../support/hub/session.js'
+import { tinySession, token, useHub } from '../support/hub/session.js'
 import { fixture } from '../support/paths.js'
 import { tempDir } from '../support/temp.js'
 
 const test = suite('hf:// sources')
 
-let session: Session
-let weights: Uint8Array
-
-test.before(async () => {
-  session = await startSession()
-  weights = await publishTiny(session.hub)
-})
-
-test.after(() => session.hub.close())
-
-test.before.each(() => {
-  session.hub.reset()
-  useHub(session)
-  rmSync(session.settings.cache, { recursive: true, force: true })
-})
+const session = tinySession(test)
 
 /** What the same files give on this machine, under the repository's name. */
 function localCopy(): string {
   const folder = join(tempDir(), 'tiny')
   mkdirSync(folder)
-  writeFileSync(join(folder, 'streaming_params'), weights)
+  writeFileSync(join(folder, 'streaming_params'), session.weights)
   writeFileSync(join(folder, 'config.json'), readFileSync(fixture('tiny-v1', 'config.json')))
   const model = readFileSync(fixture('tiny-v1', 'easylm', 'tokenizer.model'))
   writeFileSync(join(folder, 'tokenizer.model'), model)
@@ -55,7 +41,7 @@ test('is described as the local files are, and of its commit', async () => {
   // Once the revision, once the listing.
   assert.is(session.hub.count('info').requests, 1)
   assert.is(session.hub.count('tree').requests, 1)
-  assert.ok(session.hub.count('download').sent < weights.length / 10)
+  assert.ok(session.hub.count('download').sent < session.weights.length / 10)
 })
 
 for (const [to, dtype, more] of [
@@ -82,8 +68,8 @@ for (const [to, dtype, more] of [
       const { sent } = session.hub.count('download')
       const tokenizer = readFileSync(fixture('tiny-v1', 'easylm', 'tokenizer.model')).length
       assert.ok(
-        sent - tokenizer <= 1.02 * weights.length,
-        `${sent - tokenizer} of ${weights.length}`,
+        sent - tokenizer <= 1.02 * session.weights.length,
+        `${sent - tokenizer} of ${session.weights.length}`,
       )
       // The hash is the listing's: nothing was fetched for it.
       assert.equal(remote.source.files, local.source.files)
@@ -115,7 +101,7 @@ test('is the same model as its local copy, and as what it is converted to', asyn
 })
 
 test('differs from another model in the same values as its local copy does', async () => {
-  const bytes = Uint8Array.from(weights)
+  const bytes = Uint8Array.from(session.weights)
   const copy = localCopy()
   const middle = await openCheckpoint(join(copy, 'streaming_params'))
   for (const name of ['model.layers.1.mlp.down_proj.weight', 'model.embed_tokens.weight']) {
@@ -139,11 +125,11 @@ test('is brought here to be run, once', async () => {
   const { checkpoint } = await openRunnable('hf://tester/tiny')
   const [file] = checkpoint.files
   assert.ok(file?.path.startsWith(session.settings.cache), file?.path)
-  equalBytes(readFileSync(file?.path ?? ''), weights, 'weights')
+  equalBytes(readFileSync(file?.path ?? ''), session.weights, 'weights')
   assert.ok(checkpoint.tokenizer.model?.startsWith(session.settings.cache))
   session.hub.reset()
   await openRunnable('params::hf://tester/tiny/streaming_params')
-  assert.ok(session.hub.count('download').sent < weights.length / 10)
+  assert.ok(session.hub.count('download').sent < session.weights.length / 10)
 })
 
 test('by the command line: one line, and what it says', async () => {

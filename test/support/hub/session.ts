@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Test } from 'uvu'
 import type { HubSettings } from '../../../src/hub/settings.js'
 import { openHubStore } from '../../../src/hub/store.js'
 import { registerStore } from '../../../src/io/store.js'
@@ -63,4 +64,44 @@ export async function publishTiny(hub: Hub, name = 'tester/tiny'): Promise<Uint8
     'README.md': '---\nlicense: apache-2.0\n---\n# Tiny\n',
   })
   return weights
+}
+
+/** A session whose Hub has the tiny model. */
+export interface TinySession extends Session {
+  /** The repository's streaming_params. */
+  readonly weights: Uint8Array
+}
+
+/** Such a session for the tests of a suite; each begins with no faults, and with nothing fetched. */
+export function tinySession(test: Test): TinySession {
+  let started: TinySession | undefined
+  const now = (): TinySession => {
+    if (started === undefined) throw new Error('the session begins with the tests')
+    return started
+  }
+  test.before(async () => {
+    const session = await startSession()
+    started = { ...session, weights: await publishTiny(session.hub) }
+  })
+  test.after(() => now().hub.close())
+  test.before.each(() => {
+    const session = now()
+    session.hub.reset()
+    useHub(session)
+    rmSync(session.settings.cache, { recursive: true, force: true })
+  })
+  return {
+    get hub() {
+      return now().hub
+    },
+    get settings() {
+      return now().settings
+    },
+    get env() {
+      return now().env
+    },
+    get weights() {
+      return now().weights
+    },
+  }
 }

@@ -1,0 +1,89 @@
+import { availableParallelism } from 'node:os'
+import { isRemote } from '../io/store.js'
+import { largestBand } from './bands.js'
+import { digestBuffer } from './digest.js'
+import type { Plan } from './plan.js'
+
+/** How a plan is carried out within what memory there is. */
+export interface Allotment {
+  lanes: number
+  /** Bytes of a tile's buffers, in each lane. */
+  budget: number
+  /** Bytes of a band at most, where the source is elsewhere. */
+  band?: number
+  /** Bytes of all of it. */
+  memory: number
+}
+
+/** Below this a lane's tiles would be so small that seeking outweighs everything. */
+export const minMemory = 16 * 1024 * 1024
+
+/**
+ * Buffers of one tile at most. Larger ones save nothing: reads and writes are
+ * long enough, and the caches are smaller anyhow.
+ */
+const maxTile = 48 * 1024 * 1024
+
+/**
+ * The same for tiles of a band. How long their writes are is decided by the band: smaller tiles
+ * cost nothing, and leave several lanes something to do in one band.
+ */
+const maxBandTile = 4 * 1024 * 1024
+
+/**
+ * Bytes of a band at most. Of a transposed matrix each band is some columns, written a row at a
+ * time: at this size such a write has some 150 to 1000 bytes, and all of them together take less
+ * than fetching. Of what two bands hold, a cut loses what was not written.
+ */
+const mostBand = 12 * 1024 * 1024
+
+/** Bands in memory at a time: one is worked on while the other comes. */
+export const slots = 2
+
+/**
+ * What passes through while bands come. Node has a buffer of its own for each 64 KB of a
+ * connection, fetch a copy of it, and V8 gathers such garbage whenever there are 32 MB.
+ */
+const passing = 32 * 1024 * 1024
+
+/** Threads cost some 50 ms to start: not worth it below this many bytes. */
+const inlineBelow = 32 * 1024 * 1024
+
+export function defaultThreads(): number {
+  return Math.min(8, availableParallelism())
+}
+
+/** How a plan is carried out within `maxMemory`, in `threads` lanes at most. */
+export function allotMemory(
+  plan: Plan,
+  { threads, maxMemory }: { threads: number; maxMemory: number },
+): Allotment {
+  const remote = plan.source.files.some(({ path }) => isRemote(path))
+  const most = plan.bytes < inlineBelow ? 1 : threads
+  return remote ? forBands(plan, most, maxMemory) : forFiles(most, maxMemory)
+}
+
+function forFiles(threads: number, maxMemory: number): Allotment {
+  const lanes = lanesWithin(threads, maxMemory, minMemory)
+  const budget = Math.min(maxTile, Math.floor(maxMemory / lanes) - digestBuffer)
+  return { lanes, budget, memory: lanes * (budget + digestBuffer) }
+}
+
+/**
+ * Half of what is left beside what passes through is for bands, and half for lanes. Of more than
+ * one lane all of it takes no more than with files of this machine.
+ */
+function forBands({ moves }: Plan, threads: number, maxMemory: number): Allotment {
+  const beside = Math.min(passing, maxMemory / 2)
+  const band = Math.min(mostBand, Math.floor((maxMemory - beside) / 2 / slots))
+  const forLanes = (maxMemory - beside) / 2
+  const lanes = lanesWithin(threads, forLanes, maxBandTile)
+  const budget = Math.min(maxBandTile, Math.floor(forLanes / lanes) - digestBuffer)
+  // Whole heads and blocks of a wide matrix may need more than a band was to have.
+  const bands = slots * largestBand(moves, band)
+  return { lanes, budget, band, memory: beside + bands + lanes * (budget + digestBuffer) }
+}
+
+function lanesWithin(threads: number, memory: number, least: number): number {
+  return Math.max(1, Math.min(threads, Math.floor(memory / least)))
+}
