@@ -4,27 +4,31 @@ import { formatTitles, type Subject } from './subject.js'
 
 /** What the model is, in a few sentences. */
 export function aboutSection(subject: Subject): string {
-  const { release, config, parameters, artifacts } = subject
-  const formats = [...new Set(artifacts.map(({ format }) => formatTitles[format]))]
-  const size = parameters === undefined ? '' : ` of ${formatCount(parameters)} parameters`
-  const sentences =
-    release === undefined
-      ? [`A LLaMA model${size}, in ${list(formats)}.`]
-      : [
-          `The weights of ${link(release.title, `https://huggingface.co/${release.repository}`)}${size}, in ${list(formats)}.`,
-          `OpenLLaMA reproduces Meta AI's LLaMA under a permissive licence: this model was trained from scratch on ${release.tokens} of ${plain(release.data)}${release.partner ? `, together with ${release.partner}` : ''}.`,
-          'It continues text; it was not trained to follow instructions or to talk.',
-        ]
-  if (config !== undefined) {
-    const groups =
-      config.num_key_value_heads === config.num_attention_heads
-        ? ''
-        : ` (${config.num_key_value_heads} for keys and values)`
-    sentences.push(
-      `${config.num_hidden_layers} layers of hidden size ${config.hidden_size}, ${config.num_attention_heads} heads${groups}, a vocabulary of ${config.vocab_size} pieces, ${config.max_position_embeddings} tokens of context.`,
-    )
-  }
-  return sentences.join(' ')
+  const { release, config, parameters } = subject
+  const formats = [...new Set(subject.artifacts.map(({ format }) => formatTitles[format]))]
+  const inFormats = `in ${formats.length === 1 ? '' : 'the '}${list(formats)} format${formats.length === 1 ? '' : 's'}`
+  // As the names of models have it: 3.43B.
+  const count = parameters === undefined ? '' : formatCount(parameters).replace(' ', '')
+  const size = count === '' ? '' : ` with ${count} parameters`
+  if (release === undefined) return `A LLaMA model${size}, ${inFormats}. ${geometry(config)}`.trim()
+  const { title, repository, partner, tokens, data } = release
+  return [
+    `The weights of ${link(title, `https://huggingface.co/${repository}`)}, a language model${size}, ${inFormats}.`,
+    `OpenLLaMA is a permissively licensed reproduction of Meta AI's LLaMA. This model was trained from scratch${partner === undefined ? '' : `, in collaboration with ${partner},`} on ${tokens} of ${plain(data)}.`,
+    'It is a base model: it continues text, and was not trained to follow instructions or to chat.',
+    geometry(config),
+  ]
+    .join(' ')
+    .trim()
+}
+
+function geometry(config: Subject['config']): string {
+  if (config === undefined) return ''
+  const heads =
+    config.num_key_value_heads === config.num_attention_heads
+      ? `${config.num_attention_heads} attention heads`
+      : `${config.num_attention_heads} attention heads (${config.num_key_value_heads} for keys and values)`
+  return `It has ${config.num_hidden_layers} layers, a hidden size of ${config.hidden_size}, ${heads}, a vocabulary of ${config.vocab_size} tokens and a context of ${config.max_position_embeddings} tokens.`
 }
 
 function list(words: readonly string[]): string {

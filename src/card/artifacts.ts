@@ -1,14 +1,16 @@
 import type { Dirent } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
-import { basename, join, relative, sep } from 'node:path'
+import { basename, dirname, join, relative, sep } from 'node:path'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import { isBlock, isFloat } from '../checkpoint/dtype.js'
 import { matrixOf, tensorBytes } from '../checkpoint/tensor.js'
 import { formats } from '../formats/index.js'
 import { openCheckpoint } from '../formats/open.js'
-import { fromSystemError, inputError, OpenLlamaError } from '../io/errors.js'
+import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
+import { property } from '../io/json.js'
 import { openFile, readStart } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
+import { shellWord } from './markdown.js'
 import { type CardRecord, recordOf } from './records.js'
 
 /** A model in one form: a file of weights or several that belong together. */
@@ -176,6 +178,12 @@ async function list(folder: string): Promise<Dirent[]> {
     }
     return entries.sort((a, b) => (a.name < b.name ? -1 : 1))
   } catch (error) {
+    if (property(error, 'code') === 'ENOTDIR' && (await isFile(folder))) {
+      throw usageError('it is a file; a card is written for the folder that holds it', {
+        path: folder,
+        suggestions: [`Name the folder: openllama card ${shellWord(dirname(folder))}`],
+      })
+    }
     throw fromSystemError(error, folder, 'read it')
   }
 }

@@ -13,7 +13,7 @@ import { filesSection } from './files-section.js'
 import { editFrontMatter, readFrontMatter, splitCard } from './front-matter.js'
 import { limitsSection } from './limits-section.js'
 import { readEvalRun } from './lm-eval.js'
-import { readLoss } from './loss.js'
+import { type LossCurve, readLoss } from './loss.js'
 import { lossChart } from './loss-chart.js'
 import { plain } from './markdown.js'
 import { frontMatterChanges, nameOf } from './metadata.js'
@@ -37,6 +37,8 @@ export interface CardOptions {
   model?: string
   /** The repository that the card is for, `owner/name` (--repo). */
   repo?: string
+  /** The licence, as the Hub calls it (--license). */
+  license?: string
   /** Files with results of lm-evaluation-harness (--eval). */
   evals?: readonly string[]
   /** A training log (--loss). */
@@ -92,7 +94,7 @@ export async function writeCard(folder: string, options: CardOptions = {}): Prom
     citation: citationSection(subject),
     // Without new results or a new log, those that the card has stay.
     ...(results === undefined ? {} : { results: resultsSection(results, subject) }),
-    ...(curve === undefined ? {} : { loss: lossSection(curve.points.length) }),
+    ...(curve === undefined ? {} : { loss: lossSection(curve) }),
   }
   const card = putTogether(await cardThere(out), sections, subject, results, out)
   const place = dirname(out)
@@ -138,8 +140,8 @@ function putTogether(
   return { text: written, sections: names, warnings: faults }
 }
 
-function lossSection(points: number): string {
-  return `## Training loss\n\n![The loss of the training run, ${points} values](${lossChartName})`
+function lossSection({ unit, points }: LossCurve): string {
+  return `## Training loss\n\n![Training loss over the ${plain(unit)}, ${points.length} values](${lossChartName})`
 }
 
 /** What the card's own model may be called in results. */

@@ -1,6 +1,7 @@
+import { metricTitles } from '../check/metrics.js'
 import { code, codeBlock, plain, table } from './markdown.js'
 import type { CardRecord, RecordedCheck } from './records.js'
-import type { Subject } from './subject.js'
+import { type Subject, shownFormat } from './subject.js'
 
 /** What the check of each conversion found; empty where none was made. */
 export function checkSection({ records }: Subject): string {
@@ -16,51 +17,70 @@ function one(record: CardRecord, check: RecordedCheck, withName: boolean): strin
   const parts: string[] = []
   const [first] = record.target.files
   if (withName && first !== undefined) parts.push(`### ${code(first.name)}`)
-  const verdict = check.verdict === 'passed' ? 'passed' : '**did not pass**'
+  const verdict = check.verdict === 'passed' ? 'passed' : '**failed**'
   const { against } = check
-  const how = `run in ${plain(check.engine)} on ${plain(check.device)}`
+  const how = `The model was run in ${shownEngine(check.engine)} on ${shownDevice(check.device)}`
   parts.push(
     against === undefined
-      ? `\`openllama check\` ${verdict}: ${how}.`
-      : `\`openllama check\` ${verdict}: ${how} and held against its source ${code(against.name)} (${plain(against.format)}, ${plain(against.dtype)}, run in ${plain(against.engine)}), at ${check.positions} positions.`,
+      ? `\`openllama check\` ${verdict}. ${how}.`
+      : `\`openllama check\` ${verdict}. ${how} and compared with its source, ${code(against.name)} (${shownFormat(against.format)}, ${plain(against.dtype)}, run in ${shownEngine(against.engine)}), at ${check.positions} positions.`,
   )
   if (check.metrics.length > 0) {
     const rows = check.metrics.map(({ name, value, limit, passed }) => [
-      plain(Object.hasOwn(metricTitles, name) ? (metricTitles[name] ?? name) : name),
-      shown(value),
-      limit === undefined ? '' : shown(limit),
+      plain(titleOf(name)),
+      shown(name, value),
+      limit === undefined ? '' : `${side(name)} ${shown(name, limit)}`,
       limit === undefined ? '' : passed ? 'yes' : '**no**',
     ])
-    parts.push(table(['Figure', 'Value', 'Limit', 'Within it'], rows, [1, 2]))
+    parts.push(table(['Metric', 'Value', 'Limit', 'Within the limit'], rows, [1, 2]))
   }
   const { greedy } = check
   if (greedy !== undefined) {
-    parts.push(`Greedy continuations agree on the first ${greedy.common} of ${greedy.of} tokens.`)
+    parts.push(
+      greedy.common === greedy.of
+        ? `Greedy decoding gives the same ${greedy.of} tokens in both.`
+        : `Greedy decoding gives the same first ${greedy.common} of ${greedy.of} tokens in both.`,
+    )
   }
-  if (check.departure !== undefined) parts.push(`They depart: ${plain(check.departure)}`)
-  if (check.prompt !== '' || check.continuation !== '') {
-    parts.push('Its prompt, and how it goes on:')
-    parts.push(codeBlock('text', safe(check.prompt)), codeBlock('text', safe(check.continuation)))
+  if (check.departure !== undefined) parts.push(`Where they depart: ${plain(check.departure)}`)
+  if (check.prompt !== '') parts.push('The prompt:', codeBlock('text', safe(check.prompt)))
+  if (check.continuation !== '') {
+    parts.push('Its greedy continuation:', codeBlock('text', safe(check.continuation)))
   }
   const remarks = [...check.faults, ...check.notes]
-  if (remarks.length > 0) parts.push(remarks.map((each) => `- ${plain(each)}`).join('\n'))
+  if (remarks.length > 0)
+    parts.push('Remarks:', remarks.map((each) => `- ${plain(each)}`).join('\n'))
   return parts.join('\n\n')
 }
 
-const metricTitles: Readonly<Record<string, string>> = {
-  kld_mean: 'mean KL divergence',
-  kld_median: 'median KL divergence',
-  kld_p999: 'KL divergence, 99.9th percentile',
-  top1_agreement: 'most likely token is the same',
-  logit_max_difference: 'largest difference of a logit',
-  nmse: 'normalised mean squared error of the logits',
-  perplexity: 'perplexity',
-  perplexity_source: 'perplexity of the source',
+const titles: ReadonlyMap<string, string> = new Map(Object.entries(metricTitles))
+
+/** A record of another version may have figures that are not known here. */
+function titleOf(name: string): string {
+  return titles.get(name) ?? name
 }
 
-function shown(value: number): string {
-  if (value === 0 || Number.isInteger(value)) return String(value)
-  return Math.abs(value) < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)))
+/** The only figure that is the better the larger it is. */
+function isShare(name: string): boolean {
+  return name === 'top1_agreement'
+}
+
+function side(name: string): string {
+  return isShare(name) ? '≥' : '≤'
+}
+
+/** As the record has it: its figures are rounded already. */
+function shown(name: string, value: number): string {
+  if (isShare(name)) return `${Number((100 * value).toPrecision(12))} %`
+  return value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value)
+}
+
+function shownDevice(device: string): string {
+  return device === 'cpu' ? 'the CPU' : plain(device)
+}
+
+function shownEngine(engine: string): string {
+  return plain(engine === 'onnxruntime' ? 'ONNX Runtime' : engine)
 }
 
 /** What a model wrote, with its line breaks and nothing else that cannot be seen. */

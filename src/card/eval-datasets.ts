@@ -8,12 +8,17 @@ export interface TaskDataset {
   split: string | undefined
 }
 
-/** The data of the harness's tasks that OpenLLaMA is evaluated on; its files from before 0.4 do not say. */
+/**
+ * The data of the harness's tasks that OpenLLaMA is evaluated on; its files from before 0.4 do not
+ * say. Tasks, configurations and splits are those of lm-evaluation-harness 0.3.0 (lm_eval/tasks);
+ * its names without an owner (`super_glue`) are given as the repositories they have since moved
+ * to, which the task files of 0.4 and later name.
+ */
 const known: Readonly<Record<string, readonly [id: string, config: string | null, split: string]>> =
   {
-    anli_r1: ['facebook/anli', 'plain_text', 'test_r1'],
-    anli_r2: ['facebook/anli', 'plain_text', 'test_r2'],
-    anli_r3: ['facebook/anli', 'plain_text', 'test_r3'],
+    anli_r1: ['facebook/anli', null, 'test_r1'],
+    anli_r2: ['facebook/anli', null, 'test_r2'],
+    anli_r3: ['facebook/anli', null, 'test_r3'],
     arc_challenge: ['allenai/ai2_arc', 'ARC-Challenge', 'test'],
     arc_easy: ['allenai/ai2_arc', 'ARC-Easy', 'test'],
     boolq: ['aps/super_glue', 'boolq', 'validation'],
@@ -21,12 +26,15 @@ const known: Readonly<Record<string, readonly [id: string, config: string | null
     gsm8k: ['openai/gsm8k', 'main', 'test'],
     hellaswag: ['Rowan/hellaswag', null, 'validation'],
     lambada_openai: ['EleutherAI/lambada_openai', 'default', 'test'],
-    mmlu: ['cais/mmlu', 'all', 'test'],
+    mmlu: ['cais/mmlu', null, 'test'],
     openbookqa: ['allenai/openbookqa', 'main', 'test'],
     piqa: ['ybisk/piqa', null, 'validation'],
     record: ['aps/super_glue', 'record', 'validation'],
-    rte: ['aps/super_glue', 'rte', 'validation'],
+    // GLUE's, whatever its neighbours are of: SuperGLUE's is the task `sglue_rte`.
+    rte: ['nyu-mll/glue', 'rte', 'validation'],
     sciq: ['allenai/sciq', null, 'test'],
+    sglue_rte: ['aps/super_glue', 'rte', 'validation'],
+    // Not of 0.3.0: the task of 0.4 is `social_iqa`, forks from before it say `siqa`.
     siqa: ['allenai/social_i_qa', null, 'validation'],
     social_iqa: ['allenai/social_i_qa', null, 'validation'],
     truthfulqa_mc: ['truthfulqa/truthful_qa', 'multiple_choice', 'validation'],
@@ -47,6 +55,16 @@ export function datasetOfTask({ task, dataset }: Score): TaskDataset | undefined
   return id === undefined ? undefined : { id, config: config ?? undefined, split }
 }
 
+/**
+ * The task that a figure is of on the Hub, as the dataset's own eval.yaml calls it: of GSM8K there
+ * is the one task `gsm8k`, GPQA's are called like its configurations (docs/hub/eval-results). Data
+ * without an eval.yaml have no leaderboard and no such name; there it is the harness's.
+ */
+export function benchmarkTask({ id, config }: TaskDataset, task: string): string {
+  if (id === 'openai/gsm8k') return 'gsm8k'
+  return id === 'Idavidrein/gpqa' && config !== undefined ? config : task
+}
+
 const titles: Readonly<Record<string, string>> = {
   arc_challenge: 'ARC (challenge)',
   arc_easy: 'ARC (easy)',
@@ -57,6 +75,7 @@ const titles: Readonly<Record<string, string>> = {
   mmlu: 'MMLU',
   openbookqa: 'OpenBookQA',
   piqa: 'PIQA',
+  rte: 'RTE',
   sciq: 'SciQ',
   siqa: 'Social IQa',
   social_iqa: 'Social IQa',

@@ -35,6 +35,12 @@ export function evaluationChart(column: number): string {
     inside.push(line('grid', x(tick), top, x(tick), bottom))
     inside.push(label(x(tick), bottom + 18, tick.toFixed(1), { anchor: 'middle', kind: 'faint' }))
   }
+  inside.push(
+    label((left + right) / 2, bottom + 38, 'score (higher is better)', {
+      anchor: 'middle',
+      kind: 'faint',
+    }),
+  )
   evaluations.forEach(([task, ...values], row) => {
     const y = top + row * step + step / 2
     const shown = series.map((index) => values[index] ?? 0)
@@ -49,7 +55,7 @@ export function evaluationChart(column: number): string {
   const summary = `Mean over ${evaluations.length - 1} figures: ${series
     .map((index) => `${evaluatedModels[index]?.title} ${mean?.[index]}`)
     .join(', ')}.`
-  return picture(`${own?.title}: published evaluation`, summary, bottom + 34, inside)
+  return picture(`${own?.title}: published evaluation`, summary, bottom + 54, inside)
 }
 
 /** Of different forms and sizes: told apart without colours, and seen where they coincide. */

@@ -10,19 +10,22 @@ export function evaluationSection({ release }: Subject): string {
   const own = evaluationColumn(release.id)
   if (own === -1) return ''
   const title = evaluatedModels[own]?.title ?? ''
-  const head = evaluatedModels.map((model, i) => (i === own ? `**${model.title}**` : model.title))
+  // Eight columns do not fit on a page: the card's own model is the one that is seen.
+  const order = evaluatedModels.map((_, i) => i).filter((i) => i !== own)
+  const head = order.map((i) => evaluatedModels[i]?.title ?? '')
   const rows = evaluations.map(([task, ...values]) => [
     task === averageRow ? '**average**' : plain(task),
-    ...values.map((value, i) => (i === own ? `**${value.toFixed(2)}**` : value.toFixed(2))),
+    `**${values[own]?.toFixed(2)}**`,
+    ...order.map((i) => values[i]?.toFixed(2) ?? ''),
   ])
   return [
     '## Evaluation',
-    `Published by the OpenLLaMA authors, of the original weights: lm-evaluation-harness, with the slow tokenizer. CB and WSC are left out, because their scores are suspiciously high and the training data may have them.`,
+    'Published by the OpenLLaMA authors for the original weights: lm-evaluation-harness, with the slow tokenizer. They left out CB and WSC, whose scores are suspiciously high: the training data may contain these tasks.',
     `![The published evaluation of ${title}, beside LLaMA's and GPT-J's](${evaluationChartName})`,
     table(
-      ['Task/metric', ...head],
+      ['Task/metric', title, ...head],
       rows,
-      head.map((_, i) => i + 1),
+      evaluatedModels.map((_, i) => i + 1),
     ),
   ].join('\n\n')
 }

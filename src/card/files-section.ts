@@ -15,11 +15,11 @@ export function filesSection({ artifacts, others }: Subject): string {
   const parts = [
     '## Files',
     table(['File', 'Format', 'Types (tensors)', 'Size', 'Bits per weight'], rows, [3, 4]),
-    'Bits per weight count all weights, those that stay in wider types and scales included.',
+    'Bits per weight are averaged over all weights, including the scales of quantised types and the tensors that keep a wider type.',
   ]
   if (others.length > 0) {
     parts.push(
-      `Beside the weights: ${others.map(({ name, bytes }) => `${code(name)} (${formatBytes(bytes)})`).join(', ')}.`,
+      `Other files: ${others.map(({ name, bytes }) => `${code(name)} (${formatBytes(bytes)})`).join(', ')}.`,
     )
   }
   return parts.join('\n\n')

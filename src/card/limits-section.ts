@@ -12,23 +12,28 @@ export function limitsSection(subject: Subject): string {
     ...(subject.release === undefined
       ? []
       : [
-          `The context has ${subject.config?.max_position_embeddings ?? 2048} tokens; the model was not trained beyond them.`,
-          'A base model: it completes text, mostly English, and repeats what the web is full of, prejudice and errors included.',
+          `The model was trained with a context of ${subject.config?.max_position_embeddings ?? 2048} tokens and is of no use beyond it.`,
+          'It was trained on text from the web, most of it English, and repeats the prejudice and the errors in it.',
         ]),
-    ...new Set(subject.records.flatMap(({ notes }) => notes.map(plain))),
+    ...new Set(subject.records.flatMap(({ notes }) => notes.filter(isNews).map(plain))),
   ]
   if (points.length === 0) return ''
   return `## Known limits\n\n${points.map((point) => `- ${point}`).join('\n')}`
+}
+
+/** A conversion also notes what is told here from the files: spaces, and types that do not fit. */
+function isNews(note: string): boolean {
+  return !/^llama\.cpp does not merge spaces|cannot have their type of/.test(note)
 }
 
 function tokenizerLimits({ mergesSpaces, artifacts }: Subject): string[] {
   if (mergesSpaces !== true) return []
   const inGguf = artifacts.some(({ format }) => format === 'gguf')
   return [
-    'Its tokenizer merges runs of spaces into one and drops those at both ends of a text, as in training: indentation never reaches the model, which makes it a poor choice for source code.',
+    'The tokenizer merges runs of spaces into one and drops spaces at both ends of a text, as it did in training. The model never sees indentation, which makes it a poor choice for source code.',
     ...(inGguf
       ? [
-          'llama.cpp cannot merge spaces, and nothing in a GGUF can make it: texts with two spaces in a row, or with spaces at their ends, get other tokens there than in training. Merge them yourself before the text goes to llama.cpp.',
+          'llama.cpp does not merge spaces, and nothing in a GGUF file can make it do so: a text with two spaces in a row, or with spaces at its ends, gets other tokens there than in training. Merge and strip spaces before you pass a text to llama.cpp.',
         ]
       : []),
   ]
@@ -40,8 +45,11 @@ function fallbackLimits({ records, artifacts, config }: Subject): string[] {
     const fallbacks = quantisation?.fallbacks ?? []
     const [file] = target.files
     if (fallbacks.length === 0 || file === undefined) return []
-    return [`${code(file.name)}: ${kinds(fallbacks).join('; ')}.`]
+    return [
+      `${code(file.name)} is larger than its type's name promises, because some tensors have a wider type: ${kinds(fallbacks).join('; ')}.`,
+    ]
   })
+  if (recorded.length > 0) return recorded
   const size = config?.hidden_size
   // Of files without a record the geometry alone tells that there must be some.
   const inGguf = artifacts.some(
@@ -49,13 +57,11 @@ function fallbackLimits({ records, artifacts, config }: Subject): string[] {
       format === 'gguf' &&
       [...(checkpoint?.tensors.values() ?? [])].some(({ dtype }) => isBlock(dtype)),
   )
-  const general =
-    size !== undefined && size % superBlock !== 0 && inGguf
-      ? [
-          `Rows of ${size} weights do not fill k-quants' blocks of ${superBlock} (${size} = ${Math.floor(size / superBlock)} × ${superBlock} + ${size % superBlock}): tensors with such rows have a wider type, and the file is larger than its type's name promises.`,
-        ]
-      : []
-  return [...general, ...recorded]
+  return size !== undefined && size % superBlock !== 0 && inGguf
+    ? [
+        `Rows of ${size} weights cannot be divided into the blocks of ${superBlock} that k-quants have: tensors with such rows have a wider type, and the file is larger than its type's name promises.`,
+      ]
+    : []
 }
 
 /** Weights of a k-quant that share their scales. */
@@ -71,7 +77,7 @@ function kinds(fallbacks: readonly Fallback[]): string[] {
   }
   return [...groups.values()].map(
     ({ first: { tensor, wanted, got, reason }, count }) =>
-      `${count === 1 ? code(tensor) : `${count} tensors`} in ${plain(got)} for ${plain(wanted)}, since ${plain(reason)}`,
+      `${plain(got)} instead of ${plain(wanted)} for ${count === 1 ? code(tensor) : `${count} tensors`} (${plain(reason)})`,
   )
 }
 
@@ -79,9 +85,9 @@ function valueLimits({ records }: Subject): string[] {
   return records.flatMap(({ values }) => {
     const [first] = values
     if (first === undefined) return []
-    const more = values.length > 1 ? ` and ${values.length - 1} more tensors` : ''
+    const more = values.length === 1 ? '' : `, and so have ${values.length - 1} more tensors`
     return [
-      `Values that a type cannot hold were met in ${code(first.tensor)} (${plain(first.counts)})${more}; \`openllama.json\` lists them.`,
+      `${code(first.tensor)} has values that its type cannot hold (${plain(first.counts)})${more}; \`openllama.json\` lists them all.`,
     ]
   })
 }

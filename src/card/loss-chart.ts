@@ -19,7 +19,13 @@ export function lossChart(title: string, { unit, name, points }: LossCurve): str
   const [low, high] = padded(Math.min(...values), Math.max(...values))
   const x = (value: number) => left + ((value - first) / (last - first)) * (right - left)
   const y = (value: number) => bottom - ((value - low) / (high - low)) * (bottom - top)
-  const inside = [label(24, 32, title, { kind: 'title' })]
+  const inside = [
+    label(24, 32, title, { kind: 'title' }),
+    line('range', right - 190, 28, right - 168, 28),
+    label(right - 160, 32, 'loss'),
+    line('mean', right - 118, 28, right - 96, 28),
+    label(right, 32, 'moving mean', { anchor: 'end' }),
+  ]
   for (const tick of ticks(low, high, 6)) {
     inside.push(line('grid', left, y(tick), right, y(tick)))
     inside.push(label(left - 10, y(tick) + 4, String(tick), { anchor: 'end', kind: 'faint' }))
@@ -76,11 +82,14 @@ function thin(points: LossCurve['points']): Drawn[] {
   return drawn
 }
 
-/** The mean of the neighbours on both sides, fewer towards the ends. */
+/**
+ * The mean of the neighbours on both sides: fewer towards the ends, and at the start, where the loss
+ * falls too steeply for a wide mean to lie on the curve.
+ */
 function smooth(drawn: readonly Drawn[]): { at: number; mean: number }[] {
   const reach = Math.floor(drawn.length / 50)
   return drawn.map(({ at }, i) => {
-    const own = Math.min(reach, i, drawn.length - 1 - i)
+    const own = Math.min(reach, Math.floor(i / 6), drawn.length - 1 - i)
     const near = drawn.slice(i - own, i + own + 1)
     return { at, mean: near.reduce((sum, { mean }) => sum + mean, 0) / near.length }
   })

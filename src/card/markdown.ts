@@ -21,9 +21,11 @@ export function oneLine(text: string, limit = longest): string {
 export function plain(text: string): string {
   return (
     oneLine(text)
-      .replace(/[\\`*[\]<>&|#~!$:@{}^]/g, (character) =>
+      .replace(/[\\`*[\]<>&|#~!$@{}^]/g, (character) =>
         character === '<' ? '&lt;' : character === '&' ? '&amp;' : `\\${character}`,
       )
+      // A colon makes an address or an emoji only of what follows it.
+      .replace(/:(?!\s)/g, '\\:')
       // Within words an underscore is one; a dot makes a link only after www.
       .replace(/(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, '\\_')
       .replace(/\b(www)\./gi, '$1\\.')

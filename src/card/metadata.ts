@@ -16,19 +16,16 @@ export function frontMatterChanges(
   results: Comparison | undefined,
   there: JsonObject,
 ): Change[] {
-  const { release, repo, isQuantised } = subject
-  const changes: Change[] = []
-  if (release !== undefined) {
-    changes.push({ key: 'license', fill: 'apache-2.0' }, { key: 'language', fill: ['en'] })
-  }
+  const { release, repo, source, isQuantised } = subject
+  const changes = licenceChanges(subject, there)
+  if (release !== undefined) changes.push({ key: 'language', fill: ['en'] })
   changes.push({ key: 'library_name', set: libraryOf(subject) })
   changes.push({ key: 'pipeline_tag', fill: 'text-generation' })
   const base = baseOf(there.base_model)
   const isOriginal = release !== undefined && repo?.toLowerCase() === release.repository
-  if (release !== undefined && base === undefined && !isOriginal) {
-    changes.push({ key: 'base_model', fill: release.repository })
-  }
-  if (isQuantised && (base !== undefined || (release !== undefined && !isOriginal))) {
+  const known = isOriginal ? undefined : (release?.repository ?? source)
+  if (known !== undefined && base === undefined) changes.push({ key: 'base_model', fill: known })
+  if (isQuantised && (base ?? known) !== undefined) {
     changes.push({ key: 'base_model_relation', set: 'quantized' })
   } else {
     // A conversion to floats may have taken the place of a quantised one.
@@ -41,6 +38,21 @@ export function frontMatterChanges(
     changes.push({ key: 'model-index', set: index })
   }
   return changes
+}
+
+/** The user's word holds against the card's; that of the files or of a release is filled in. */
+function licenceChanges({ release, licence }: Subject, there: JsonObject): Change[] {
+  const { id, isGiven, name, link } = licence ?? {}
+  if (id === undefined) {
+    return release === undefined ? [] : [{ key: 'license', fill: 'apache-2.0' }]
+  }
+  if (isGiven) return [{ key: 'license', set: id }]
+  const isNew = there.license === undefined || there.license === null || there.license === id
+  return [
+    { key: 'license', fill: id },
+    ...(isNew && name !== undefined ? [{ key: 'license_name', fill: name }] : []),
+    ...(isNew && link !== undefined ? [{ key: 'license_link', fill: link }] : []),
+  ]
 }
 
 /** What a model-index calls the model. */
@@ -59,6 +71,11 @@ function libraryOf({ artifacts }: Subject): string {
   return library?.[1] ?? 'transformers'
 }
 
+/**
+ * The first two are in huggingface.js's list of libraries (packages/tasks, model-libraries.ts), for
+ * which the Hub shows code; `gguf` is one that it filters by (docs/hub/gguf.md). It takes any other
+ * name too, and finds models by it (docs/hub/models-adding-libraries.md).
+ */
 const libraries = [
   ['safetensors', 'transformers'],
   ['pytorch', 'transformers'],

@@ -26,7 +26,17 @@ export interface CardRecord {
 
 export interface RecordedFiles {
   format: string
-  files: { name: string; bytes: number; sha256: string }[]
+  /** Where they are from the Hub: the repository and its commit. */
+  repository: string | undefined
+  commit: string | undefined
+  files: RecordedFile[]
+}
+
+export interface RecordedFile {
+  name: string
+  bytes: number
+  /** Empty where it was not recorded. */
+  sha256: string
 }
 
 export interface Fallback {
@@ -157,9 +167,11 @@ function readCheck(json: JsonObject): RecordedCheck {
 }
 
 function filesOf(json: Json | undefined): RecordedFiles {
-  const { format, files } = object(json)
+  const { format, files, repository, commit } = object(json)
   return {
     format: text(format),
+    repository: text(repository) || undefined,
+    commit: text(commit) || undefined,
     files: objects(files).map(({ name, bytes, sha256 }) => ({
       name: text(name),
       bytes: numberOf(bytes) ?? 0,

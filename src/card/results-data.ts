@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../io/json.js'
 import { isJsonObject } from '../io/json.js'
-import { datasetOfTask, titleOfTask } from './eval-datasets.js'
+import { benchmarkTask, datasetOfTask, titleOfTask } from './eval-datasets.js'
 import type { EvalRun, Score } from './lm-eval.js'
 import { oneLine } from './markdown.js'
 import type { Comparison } from './results.js'
@@ -14,7 +14,8 @@ const harnessUrl = 'https://github.com/EleutherAI/lm-evaluation-harness'
 const sourcePrefix = 'lm-evaluation-harness'
 
 /**
- * The results of the card's own model as the Hub's `model-index`.
+ * The results of the card's own model as the Hub's `model-index`, whose fields are specified in
+ * modelcard.md of huggingface/hub-docs. `num_few_shot` is where the Open LLM Leaderboard put it.
  * @param name of the model
  * @param there the card's present model-index, whose other results stay
  */
@@ -78,7 +79,7 @@ function taskResult(scores: readonly Score[], run: EvalRun): JsonObject {
   }
 }
 
-/** A file in `.eval_results`, in the form that the Hub documents for them. */
+/** A file in `.eval_results`, in the form of eval_results.yaml in huggingface/hub-docs. */
 export interface EvalResultsFile {
   name: string
   text: string
@@ -132,7 +133,7 @@ function entryOf(score: Score, run: EvalRun): Entry[] {
     describeTested(run.model),
     run.limit === undefined ? undefined : `at most ${run.limit} examples`,
   ]
-  const taskId = dataset.config ?? task
+  const taskId = benchmarkTask(dataset, task)
   return [
     {
       shots,

@@ -22,13 +22,13 @@ export function resultsSection({ models, rows }: Comparison, { release, repo }: 
   return [
     '## Results',
     [
-      'Measured with [lm-evaluation-harness](https://github.com/EleutherAI/lm-evaluation-harness); ± is the standard error that it gives.',
+      'Measured with [lm-evaluation-harness](https://github.com/EleutherAI/lm-evaluation-harness); ± is the standard error that it reports. ↑: higher is better; ↓: lower is better.',
       several && own
-        ? ` In parentheses: the difference from ${plain(own.label)}, only where task, version, metric and number of examples are the same.`
+        ? ` In parentheses: the difference from ${plain(own.label)}, given only where task, version, metric and number of few-shot examples are the same.`
         : '',
       // The same name says nothing of the same bytes.
       own && release && own.model.name === release.repository && repo !== release.repository
-        ? ` The figures are of ${plain(own.model.name)} itself, the weights that these files come from; these files were not measured.`
+        ? ` The figures for ${plain(own.label)} are those of the original weights, ${plain(own.model.name)}; the files here were converted from them and were not evaluated themselves.`
         : '',
     ].join(''),
     table(head, body, numbers),
@@ -64,14 +64,14 @@ function signed(value: number): string {
 function tested({ model, runs, label }: TestedRuns): string {
   const weights = [
     model.revision === undefined ? undefined : `revision ${model.revision}`,
-    model.dtype === undefined ? 'the type of its weights is not said' : `weights in ${model.dtype}`,
+    model.dtype === undefined ? 'type of the weights not recorded' : `weights in ${model.dtype}`,
     ...model.others,
     describeTokenizer(model),
   ]
   const facts = weights.filter((part) => part !== undefined).map(plain)
-  const name = label === model.name ? plain(label) : `${plain(label)} (${plain(model.name)})`
-  const shownName = label.includes('; ') ? plain(model.name) : name
-  return `- **${shownName}**: ${facts.join('; ')}. ${[...new Set(runs.map(run))].join(' ')}`
+  const isShort = label !== model.name && !label.includes('; ')
+  const name = isShort ? `**${plain(label)}** (${plain(model.name)})` : `**${plain(model.name)}**`
+  return `- ${name}: ${facts.join('; ')}. ${[...new Set(runs.map(run))].join(' ')}`
 }
 
 function run({ harness, transformers, date, limit }: EvalRun): string {
@@ -79,7 +79,7 @@ function run({ harness, transformers, date, limit }: EvalRun): string {
     harness,
     transformers === undefined ? undefined : `transformers ${transformers}`,
     date,
-    limit === undefined ? undefined : `at most ${limit} examples of each task: no full run`,
+    limit === undefined ? undefined : `a partial run, with at most ${limit} examples of each task`,
   ]
   return `${facts
     .filter((part) => part !== undefined)

@@ -1,13 +1,16 @@
 import { basename, join, resolve } from 'node:path'
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { configDefaults, configFromHf, type LlamaConfig } from '../checkpoint/config.js'
 import { lookUp } from '../checkpoint/metadata.js'
+import { usageError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { summarizeTokenizer, type TokenizerSummary } from '../tokenizer/summary.js'
 import type { Artifact, Survey } from './artifacts.js'
-import { oneLine } from './markdown.js'
+import { oneLine, plain } from './markdown.js'
 import type { CardRecord } from './records.js'
 import { differenceFrom, type Release, releaseNamed, releaseOfName } from './releases.js'
+import { licences } from './validate.js'
 
 /** What a card is about. */
 export interface Subject extends Survey {
@@ -24,6 +27,10 @@ export interface Subject extends Survey {
   /** The tokenizer.json beside the weights is one that was held against SentencePiece. */
   tokenizerIsChecked: boolean
   records: CardRecord[]
+  /** What the user says of the licence, or else the files. */
+  licence: Licence | undefined
+  /** The repository that the weights were converted from, where all are from one. */
+  source: string | undefined
   /** There is nothing but weights of few bits. */
   isQuantised: boolean
   warnings: string[]
@@ -33,6 +40,17 @@ export interface SubjectOptions {
   /** The release, as the user names it (--model). */
   model?: string | undefined
   repo?: string | undefined
+  /** The licence, as the Hub calls it (--license). */
+  license?: string | undefined
+}
+
+/** A licence by the Hub's name for it; `other` has a name and an address of its own. */
+export interface Licence {
+  id: string
+  /** By the user. */
+  isGiven: boolean
+  name?: string
+  link?: string
 }
 
 /** Settles what the files of a directory are, from them and from what the user says. */
@@ -71,9 +89,42 @@ export async function subjectOf(found: Survey, options: SubjectOptions): Promise
           target.files.some(({ name }) => name === 'tokenizer.json'),
       ),
     records,
+    licence: options.license === undefined ? licenceOf(checkpoints) : given(options.license),
+    source: sourceOf(records, options.repo),
     isQuantised: artifacts.every(({ quantised }) => quantised),
     warnings: [...warnings, ...changed(found, records, folder)],
   }
+}
+
+function given(id: string): Licence {
+  if (licences.has(id)) return { id, isGiven: true }
+  throw usageError(`--license is "${id}", which is no licence that the Hub knows`, {
+    suggestions: [
+      'Give a name such as apache-2.0 or mit (huggingface.co/docs/hub/repositories-licenses), or other, and say which in the front matter: license_name and license_link.',
+    ],
+  })
+}
+
+/** The licence in a GGUF's metadata, which a conversion takes over from the source's card. */
+function licenceOf(checkpoints: readonly Checkpoint[]): Licence | undefined {
+  for (const { metadata } of checkpoints) {
+    const { text } = lookUp(metadata ?? [])
+    const id = text('general.license')?.toLowerCase()
+    if (id === undefined || !licences.has(id)) continue
+    const [name, link] = [text('general.license.name'), text('general.license.link')]
+    return {
+      id,
+      isGiven: false,
+      ...(name ? { name: oneLine(name) } : {}),
+      ...(link ? { link: oneLine(link) } : {}),
+    }
+  }
+  return undefined
+}
+
+function sourceOf(records: readonly CardRecord[], repo: string | undefined): string | undefined {
+  const [first, ...others] = new Set(records.map(({ source }) => source.repository))
+  return others.length === 0 && first !== repo ? first : undefined
 }
 
 /** A config.json has some kilobytes. */
@@ -169,6 +220,11 @@ function changed(
       ]
     }),
   )
+}
+
+/** The format that a record names, as people call it. */
+export function shownFormat(name: string): string {
+  return plain(new Map(Object.entries(formatTitles)).get(name) ?? name)
 }
 
 /** Formats as people call them. */

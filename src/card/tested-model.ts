@@ -61,9 +61,10 @@ export function describeTested(model: TestedModel): string {
 }
 
 export function describeTokenizer({ tokenizer, tokenizerKind }: TestedModel): string {
-  const whose = tokenizer === undefined ? 'its tokenizer' : `the tokenizer of ${tokenizer}`
-  if (tokenizerKind === undefined) return `${whose}, the file does not say whether slow or fast`
-  return `${whose}, ${tokenizerKind}`
+  const kind = tokenizerKind === undefined ? '' : `${tokenizerKind} `
+  const whose =
+    tokenizer === undefined ? `its own ${kind}tokenizer` : `the ${kind}tokenizer of ${tokenizer}`
+  return kind === '' ? `${whose} (slow or fast not recorded)` : whose
 }
 
 /** `a=b,c=d`, or since 0.4.9 an object. */

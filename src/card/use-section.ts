@@ -1,5 +1,5 @@
 import type { Artifact } from './artifacts.js'
-import { code, codeBlock, literal, shellWord } from './markdown.js'
+import { codeBlock, literal, shellWord } from './markdown.js'
 import type { Subject } from './subject.js'
 
 /** What the examples let the model continue. */
@@ -17,8 +17,7 @@ export function useSection(subject: Subject): string {
     meta(subject),
   ].filter((part) => part !== '')
   if (parts.length === 0) return ''
-  const where =
-    subject.repo === undefined ? ['The examples are to be run in the folder of this card.'] : []
+  const where = subject.repo === undefined ? ['Run the examples in the folder of this card.'] : []
   return ['## Use', ...where, ...parts].join('\n\n')
 }
 
@@ -34,49 +33,57 @@ function transformers(subject: Subject): string {
   const artifact = firstOf(subject, 'safetensors') ?? firstOf(subject, 'pytorch')
   if (artifact === undefined || !has(subject, 'config.json')) return ''
   const where = literal(subject.repo ?? '.')
-  const withTokenizer = has(subject, 'tokenizer.json') || has(subject, 'tokenizer.model')
-  const load = `import torch
-from transformers import AutoModelForCausalLM${withTokenizer ? ', AutoTokenizer' : ''}
+  const load = `model = AutoModelForCausalLM.from_pretrained(${where}, dtype="auto")`
+  const text =
+    has(subject, 'tokenizer.json') || has(subject, 'tokenizer.model')
+      ? `from transformers import AutoModelForCausalLM, AutoTokenizer
 
-model = AutoModelForCausalLM.from_pretrained(${where}, torch_dtype="auto")`
-  const example = withTokenizer
-    ? `${load}
+${load}
 tokenizer = AutoTokenizer.from_pretrained(${where})
 inputs = tokenizer(${literal(prompt)}, return_tensors="pt")
-output = model.generate(inputs.input_ids, max_new_tokens=32, do_sample=False)
+output = model.generate(**inputs, max_new_tokens=32, do_sample=False)
 print(tokenizer.decode(output[0], skip_special_tokens=True))`
-    : `${load}
+      : `import torch
+from transformers import AutoModelForCausalLM
+
+${load}
 print(model(torch.tensor([[1]])).logits.shape)`
-  const text = withTokenizer ? example.replace('import torch\n', '') : example
-  return ['### transformers', codeBlock('python', text), tokenizerAdvice(subject)].join('\n\n')
+  return [
+    '### transformers',
+    codeBlock('python', text),
+    tokenizerAdvice(subject),
+    'Before transformers 4.56, `dtype` was called `torch_dtype`.',
+  ].join('\n\n')
 }
 
 /** What is right for this model's tokenizer, and what the automatic conversion would do to it. */
 export function tokenizerAdvice(subject: Subject): string {
   const { mergesSpaces, release, tokenizerIsChecked } = subject
+  const here = placeOf(subject)
   const isOpenLlama =
     release !== undefined || (subject.tokenizer?.generation.startsWith('openllama') ?? false)
   const spaces =
     mergesSpaces === undefined
       ? ''
       : mergesSpaces
-        ? 'It merges runs of spaces into one and drops those at both ends of a text, as in training.'
-        : 'It keeps every space, as in training.'
-  const wrong = `What transformers makes of ${isOpenLlama ? "OpenLLaMA's" : 'a'} \`tokenizer.model\` by itself differs from SentencePiece wherever spaces come in runs, and evaluations made with it come out too low`
+        ? ' As in training, it merges runs of spaces into one and drops spaces at both ends of a text.'
+        : ' As in training, it keeps every space.'
+  const scores = isOpenLlama ? ', and evaluations with it give scores that are too low' : ''
+  const wrong = `the tokenizer that transformers itself derives from \`tokenizer.model\` differs from SentencePiece wherever there are runs of spaces${scores}`
   if (tokenizerIsChecked) {
-    return `The tokenizer: \`AutoTokenizer\` loads the \`tokenizer.json\` of this folder, which was held against SentencePiece before it was written. ${spaces} Keep that file beside the weights: ${lower(wrong)}. Special tokens that a text spells, such as \`<s>\`, are text to it; \`tokenizer(text, split_special_tokens=False)\` makes tokens of them.`
+    return `**Tokenizer:** \`AutoTokenizer\` loads the \`tokenizer.json\` of this ${here}, which was verified against SentencePiece when it was written.${spaces} Keep it next to the weights: ${wrong}. Special tokens that are spelled out in a text, such as \`<s>\`, are read as plain text; with \`tokenizer(text, split_special_tokens=False)\` they are read as special tokens.`
   }
   if (has(subject, 'tokenizer.json')) {
-    return `The tokenizer: the \`tokenizer.json\` of this folder was not made by this conversion. ${spaces} \`openllama tokenizer check .\` tells whether it equals SentencePiece. ${wrong}.`
+    return `**Tokenizer:** the \`tokenizer.json\` of this ${here} was not written by openllama and has not been verified.${spaces} \`openllama tokenizer check .\` compares it with SentencePiece: ${wrong}.`
   }
   if (has(subject, 'tokenizer.model')) {
-    return `The tokenizer: there is no \`tokenizer.json\` in this folder. ${spaces} ${wrong}; make a right one with \`openllama tokenizer convert . --to tokenizer.json\`, or load the slow tokenizer with \`use_fast=False\` in transformers 4.`
+    return `**Tokenizer:** there is no \`tokenizer.json\` in this ${here}.${spaces} Write a verified one with \`openllama tokenizer convert . --to tokenizer.json\`, or load the slow tokenizer of transformers 4 with \`use_fast=False\`: ${wrong}.`
   }
-  return 'There is no tokenizer in this folder: the example shows logits only.'
+  return `There is no tokenizer in this ${here}, so the example only shows the shape of the logits.`
 }
 
-function lower(sentence: string): string {
-  return sentence.charAt(0).toLowerCase() + sentence.slice(1)
+function placeOf({ repo }: Subject): string {
+  return repo === undefined ? 'folder' : 'repository'
 }
 
 function llamaCpp(subject: Subject): string {
@@ -89,17 +96,18 @@ function llamaCpp(subject: Subject): string {
     subject.repo === undefined
       ? `-m ${shellWord(file.name)}`
       : `--hf-repo ${shellWord(subject.repo)} --hf-file ${shellWord(file.name)}`
+  // Flags as in common/arg.cpp of llama.cpp (August 2026).
   const parts = [
     '### llama.cpp',
     codeBlock(
       'sh',
       `llama-completion ${where} \\\n  -p ${shellWord(prompt)} -n 32 --temp 0 -no-cnv`,
     ),
-    'Older versions of llama.cpp call the program `llama-cli`.',
+    'In older versions of llama.cpp the program is called `llama-cli`.',
   ]
   if (subject.mergesSpaces === true) {
     parts.push(
-      'llama.cpp keeps runs of spaces, which this model never saw: merge them in the prompt, and strip its ends. `tr -s " "` does the former.',
+      'llama.cpp does not merge spaces as this model\'s tokenizer does. Merge runs of spaces in the prompt, with `tr -s " "` for example, and strip its ends.',
     )
   }
   return parts.join('\n\n')
@@ -213,7 +221,8 @@ with open(${path}, "rb") as stream:
 print(len(params), "arrays")`
   return [
     '### EasyLM',
-    `EasyLM's scripts take the file as ${code(`--load_checkpoint=params::${file.name}`)}. Without EasyLM:`,
+    serve(subject, 'params', file.name),
+    'To load the arrays without EasyLM:',
     codeBlock('python', text),
   ].join('\n\n')
 }
@@ -229,8 +238,47 @@ with open(${path}, "rb") as file:
 print(list(params))`
   return [
     '### EasyLM and Flax',
-    `EasyLM's scripts take the file as ${code(`--load_checkpoint=flax_params::${file.name}`)}. Without EasyLM:`,
+    serve(subject, 'flax_params', file.name),
+    'To load the arrays without EasyLM:',
     codeBlock('python', text),
+  ].join('\n\n')
+}
+
+/** Flags of EasyLM's LLaMAConfigurator, which has no field for the size of a head. */
+const easylmFields = [
+  'vocab_size',
+  'hidden_size',
+  'intermediate_size',
+  'num_hidden_layers',
+  'num_attention_heads',
+  'num_key_value_heads',
+  'max_position_embeddings',
+  'rms_norm_eps',
+  'rope_theta',
+] as const
+
+/**
+ * EasyLM's own server. The kinds of checkpoint (`params`, `flax_params`), flags and names of models
+ * are those of EasyLM/checkpoint.py and EasyLM/models/llama of its last version (August 2024); its
+ * documentation says `flax::`, which its code does not take.
+ */
+function serve(subject: Subject, kind: 'params' | 'flax_params', file: string): string {
+  const { config, release, repo } = subject
+  const size = /_(3b|7b|13b)(?:_|$)/.exec(release?.id ?? '')?.[1]
+  const geometry =
+    size === undefined
+      ? easylmFields.flatMap((field) =>
+          config === undefined ? [] : `--llama.${field}=${config[field]}`,
+        )
+      : [`--llama.base_model=llama_${size}`]
+  const tokenizer = [`--tokenizer=${shellWord(release?.repository ?? repo ?? '.')}`]
+  const flags = [`--load_checkpoint=${shellWord(`${kind}::${file}`)}`, ...tokenizer, ...geometry]
+  const command = ['python -m EasyLM.models.llama.llama_serve', ...flags].join(' \\\n  ')
+  const download =
+    repo === undefined ? '' : `hf download ${shellWord(repo)} ${shellWord(file)} --local-dir .\n`
+  return [
+    'To serve the model with [EasyLM](https://github.com/young-geng/EasyLM):',
+    codeBlock('sh', download + command),
   ].join('\n\n')
 }
 
@@ -248,7 +296,7 @@ shards = [torch.load(path, map_location="cpu", weights_only=True) for path in pa
 print(len(shards[0]), "tensors in each of", len(shards), "files")`
   return [
     '### PyTorch',
-    "The files are laid out as Meta's own code expects them.",
+    "The files have the layout that Meta's own LLaMA code expects.",
     codeBlock('python', text),
   ].join('\n\n')
 }

@@ -33,7 +33,9 @@ export function frontMatterFaults(keys: JsonObject): string[] {
 function licenceFaults(keys: JsonObject): string[] {
   const { license } = keys
   if (license === undefined || license === null) {
-    return ['there is no license: add the key to the front matter, or nobody may use the model']
+    return [
+      'there is no license, without which nobody may use the model: `openllama card --license ID` adds it to the front matter',
+    ]
   }
   const faults = textsFaults(keys, 'license', (id) =>
     licences.has(id) ? undefined : 'is none that the Hub knows: write other, with license_name',
@@ -46,6 +48,7 @@ function licenceFaults(keys: JsonObject): string[] {
 
 function relationFaults({ base_model, base_model_relation: relation }: JsonObject): string[] {
   if (relation === undefined || relation === null) return []
+  // docs/hub/model-cards.md, "Specifying a base model".
   const known = ['adapter', 'merge', 'quantized', 'finetune']
   if (typeof relation !== 'string' || !known.includes(relation)) {
     return [`base_model_relation is none of ${known.join(', ')}`]
@@ -108,16 +111,16 @@ function isName(value: Json | undefined): value is string {
   return typeof value === 'string' && value !== ''
 }
 
-/** The Hub's identifiers of licences (docs/hub/repositories-licenses). */
-const licences = new Set(
+/** The Hub's identifiers of licences (hub-docs, docs/hub/repositories-licenses.md, August 2026). */
+export const licences = new Set(
   `apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0
   bigcode-openrail-m afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda
   cc cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0
   cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0
   cc-by-nc-sa-4.0 cdla-sharing-1.0 cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0
   etalab-2.0 eupl-1.1 eupl-1.2 agpl-3.0 gfdl gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc h-research
-  intel-research lppl-1.3c ms-pl apple-ascl apple-amlr mpl-2.0 odc-by odbl openmdw-1.0 openrail++ osl-3.0
-  postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license
+  intel-research lppl-1.3c ms-pl apple-ascl apple-amlr mpl-2.0 odc-by odbl openmdw-1.0 openmdw-1.1
+  openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license
   fair-noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 grok2-community
   gemma unknown other`.split(/\s+/),
 )

@@ -27,6 +27,11 @@ Of a card that is there, only the sections between openllama's comments and its 
       summary:
         'The OpenLLaMA release that the weights are of (open_llama_3b_v2, …); by default the names of files, folder and repository tell',
     }),
+    license: Flags.string({
+      helpValue: 'ID',
+      summary:
+        "The model's licence, as the Hub calls it (apache-2.0, mit, llama2, other …); by default the card's own, a GGUF's, or that of the release",
+    }),
     eval: Flags.string({
       multiple: true,
       multipleNonGreedy: true,
@@ -50,8 +55,8 @@ Of a card that is there, only the sections between openllama's comments and its 
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Card)
-    const { model, eval: evals, loss, repo, out } = flags
-    const result = await writeCard(args.dir, given({ model, evals, loss, repo, out }))
+    const { model, license, eval: evals, loss, repo, out } = flags
+    const result = await writeCard(args.dir, given({ model, license, evals, loss, repo, out }))
     this.warnings(result.warnings)
     this.log(describeCard(result))
     return result

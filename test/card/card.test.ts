@@ -17,6 +17,7 @@ import { releases } from '../../src/card/releases.js'
 import { cardFaults } from '../../src/card/validate.js'
 import { presets } from '../../src/checkpoint/presets.js'
 import { parseFrontMatter } from '../../src/io/front-matter.js'
+import { fails } from '../support/errors.js'
 import { fixture } from '../support/paths.js'
 import { makeSparse } from '../support/sparse.js'
 import { tempDir } from '../support/temp.js'
@@ -111,7 +112,10 @@ for (const [options, library, files, snippet, others] of formats) {
     assert.is(keys.library_name, library)
     assert.is(keys.pipeline_tag, 'text-generation')
     assert.match(text, files)
-    assert.match(text, '2 layers of hidden size 256, 8 heads (2 for keys and values)')
+    assert.match(
+      text,
+      'It has 2 layers, a hidden size of 256, 8 attention heads (2 for keys and values)',
+    )
     assert.match(text, snippet)
     for (const other of others) assert.not.match(text, other)
     // Of a model that nobody knows, nothing is claimed.
@@ -203,26 +207,36 @@ test('several GGUFs in one folder, each with its record', async () => {
   // The one that most people want is in the example.
   assert.match(text, `llama-completion -m ${small} `)
   // tiny-v1 has rows of 160 and 416.
-  assert.match(
-    text,
-    /Rows of 160 weights do not fill k-quants' blocks of 256 \(160 = 0 × 256 \+ 160\)/,
-  )
   const record = JSON.parse(readFileSync(join(folder, `${small}.openllama.json`), 'utf8'))
   assert.ok(record.quantisation.fallbacks.length > 0)
-  assert.match(text, `since ${record.quantisation.fallbacks[0].reason}`)
+  assert.match(
+    text,
+    `q5_0 instead of q4_k for 12 tensors (${record.quantisation.fallbacks[0].reason})`,
+  )
+  assert.is(text.match(/rows of 160 are no multiple of 256/g)?.length, 2, 'said once of each type')
   // It merges spaces, which llama.cpp cannot.
-  assert.match(text, 'llama.cpp cannot merge spaces')
+  assert.is(
+    text.match(/llama\.cpp does not merge spaces/g)?.length,
+    2,
+    'in the advice and once more',
+  )
+  // Without its record the geometry tells of them.
+  rmSync(join(folder, `${small}.openllama.json`))
+  assert.match((await cardOf(folder)).text, 'Rows of 160 weights cannot be divided')
 })
 
 test('the tokenizer advice is this folder’s', async () => {
   const folder = await converted('tiny-v1', { to: 'safetensors' })
-  assert.match((await cardOf(folder)).text, /which was held against SentencePiece.* It merges runs/)
+  assert.match(
+    (await cardOf(folder)).text,
+    /which was verified against SentencePiece.* it merges runs/,
+  )
   const kept = await converted('tiny-v2', { to: 'safetensors' })
   const path = join(kept, 'openllama.json')
   const record = JSON.parse(readFileSync(path, 'utf8'))
   record.options.keep_tokenizer = true
   writeFileSync(path, JSON.stringify(record))
-  assert.match((await cardOf(kept)).text, /was not made by this conversion\. It keeps every space/)
+  assert.match((await cardOf(kept)).text, /was not written by openllama .* it keeps every space/)
   rmSync(join(kept, 'tokenizer.json'))
   assert.match((await cardOf(kept)).text, /there is no `tokenizer\.json`.*tokenizer convert/)
   rmSync(join(kept, 'tokenizer.model'))
@@ -254,13 +268,75 @@ test('a check’s figures are told, and go when they are gone', async () => {
   writeFileSync(path, JSON.stringify({ ...record, check }))
   const { text, sections } = await cardOf(folder)
   assert.ok(sections.includes('check'))
-  assert.match(text, '| mean KL divergence | 0.01234 | 0.05 | yes |')
-  assert.match(text, '| most likely token is the same | 0.9688 |  |  |')
+  assert.match(text, '| KL divergence, mean | 0.01234 | ≤ 0.05 | yes |')
+  assert.match(text, '| same likeliest token | 96.875 % |  |  |')
   assert.match(text, 'at 321 positions')
   assert.match(text, 'first 30 of 32 tokens')
-  assert.match(text, '````text\nQ: ```x\n````\n\n````text\n\n```\n# no <b>heading</b>\n````')
+  assert.match(
+    text,
+    '````text\nQ: ```x\n````\n\nIts greedy continuation:\n\n````text\n\n```\n# no <b>heading</b>\n````',
+  )
   writeFileSync(path, JSON.stringify(record))
   assert.not.match((await cardOf(folder)).text, 'KL divergence')
+})
+
+test('the licence: the user’s, the card’s, the file’s, and none is made up', async () => {
+  const folder = await converted('tiny-v2', {
+    to: 'gguf',
+    metadata: ['general.license=llama2'],
+  })
+  assert.is((await cardOf(folder)).keys.license, 'llama2')
+  const { keys, text, out, warnings } = await cardOf(folder, { license: 'mit' })
+  assert.is(keys.license, 'mit')
+  assert.equal(warnings, [])
+  // The card says something now, and the file does not count any more.
+  assert.is((await cardOf(folder)).text, text)
+  writeFileSync(out, text.replace('license: mit\n', 'license: cc-by-4.0  # mine\n'))
+  assert.match((await cardOf(folder)).text, 'license: cc-by-4.0  # mine\n')
+  await fails(() => writeCard(folder, { license: 'MIT License' }), 'usage', '--license is "MIT')
+})
+
+test('a licence with a name and an address of its own comes with them', async () => {
+  const folder = await converted('tiny-v2', {
+    to: 'gguf',
+    metadata: [
+      'general.license=other',
+      'general.license.name=our-licence',
+      'general.license.link=https://example.org/licence',
+    ],
+  })
+  const { keys, warnings } = await cardOf(folder)
+  assert.equal(
+    [keys.license, keys.license_name, keys.license_link],
+    ['other', 'our-licence', 'https://example.org/licence'],
+  )
+  assert.equal(warnings, [])
+})
+
+test('what was converted from a repository is based on it, and says its commit', async () => {
+  const folder = await converted('tiny-v2', { to: 'gguf', dtype: 'q8_0' })
+  const path = join(folder, 'openllama.json')
+  const record = JSON.parse(readFileSync(path, 'utf8'))
+  Object.assign(record.source, { repository: 'someone/tiny', commit: 'a'.repeat(40) })
+  writeFileSync(path, JSON.stringify(record))
+  const { keys, text } = await cardOf(folder)
+  assert.equal([keys.base_model, keys.base_model_relation], ['someone/tiny', 'quantized'])
+  assert.match(
+    text,
+    `[someone/tiny](https://huggingface.co/someone/tiny) at commit \`${'a'.repeat(40)}\``,
+  )
+  rmSync(join(folder, 'README.md'))
+  assert.is((await cardOf(folder, { repo: 'someone/tiny' })).keys.base_model, undefined)
+})
+
+test('hashes that were not recorded leave no empty column', async () => {
+  const folder = await converted('tiny-v2', { to: 'easylm' })
+  const path = join(folder, 'openllama.json')
+  const record = JSON.parse(readFileSync(path, 'utf8'))
+  assert.match((await cardOf(folder)).text, 'SHA-256')
+  for (const file of [...record.source.files, ...record.target.files]) file.sha256 = null
+  writeFileSync(path, JSON.stringify(record))
+  assert.not.match((await cardOf(folder)).text, 'SHA-256')
 })
 
 test('a hand’s text stays byte for byte, in the front matter too', async () => {

@@ -202,11 +202,11 @@ test('.eval_results: one value a task, none for data that are not on the Hub', a
   const [zero = '', eight = ''] = files.map(({ text }) => text)
   assert.match(
     zero,
-    'id: allenai/ai2_arc\n    task_id: ARC-Easy\n  value: 0.5\n  date: "2025-01-01"',
+    'id: allenai/ai2_arc\n    task_id: arc_easy\n  value: 0.5\n  date: "2025-01-01"',
   )
   assert.match(
     zero,
-    /notes: "arc_easy acc_norm; standard error 0\.0100; 0-shot; .*0\.4\.9.*bfloat16.*fast; at most 100 examples"/,
+    /notes: "arc_easy acc_norm; standard error 0\.0100; 0-shot; .*0\.4\.9.*bfloat16.*its own fast tokenizer; at most 100 examples"/,
   )
   assert.not.match(zero, 'own_task')
   assert.not.match(zero, 'pair')

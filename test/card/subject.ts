@@ -14,6 +14,8 @@ export const bareSubject: Subject = {
   tokenizer: undefined,
   mergesSpaces: undefined,
   tokenizerIsChecked: false,
+  licence: undefined,
+  source: undefined,
   records: [],
   isQuantised: false,
   warnings: [],

@@ -24,7 +24,7 @@ test('writes a card and says what it wrote', async () => {
   assert.is(code, 0, stderr)
   assert.match(stdout, join(folder, 'README.md'))
   assert.match(stdout, /sections about, files, use, provenance, citation/)
-  assert.match(stderr, /^warning: there is no license/m)
+  assert.match(stderr, /^warning: there is no license.*openllama card --license ID/m)
   assert.match(
     readFileSync(join(folder, 'README.md'), 'utf8'),
     /^---\nlibrary_name: transformers\n/,
@@ -69,10 +69,65 @@ test('--json, --out, several --eval, --loss: one document, files beside the card
   assert.not.ok(existsSync(join(folder, 'README.md')))
 })
 
+test('a conversion’s own check: the card has the record’s figures, one by one', async () => {
+  const folder = join(tempDir(), 'model')
+  const source = fixture('tiny-v1', 'easylm', 'streaming_params_bf16')
+  const config = ['--config', fixture('tiny-v1', 'config.json')]
+  const to = ['--to', 'gguf', '--dtype', 'q4_k_m', '--out', folder]
+  const converted = await openllama(['convert', source, ...config, ...to], { checked: true })
+  assert.is(converted.code, 0, converted.stderr)
+  const { check } = JSON.parse(readFileSync(join(folder, 'openllama.json'), 'utf8'))
+  assert.is(check.verdict, 'passed')
+  assert.ok(check.parity.metrics.length >= 8)
+  const { code, stdout } = await openllama(['card', folder])
+  assert.is(code, 0)
+  assert.match(stdout, /sections about, files, use, check, /)
+  const card = readFileSync(join(folder, 'README.md'), 'utf8')
+  const [, section = ''] =
+    /<!-- openllama:check -->([\s\S]*)<!-- \/openllama:check -->/.exec(card) ?? []
+  const rows = section
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .slice(2)
+    .map((line) => line.split('|').map((cell) => cell.trim()))
+  assert.is(rows.length, check.parity.metrics.length)
+  const number = (cell = '') =>
+    cell.endsWith(' %') ? Number(cell.slice(0, -2)) / 100 : Number(cell)
+  check.parity.metrics.forEach(
+    (metric: { name: string; value: number; limit: number | null; passed: boolean }, i: number) => {
+      const [, , value, limit = '', within] = rows[i] ?? []
+      const near = (cell: string | undefined, wanted: number) =>
+        assert.ok(Math.abs(number(cell) - wanted) <= 1e-12 * wanted, `${metric.name}: ${cell}`)
+      near(value, metric.value)
+      assert.is(limit === '', metric.limit === null, metric.name)
+      assert.is(within, metric.limit === null ? '' : metric.passed ? 'yes' : '**no**')
+      if (metric.limit === null) return
+      assert.is(limit.slice(0, 1), metric.name === 'top1_agreement' ? '≥' : '≤')
+      near(limit.slice(2), metric.limit)
+    },
+  )
+  assert.match(section, `at ${check.parity.positions} positions`)
+  assert.match(
+    section,
+    'compared with its source, `streaming_params_bf16` (EasyLM, bf16, run in ONNX Runtime)',
+  )
+  assert.match(section, `the same ${check.parity.greedy.of} tokens`)
+  assert.match(section, `\`\`\`text\n${check.smoke.prompt}\n\`\`\``)
+  assert.match(section, `\`\`\`text\n${check.smoke.continuation.trimEnd()}\n\`\`\``)
+})
+
 const refused: [what: string, exit: number, args: (folder: string) => string[], message: RegExp][] =
   [
     ['no directory', 2, () => [], /dir/],
     ['an unknown release', 2, (folder) => [folder, '--model', 'gpt'], /open_llama_13b/],
+    [
+      'a file in place of its folder',
+      2,
+      (folder) => [join(folder, 'model.safetensors')],
+      /it is a file; .*\n.*openllama card \S+model$/m,
+    ],
+    ['no such folder', 3, (folder) => [`${folder}-not`], /no such file or directory/],
+    ['a licence that is none', 2, (folder) => [folder, '--license', 'mine'], /apache-2\.0 or mit/],
     ['a repository without an owner', 2, (folder) => [folder, '--repo', 'x'], /owner and name/],
     [
       'results that are none',
