@@ -1,6 +1,6 @@
 import { metricTitles } from '../check/metrics.js'
 import { code, codeBlock, plain, table } from './markdown.js'
-import type { CardRecord, RecordedCheck } from './records.js'
+import type { CardRecord, RecordedCheck, RecordedMetric } from './records.js'
 import { type Subject, shownFormat } from './subject.js'
 
 /** What the check of each conversion found; empty where none was made. */
@@ -25,14 +25,16 @@ function one(record: CardRecord, check: RecordedCheck, withName: boolean): strin
       ? `\`openllama check\` ${verdict}. ${how}.`
       : `\`openllama check\` ${verdict}. ${how} and compared with its source, ${code(against.name)} (${shownFormat(against.format)}, ${plain(against.dtype)}, run in ${shownEngine(against.engine)}), at ${check.positions} positions.`,
   )
-  if (check.metrics.length > 0) {
-    const rows = check.metrics.map(({ name, value, limit, passed }) => [
-      plain(titleOf(name)),
-      shown(name, value),
-      limit === undefined ? '' : `${side(name)} ${shown(name, limit)}`,
-      limit === undefined ? '' : passed ? 'yes' : '**no**',
-    ])
-    parts.push(table(['Metric', 'Value', 'Limit', 'Within the limit'], rows, [1, 2]))
+  if (check.rounded.length > 0) {
+    const engine = shownEngine(check.engine)
+    parts.push(
+      'The weights in the file, computed in f32 in ONNX Runtime:',
+      metricsTable(check.metrics),
+      `As ${engine} computes it, which rounds activations to the type of the weights:`,
+      metricsTable(check.rounded),
+    )
+  } else if (check.metrics.length > 0) {
+    parts.push(metricsTable(check.metrics))
   }
   const { greedy } = check
   if (greedy !== undefined) {
@@ -51,6 +53,16 @@ function one(record: CardRecord, check: RecordedCheck, withName: boolean): strin
   if (remarks.length > 0)
     parts.push('Remarks:', remarks.map((each) => `- ${plain(each)}`).join('\n'))
   return parts.join('\n\n')
+}
+
+function metricsTable(metrics: readonly RecordedMetric[]): string {
+  const rows = metrics.map(({ name, value, limit, passed }) => [
+    plain(titleOf(name)),
+    shown(name, value),
+    limit === undefined ? '' : `${side(name)} ${shown(name, limit)}`,
+    limit === undefined ? '' : passed ? 'yes' : '**no**',
+  ])
+  return table(['Metric', 'Value', 'Limit', 'Within the limit'], rows, [1, 2])
 }
 
 const titles: ReadonlyMap<string, string> = new Map(Object.entries(metricTitles))

@@ -56,10 +56,19 @@ export interface RecordedCheck {
   faults: string[]
   against?: { name: string; format: string; dtype: string; engine: string }
   positions: number
-  metrics: { name: string; value: number; limit: number | undefined; passed: boolean }[]
+  metrics: RecordedMetric[]
+  /** As the engine computes them that rounds activations; empty where there is one comparison. */
+  rounded: RecordedMetric[]
   greedy?: { common: number; of: number }
   departure: string | undefined
   notes: string[]
+}
+
+export interface RecordedMetric {
+  name: string
+  value: number
+  limit: number | undefined
+  passed: boolean
 }
 
 /** A record lists its files; folders of some thousand shards are not known. */
@@ -143,7 +152,7 @@ function readCheck(json: JsonObject): RecordedCheck {
     device: text(json.device),
     prompt: text(smoke.prompt),
     continuation: text(smoke.continuation),
-    faults: texts(smoke.faults),
+    faults: [...texts(smoke.faults), ...texts(parity?.faults)],
     ...(parity
       ? {
           against: {
@@ -156,14 +165,19 @@ function readCheck(json: JsonObject): RecordedCheck {
         }
       : {}),
     positions: numberOf(parity?.positions) ?? 0,
-    metrics: objects(parity?.metrics).flatMap(({ name, value, limit, passed }) => {
-      const figure = numberOf(value)
-      if (figure === undefined) return []
-      return [{ name: text(name), value: figure, limit: numberOf(limit), passed: passed === true }]
-    }),
+    metrics: metricsOf(parity?.metrics),
+    rounded: metricsOf(parity?.rounded),
     departure: text(departure.detail) || undefined,
     notes: texts(json.notes),
   }
+}
+
+function metricsOf(json: Json | undefined): RecordedMetric[] {
+  return objects(json).flatMap(({ name, value, limit, passed }) => {
+    const figure = numberOf(value)
+    if (figure === undefined) return []
+    return [{ name: text(name), value: figure, limit: numberOf(limit), passed: passed === true }]
+  })
 }
 
 function filesOf(json: Json | undefined): RecordedFiles {
