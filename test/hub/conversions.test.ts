@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,7 +11,6 @@ import { convert } from '../support/convert.js'
 import { fails } from '../support/errors.js'
 import { largeFile } from '../support/hub/hub.js'
 import { tinySession, useHub } from '../support/hub/session.js'
-import { fixture } from '../support/paths.js'
 import { tempDir } from '../support/temp.js'
 
 const test = suite('conversions over a bad network')
@@ -60,7 +59,7 @@ test('cut at random points, 50 runs: whole, or exit 5 and resumed; what arrived 
   const opened = await opening('hf://tester/tiny')
   const clean = await run('hf://tester/tiny', join(folder, 'clean.gguf'))
   const expected = readFileSync(join(folder, 'clean.gguf'))
-  const { tensors } = await openCheckpoint(fixture('tiny-v1', 'easylm', 'streaming_params_bf16'))
+  const { tensors } = await openCheckpoint('hf://tester/tiny')
   const sizes = [...tensors.values()].map(({ parts }) => parts[0]?.extents[0]?.length ?? 0)
   const largest = Math.max(...sizes)
   let gaveUp = 0
@@ -139,7 +138,9 @@ for (const [to, more] of [
     const folder = tempDir()
     const local = join(folder, 'local')
     await convert('hf://tester/tiny', local, { to, ...more })
-    const names = readdirSync(local).filter((name) => name !== 'openllama.json')
+    const names = readdirSync(local, { recursive: true, encoding: 'utf8' }).filter(
+      (name) => name !== 'openllama.json' && !statSync(join(local, name)).isDirectory(),
+    )
     const files = await Promise.all(
       names.map(async (name) => [name, await largeFile(join(local, name))] as const),
     )
@@ -153,11 +154,12 @@ for (const [to, more] of [
       how,
     )
     const { requests } = session.hub.count('download')
-    for (const after of [opened.requests, requests - 1]) {
+    // The last may be of alignment, of which more is fetched than is used.
+    for (const after of [opened.requests, requests - 2]) {
       const out = join(folder, `${after}.gguf`)
       session.hub.faults.push({ on: 'download', corrupt: true, after })
       const { error } = await run(`hf://${name}`, out)
-      assert.match(error?.message ?? 'it was converted', 'its SHA-256 is')
+      assert.ok(error?.message.includes('its SHA-256 is'), error?.message ?? 'it was converted')
       assert.not.ok(existsSync(out))
       assert.not.ok(existsSync(`${out}.partial`))
     }
