@@ -33,6 +33,8 @@ function transformers(subject: Subject): string {
   const artifact = firstOf(subject, 'safetensors') ?? firstOf(subject, 'pytorch')
   if (artifact === undefined || !has(subject, 'config.json')) return ''
   const where = literal(subject.repo ?? '.')
+  // A tokenizer of somebody else's may give transformers 4 more than a model takes.
+  const inputs = subject.tokenizerIsChecked ? '**inputs' : 'inputs.input_ids'
   const load = `model = AutoModelForCausalLM.from_pretrained(${where}, dtype="auto")`
   const text =
     has(subject, 'tokenizer.json') || has(subject, 'tokenizer.model')
@@ -41,7 +43,7 @@ function transformers(subject: Subject): string {
 ${load}
 tokenizer = AutoTokenizer.from_pretrained(${where})
 inputs = tokenizer(${literal(prompt)}, return_tensors="pt")
-output = model.generate(**inputs, max_new_tokens=32, do_sample=False)
+output = model.generate(${inputs}, max_new_tokens=32, do_sample=False)
 print(tokenizer.decode(output[0], skip_special_tokens=True))`
       : `import torch
 from transformers import AutoModelForCausalLM
@@ -147,7 +149,8 @@ ${imports}from tokenizers import Tokenizer
 
 folder = ${folder}
 with open(f"{folder}/config.json") as file:
-    end = np.atleast_1d(json.load(file)["eos_token_id"])
+    config = json.load(file)
+end = np.atleast_1d(config["eos_token_id"])
 tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
 session = onnxruntime.InferenceSession(f"{folder}/" + ${literal(graph)})
 names = [output.name for output in session.get_outputs()]
@@ -169,7 +172,7 @@ for _ in range(32):
         break
     ids = ids + new
     cache = {node.name: output[node.name.replace("past_key_values", "present")] for node in past}
-print(tokenizer.decode(ids))`
+print(tokenizer.decode([id for id in ids if id != config["bos_token_id"]]))`
   return ['### ONNX Runtime', codeBlock('python', text)].join('\n\n')
 }
 

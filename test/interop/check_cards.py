@@ -1,11 +1,11 @@
 """Holds model cards against huggingface_hub, PyYAML, a Markdown renderer, and the programs that their examples are for.
 
-usage: check_cards.py [--endpoint URL] [--no-examples] FOLDER...
+usage: check_cards.py [--endpoint URL] [--elsewhere] FOLDER...
 
 Each folder has a README.md. huggingface_hub must load it, find in it the results that its YAML has, and
 write them back the same; a file in .eval_results must be one to huggingface_hub too; a Hub at URL, where one is
-given, must take the card. Every Python example of the card is run as it stands, in the folder, with this
-interpreter. Charts must be whole and ask for nothing from elsewhere. Prints a line a folder; exit code 1
+given, must take the card. Every Python example of the card is run as it stands with this interpreter: in the
+folder, or, --elsewhere, in an empty one, with everything from the Hub. Charts must be whole and ask for nothing from elsewhere. Prints a line a folder; exit code 1
 where anything is wrong.
 """
 import argparse
@@ -15,6 +15,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree
 
 import yaml
@@ -22,7 +23,7 @@ from markdown_it import MarkdownIt
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--endpoint")
-parser.add_argument("--no-examples", action="store_true")
+parser.add_argument("--elsewhere", action="store_true")
 parser.add_argument("folders", nargs="+", type=pathlib.Path)
 arguments = parser.parse_args()
 if arguments.endpoint is not None:
@@ -129,11 +130,11 @@ def check_chart(path: pathlib.Path) -> None:
     assert "@import" not in path.read_text() and "url(" not in path.read_text()
 
 
-def run_examples(path: pathlib.Path) -> str:
+def run_examples(path: pathlib.Path, cwd: pathlib.Path) -> str:
     outputs = []
     for example in re.findall(r"^```python\n(.*?)^```$", path.read_text(encoding="utf-8"), re.S | re.M):
         done = subprocess.run(
-            [sys.executable, "-c", example], cwd=path.parent, capture_output=True, text=True
+            [sys.executable, "-c", example], cwd=cwd, capture_output=True, text=True
         )
         assert done.returncode == 0, f"{example}\n{done.stderr}"
         assert done.stdout.strip() != "", example
@@ -149,8 +150,11 @@ for folder in arguments.folders:
         said = [check_metadata(card), check_eval_results(folder), check_page(card)]
         for chart in folder.glob("*.svg"):
             check_chart(chart)
-        if not arguments.no_examples:
-            said.append(run_examples(card))
+        if arguments.elsewhere:
+            with tempfile.TemporaryDirectory() as empty:
+                said.append(run_examples(card, pathlib.Path(empty)))
+        else:
+            said.append(run_examples(card, folder))
         print(f"ok {where}: {', '.join(said)}")
     except Exception as error:
         failures += 1

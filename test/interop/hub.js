@@ -7,12 +7,17 @@ import { createInterface } from 'node:readline'
 /**
  * Starts the Hub.
  * @param home folder for everything that programs keep of it
+ * @param pageSize files in a page of a listing
  * @returns the environment that programs find it by, and how to end it
  */
-export async function startHub(home) {
-  const server = spawn(process.execPath, ['--import', 'tsx', 'test/interop/hub-server.ts'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
+export async function startHub(home, pageSize = 4) {
+  const server = spawn(
+    process.execPath,
+    ['--import', 'tsx', 'test/interop/hub-server.ts', String(pageSize)],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    },
+  )
   const [line] = await once(createInterface({ input: server.stdout }), 'line')
   const { url, token, reader } = JSON.parse(line)
   return {

@@ -1,18 +1,10 @@
 // The live cross-checks: our output in the formats' own software. Needs Python 3; its packages are
 // installed on first use. Prints a line a check, and fails if any does.
 import { spawnSync } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
+import { checkCards } from './cards.js'
 import { writeCorpus } from './corpus.js'
 import { startHub } from './hub.js'
 import { pythonWithTransformers4, pythonWithTransformers5 } from './python.js'
@@ -22,15 +14,15 @@ const models = ['tiny-v1', 'tiny-v2']
 const temporary = mkdtempSync(join(tmpdir(), 'openllama-interop-'))
 /** Fewer for a quick look: CORPUS_LINES=1000. */
 const corpusLines = Number(process.env.CORPUS_LINES ?? 100_000)
-/** `run.js hub` runs that part alone. */
+/** `run.js hub` and `run.js cards` run that part alone. */
 const only = process.argv[2]
 let passed = 0
 let failed = 0
 
 try {
   const pythons = [pythonWithTransformers5(), pythonWithTransformers4()]
-  await checkHub(pythons)
-  if (only !== 'hub') await checkTokenizers(pythons)
+  if (only !== 'cards') await checkHub(pythons)
+  if (only === undefined) await checkTokenizers(pythons)
   for (const model of only === 'hub' ? [] : models) {
     const source = `${fixtures}/${model}/easylm/streaming_params_bf16`
     const config = `${fixtures}/${model}/config.json`
@@ -88,11 +80,8 @@ try {
       check(python, 'check_transformers.py', '2e-2', `${fixtures}/${model}/expected`, ...rounded)
     }
     const unquantised = ['f16', 'pytorch', 'easylm', 'flax', 'meta-2', 'onnx-f32'].map(folder)
-    await checkCards(pythons, [
-      ...unquantised,
-      ...quantised,
-      to('gguf', '--to', 'gguf', '--dtype', 'q4_k_m'),
-    ])
+    const cards = [...unquantised, ...quantised, to('gguf', '--to', 'gguf', '--dtype', 'q4_k_m')]
+    await checkCards(pythons, cards, temporary, { openllama, check, report })
   }
 } finally {
   rmSync(temporary, { recursive: true, force: true })
@@ -207,60 +196,9 @@ async function checkHub(pythons) {
     // And what Python has fetched, we do not fetch again.
     const again = JSON.parse(openllama(['pull', `${repository}@v1`, '--json'], hub.env))
     const known = pulled.files.length > 3 && again.fetched === 0
-    console.log(`${known ? 'ok' : 'FAILED'} openllama: uses what huggingface_hub has fetched`)
-    if (known) passed++
-    else failed++
+    report(known, 'openllama: uses what huggingface_hub has fetched')
   } finally {
     hub.stop()
-  }
-}
-
-/**
- * Cards of folders that were written before: read by huggingface_hub, and their examples run as they
- * stand, by both generations of transformers and by transformers.js.
- */
-async function checkCards([python, older], folders) {
-  const results = join('..', 'shared', 'real', 'lm-eval')
-  const evals = ['old', 'new'].map((name) => `${fixtures}/lm-eval/${name}.json`)
-  const real = ['openlm-research-open_llama_3b_v2.json', 'results_2024-06-03T01-54-41.753933.json']
-    .map((name) => join(results, name))
-    .filter(existsSync)
-  if (real.length === 0) console.log(`skipped, ${results} is not there: cards of real results`)
-  const log = join(temporary, 'loss.csv')
-  writeFileSync(log, 'step,loss\n1,9.5\n2,5.25\n3,4\n')
-  folders.forEach((folder, i) => {
-    openllama(['card', folder])
-    const all = i % 2 === 0 || real.length === 0 ? evals : real
-    const given = all.flatMap((file) => ['--eval', file])
-    // Twice: over a card that is there.
-    openllama(['card', folder, '--model', 'open_llama_3b_v2', ...given, '--loss', log])
-  })
-  const hub = await startHub(join(temporary, 'cards-home'))
-  check(python, 'check_cards.py', '--endpoint', hub.env.HF_ENDPOINT, ...folders)
-  hub.stop()
-  const withTransformers = folders.filter((folder) => /[\\/](f16|pytorch)$/.test(folder))
-  check(older, 'check_cards.py', ...withTransformers)
-  const modules = join(temporary, 'node_modules')
-  if (!existsSync(modules)) symlinkSync(resolve('node_modules'), modules)
-  for (const folder of folders) {
-    const card = readFileSync(join(folder, 'README.md'), 'utf8')
-    for (const [, example] of card.matchAll(/^```js\n([\s\S]*?)^```$/gm)) {
-      const script = join(folder, 'example.mjs')
-      writeFileSync(script, example)
-      const { status, stdout, stderr } = spawnSync(process.execPath, ['example.mjs'], {
-        cwd: folder,
-        encoding: 'utf8',
-      })
-      rmSync(script)
-      const said = stdout.trim().split('\n')[0]
-      if (status === 0 && said !== '') passed++
-      else failed++
-      console.log(
-        status === 0 && said !== ''
-          ? `ok transformers.js ${folder.slice(temporary.length + 1)}: the card's example says "${said}"`
-          : `FAILED transformers.js ${folder}: ${stderr}`,
-      )
-    }
   }
 }
 
@@ -285,6 +223,13 @@ function pushed(repository, env) {
   return [repository, folder]
 }
 
+/** A check that was made here. */
+function report(ok, what) {
+  console.log(`${ok ? 'ok' : 'FAILED'} ${what}`)
+  if (ok) passed++
+  else failed++
+}
+
 function openllama(given, env = {}) {
   // These tests are the check.
   const unchecked = given[0] === 'convert' && !given.includes('--check')
@@ -299,6 +244,7 @@ function openllama(given, env = {}) {
 
 /** A script prints `ok …` or `FAILED …` for each of its checks. */
 function check(python, script, ...rest) {
+  if (only === 'cards' && script !== 'check_cards.py') return
   const [{ env }, args] = typeof rest[0] === 'object' ? [rest[0], rest.slice(1)] : [{}, rest]
   const { status, stdout, stderr } = spawnSync(python, [join('test/interop', script), ...args], {
     encoding: 'utf8',

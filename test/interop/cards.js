@@ -1,0 +1,124 @@
+// Cards, and the examples in them: read by huggingface_hub, and run as they stand, both in the card's
+// folder and, for a repository, from an empty one against the tests' Hub.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { startHub } from './hub.js'
+
+const evals = ['old', 'new'].map((name) => `test/fixtures/lm-eval/${name}.json`)
+const realResults = join('..', 'shared', 'real', 'lm-eval')
+
+/**
+ * @param python with transformers 5
+ * @param older with transformers 4
+ * @param folders with converted models
+ * @param temporary a folder above all of them
+ * @param tools of run.js: `openllama(args, env)`, `check(python, script, ...)`, `report(ok, what)`
+ */
+export async function checkCards([python, older], folders, temporary, tools) {
+  const { openllama, check } = tools
+  const real = ['openlm-research-open_llama_3b_v2.json', 'results_2024-06-03T01-54-41.753933.json']
+    .map((name) => join(realResults, name))
+    .filter(existsSync)
+  if (real.length === 0) console.log(`skipped, ${realResults} is not there: cards of real results`)
+  const log = join(temporary, 'loss.csv')
+  writeFileSync(log, 'step,loss\n1,9.5\n2,5.25\n3,4\n')
+  folders.forEach((folder, i) => {
+    openllama(['card', folder])
+    const all = i % 2 === 0 || real.length === 0 ? evals : real
+    const given = all.flatMap((file) => ['--eval', file])
+    // Twice: over a card that is there.
+    openllama(['card', folder, '--model', 'open_llama_3b_v2', ...given, '--loss', log])
+  })
+  const home = join(temporary, 'cards-home', basename(dirname(folders[0])))
+  // llama.cpp reads one page of a listing; the Hub's have a thousand files.
+  const hub = await startHub(home, 1000)
+  try {
+    const endpoint = ['--endpoint', hub.env.HF_ENDPOINT]
+    const withTransformers = folders.filter((folder) => /[\\/](f16|pytorch)$/.test(folder))
+    check(python, 'check_cards.py', ...endpoint, ...folders)
+    check(older, 'check_cards.py', ...withTransformers)
+    link(temporary)
+    for (const folder of folders) {
+      runScripts(folder, folder, {}, tools)
+      runCommands(folder, folder, {}, tools)
+    }
+    // What a reader of the page copies: nothing is in the folder where it is run.
+    const empty = join(home, 'empty')
+    mkdirSync(empty, { recursive: true })
+    link(empty)
+    const remote = join(home, 'remote.mjs')
+    writeFileSync(remote, remoteHub(join(home, 'transformers.js')))
+    link(home)
+    for (const folder of folders) {
+      const repository = `tester/${basename(dirname(folder))}-${basename(folder)}`
+      openllama(['card', folder, '--repo', repository])
+      openllama(['push', folder, repository, '--create', '--unchecked'], hub.env)
+      const node = { NODE_OPTIONS: `--import ${remote}` }
+      runScripts(folder, empty, { ...hub.env, ...node }, tools)
+      runCommands(folder, empty, { ...hub.env, LLAMA_CACHE: join(home, 'llama.cpp') }, tools)
+    }
+    const elsewhere = [...endpoint, '--elsewhere']
+    check(python, 'check_cards.py', { env: hub.env }, ...elsewhere, ...folders)
+    check(older, 'check_cards.py', { env: hub.env }, ...elsewhere, ...withTransformers)
+  } finally {
+    hub.stop()
+  }
+}
+
+/** Our packages, for scripts that are run in a folder. */
+function link(folder) {
+  const modules = join(folder, 'node_modules')
+  if (!existsSync(modules)) symlinkSync(resolve('node_modules'), modules)
+}
+
+/** transformers.js knows its Hub only by its own settings. */
+function remoteHub(cache) {
+  return `import { env } from '@huggingface/transformers'
+env.remoteHost = process.env.HF_ENDPOINT + '/'
+env.cacheDir = ${JSON.stringify(cache)}
+`
+}
+
+function examples(folder, language) {
+  const card = readFileSync(join(folder, 'README.md'), 'utf8')
+  const blocks = card.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, 'gm'))
+  return [...blocks].map(([, example]) => example)
+}
+
+function runScripts(folder, cwd, env, { report }) {
+  for (const example of examples(folder, 'js')) {
+    const script = ['--input-type=module', '-e', example]
+    const { status, stdout, stderr } = run(process.execPath, script, cwd, env)
+    const said = stdout.trim().split('\n')[0]
+    const where = cwd === folder ? 'in its folder' : 'from the Hub'
+    const what = `transformers.js ${basename(dirname(folder))}/${basename(folder)} ${where}`
+    report(status === 0 && said !== '', `${what}: ${status === 0 ? `"${said}"` : stderr}`)
+  }
+}
+
+/** The commands of llama.cpp, where that is installed; EasyLM's need a machine of their own. */
+function runCommands(folder, cwd, env, { openllama, report }) {
+  for (const example of examples(folder, 'sh')) {
+    if (!example.startsWith('llama-completion ')) continue
+    const what = `llama.cpp ${basename(dirname(folder))}/${basename(folder)}`
+    if (run('llama-completion', ['--version'], cwd, env).error !== undefined) {
+      if (cwd !== folder) continue
+      // The same library at least, and the same file.
+      const [, file] = /^llama-completion -m (\S+)/.exec(example) ?? []
+      const { smoke } = JSON.parse(openllama(['check', join(folder, file), '--json']))
+      console.log('skipped, llama-completion is not there: its example as it stands')
+      report(smoke.continuation.trim() !== '', `${what} in node-llama-cpp: "${smoke.continuation}"`)
+      continue
+    }
+    const { status, stdout, stderr } = run('sh', ['-c', example], cwd, env)
+    const said = stdout.trim().split('\n')[0]
+    report(status === 0 && said !== '', `${what}: ${status === 0 ? `"${said}"` : stderr}`)
+  }
+}
+
+function run(program, args, cwd, env) {
+  // Programs that could wait for somebody's answer get none.
+  const options = { cwd, encoding: 'utf8', env: { ...process.env, ...env }, input: '' }
+  return spawnSync(program, args, options)
+}
