@@ -4,19 +4,30 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { startHub } from './hub.js'
+import { check, convert, openllama, report, temporary } from './session.js'
 
 const evals = ['old', 'new'].map((name) => `test/fixtures/lm-eval/${name}.json`)
 const realResults = join('..', 'shared', 'real', 'lm-eval')
 
-/**
- * @param python with transformers 5
- * @param older with transformers 4
- * @param folders with converted models
- * @param temporary a folder above all of them
- * @param tools of run.js: `openllama(args, env)`, `check(python, script, ...)`, `report(ok, what)`
- */
-export async function checkCards([python, older], folders, temporary, tools) {
-  const { openllama, check } = tools
+/** What a model is published as, by the names of folders. */
+const published = {
+  f16: ['--to', 'safetensors', '--dtype', 'f16'],
+  pytorch: ['--to', 'pytorch'],
+  easylm: ['--to', 'easylm'],
+  flax: ['--to', 'flax'],
+  'meta-2': ['--to', 'meta', '--model-parallel', '2'],
+  'onnx-f32': ['--to', 'onnx', '--dtype', 'f32'],
+  'onnx-q8': ['--to', 'onnx', '--dtype', 'q8'],
+  'onnx-q4': ['--to', 'onnx', '--dtype', 'q4'],
+  'onnx-q4f16': ['--to', 'onnx', '--dtype', 'q4f16'],
+  gguf: ['--to', 'gguf', '--dtype', 'q4_k_m'],
+}
+
+/** Cards of a fixture in every format. */
+export async function checkCards([python, older], model) {
+  const folders = Object.entries(published).map(([name, args]) =>
+    convert(model, join(temporary, 'cards', model, name), ...args),
+  )
   const real = ['openlm-research-open_llama_3b_v2.json', 'results_2024-06-03T01-54-41.753933.json']
     .map((name) => join(realResults, name))
     .filter(existsSync)
@@ -30,7 +41,7 @@ export async function checkCards([python, older], folders, temporary, tools) {
     // Twice: over a card that is there.
     openllama(['card', folder, '--model', 'open_llama_3b_v2', ...given, '--loss', log])
   })
-  const home = join(temporary, 'cards-home', basename(dirname(folders[0])))
+  const home = join(temporary, 'cards-home', model)
   // llama.cpp reads one page of a listing; the Hub's have a thousand files.
   const hub = await startHub(home, 1000)
   try {
@@ -38,10 +49,10 @@ export async function checkCards([python, older], folders, temporary, tools) {
     const withTransformers = folders.filter((folder) => /[\\/](f16|pytorch)$/.test(folder))
     check(python, 'check_cards.py', ...endpoint, ...folders)
     check(older, 'check_cards.py', ...withTransformers)
-    link(temporary)
+    link(join(temporary, 'cards'))
     for (const folder of folders) {
-      runScripts(folder, folder, {}, tools)
-      runCommands(folder, folder, {}, tools)
+      runScripts(folder, folder, {})
+      runCommands(folder, folder, {})
     }
     // What a reader of the page copies: nothing is in the folder where it is run.
     const empty = join(home, 'empty')
@@ -55,8 +66,8 @@ export async function checkCards([python, older], folders, temporary, tools) {
       openllama(['card', folder, '--repo', repository])
       openllama(['push', folder, repository, '--create', '--unchecked'], hub.env)
       const node = { NODE_OPTIONS: `--import ${remote}` }
-      runScripts(folder, empty, { ...hub.env, ...node }, tools)
-      runCommands(folder, empty, { ...hub.env, LLAMA_CACHE: join(home, 'llama.cpp') }, tools)
+      runScripts(folder, empty, { ...hub.env, ...node })
+      runCommands(folder, empty, { ...hub.env, LLAMA_CACHE: join(home, 'llama.cpp') })
     }
     const elsewhere = [...endpoint, '--elsewhere']
     check(python, 'check_cards.py', { env: hub.env }, ...elsewhere, ...folders)
@@ -86,7 +97,7 @@ function examples(folder, language) {
   return [...blocks].map(([, example]) => example)
 }
 
-function runScripts(folder, cwd, env, { report }) {
+function runScripts(folder, cwd, env) {
   for (const example of examples(folder, 'js')) {
     const script = ['--input-type=module', '-e', example]
     const { status, stdout, stderr } = run(process.execPath, script, cwd, env)
@@ -98,7 +109,7 @@ function runScripts(folder, cwd, env, { report }) {
 }
 
 /** The commands of llama.cpp, where that is installed; EasyLM's need a machine of their own. */
-function runCommands(folder, cwd, env, { openllama, report }) {
+function runCommands(folder, cwd, env) {
   for (const example of examples(folder, 'sh')) {
     if (!example.startsWith('llama-completion ')) continue
     const what = `llama.cpp ${basename(dirname(folder))}/${basename(folder)}`
