@@ -82,7 +82,9 @@ export function configFromHf(json: JsonObject, path: string): Partial<LlamaConfi
     eos_token_id: tokenIds(json, 'eos_token_id', path),
     pad_token_id: tokenId(json, 'pad_token_id', path),
     initializer_range: positive(json, 'initializer_range', path, false),
-    other: Object.fromEntries(Object.entries(json).filter(([key]) => !knownFields.has(key))),
+    other: Object.fromEntries(
+      Object.entries(json).filter(([key, value]) => !knownFields.has(key) && usual[key] !== value),
+    ),
   })
 }
 
@@ -95,7 +97,7 @@ export function configToHf(config: LlamaConfig, dtype: DType): JsonObject {
   return {
     architectures: [modelTypes[model_type]],
     attention_bias: false,
-    attention_dropout: 0,
+    ...usual,
     ...fields,
     head_dim,
     hidden_act: 'silu',
@@ -126,9 +128,12 @@ const torchDtypes: Partial<Record<DType, string>> = {
   bf16: 'bfloat16',
 }
 
+/** Written in any case, and kept where a source has it otherwise. */
+const usual: JsonObject = { attention_dropout: 0 }
+
 /** Fields that this program computes or that belong to a copy of transformers, not to the model. */
 const knownFields = new Set([
-  ...['_name_or_path', 'architectures', 'attention_bias', 'attention_dropout', 'bos_token_id'],
+  ...['_name_or_path', 'architectures', 'attention_bias', 'bos_token_id'],
   ...['dtype', 'eos_token_id', 'head_dim', 'hidden_act', 'hidden_size', 'initializer_range'],
   ...['intermediate_size', 'max_position_embeddings', 'mlp_bias', 'model_type'],
   ...['num_attention_heads', 'num_hidden_layers', 'num_key_value_heads', 'pad_token_id'],
@@ -210,7 +215,10 @@ function tokenIds(
 ): LlamaConfig['eos_token_id'] | undefined {
   const value = json[field]
   if (!Array.isArray(value)) return tokenId(json, field, path)
-  return value.map((id) => tokenId({ [field]: id }, field, path) ?? 0)
+  const ids = value
+    .map((id) => tokenId({ [field]: id }, field, path))
+    .filter((id) => typeof id === 'number')
+  return ids.length === 0 ? null : ids
 }
 
 function wrongKind(field: string, value: Json, expected: string, path: string): Error {

@@ -1,5 +1,5 @@
 import { stat, statfs } from 'node:fs/promises'
-import { basename, dirname, extname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { type CheckRecord, exceededMetrics } from '../check/record.js'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
@@ -316,8 +316,8 @@ function valueWarnings(facts: Executed['facts'], plan: Plan): string[] {
 function defaultOut(source: string, format: FormatName, dtype: string): string {
   const path = source.replace(/^[a-z_]+::/, '').replace(/[/\\]+$/, '')
   const name = nameOf(path)
-  const stem = name.replace(/\.index\.json$/, '')
-  const bare = stem.slice(0, stem.length - extname(stem).length) || stem
+  // Of files only what says their format goes: the rest of Llama-3.1-8B is no extension.
+  const bare = name.replace(/(.)((\.(safetensors|bin))?\.index\.json|\.[a-z]+)$/i, '$1')
   return [bare, format, ...(dtype === 'auto' ? [] : [dtype])].join('-')
 }
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { LlamaConfig } from '../checkpoint/config.js'
 import { type DType, isFloat } from '../checkpoint/dtype.js'
@@ -316,14 +317,21 @@ export function configDifferences(a: LlamaConfig, b: LlamaConfig): ConfigDiffere
   const differences: ConfigDifference[] = []
   let field: keyof LlamaConfig
   for (field in a) {
-    if (field === 'other' || JSON.stringify(a[field]) === JSON.stringify(b[field])) continue
-    // Files that keep epsilon as f32 give it back as such.
-    if (isSameAsF32(a[field], b[field])) continue
+    if (field === 'other' || isDeepStrictEqual(settled(a[field]), settled(b[field]))) continue
     differences.push({ field, values: [a[field], b[field]], computes: !uses.has(field) })
   }
   return differences
 }
 
-function isSameAsF32(a: unknown, b: unknown): boolean {
-  return typeof a === 'number' && typeof b === 'number' && Math.fround(a) === Math.fround(b)
+/**
+ * A field's value as formats agree on it: numbers as f32, which some files keep them as, and a
+ * scaling's type by its newer name. The order of fields says nothing.
+ */
+function settled(value: unknown): unknown {
+  if (typeof value === 'number') return Math.fround(value)
+  if (Array.isArray(value)) return value.map(settled)
+  if (typeof value !== 'object' || value === null) return value
+  const fields = Object.entries(value).map(([key, each]) => [key, settled(each)] as const)
+  const { type, ...others } = Object.fromEntries(fields)
+  return type === undefined ? others : { rope_type: type, ...others }
 }

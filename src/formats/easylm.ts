@@ -15,7 +15,7 @@ import {
   skipBytes,
 } from './msgpack.js'
 import { outputTensors, withHead } from './target.js'
-import { parameterNames } from './train-state.js'
+import { isStateRoot, parameterNames } from './train-state.js'
 
 /**
  * EasyLM's streaming checkpoint: msgpack records [key, value] one after the
@@ -119,7 +119,7 @@ async function readRecord(cursor: MsgpackCursor, index: number): Promise<Record>
   const payload = await expectHead(cursor, 'binary', `the value of "${name}"`)
   const end = cursor.offset + payload.length
   // The optimiser's state may hold what no checkpoint of weights does: skipped unread.
-  if (key[0] === 'opt_state' || key[0] === 'step') {
+  if (isStateRoot(key[0])) {
     skipBytes(cursor, payload.length, `the bytes of "${name}"`)
     return { key }
   }

@@ -25,12 +25,12 @@ const ndarrayExtension = 1
 const chunkedKey = '__msgpack_chunked_array__'
 
 /** numpy's names of the element types; flax knows more, checkpoints hold these. */
-const dtypeNames: Record<string, DType> = {
-  float64: 'f64',
-  float32: 'f32',
-  float16: 'f16',
-  bfloat16: 'bf16',
-}
+const dtypeNames: ReadonlyMap<string, DType> = new Map([
+  ['float64', 'f64'],
+  ['float32', 'f32'],
+  ['float16', 'f16'],
+  ['bfloat16', 'bf16'],
+])
 
 /** No checkpoint has arrays of more dimensions. */
 const maxDimensions = 8
@@ -74,13 +74,13 @@ async function locateNdarray(
     throw unexpected(cursor, start, what, `${length} fields, not shape, dtype and bytes`)
   const shape = await readShape(cursor, what)
   const dtypeName = await readText(cursor, `${what}: its dtype`)
-  const dtype = dtypeNames[dtypeName]
+  const dtype = dtypeNames.get(dtypeName)
   if (dtype === undefined) {
     throw inputError(`its dtype is "${dtypeName}", which is not supported`, {
       format: cursor.format,
       path: cursor.source.path,
       tensor: name,
-      suggestions: [`Supported are ${Object.keys(dtypeNames).join(', ')}.`],
+      suggestions: [`Supported are ${[...dtypeNames.keys()].join(', ')}.`],
     })
   }
   const payload = await expectHead(cursor, 'binary', `${what}: its bytes`)

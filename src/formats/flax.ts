@@ -17,7 +17,7 @@ import {
   skipValue,
 } from './msgpack.js'
 import { outputTensors, withHead } from './target.js'
-import { parameterNames } from './train-state.js'
+import { isStateRoot, parameterNames } from './train-state.js'
 
 /**
  * flax.serialization's one-message file: a tree of msgpack maps whose leaves
@@ -128,7 +128,7 @@ async function walk(
     if (seen.has(name))
       throw inputError('it is in the file a second time', { ...where, tensor: key.join('/') })
     seen.add(name)
-    if (path.length === 0 && (name === 'opt_state' || name === 'step')) {
+    if (path.length === 0 && isStateRoot(name)) {
       await skipValue(cursor, `"${name}"`)
       found.push({ key })
       continue

@@ -40,9 +40,12 @@ export const magic = [0x47, 0x47, 0x55, 0x46] as const
 
 export const defaultAlignment = 32
 
-/** Headers have some megabytes at most: of a vocabulary of 32,000 tokens, 0.7. */
+/**
+ * Headers have some megabytes at most: of a vocabulary of 32,000 tokens, 0.7. What is in them is
+ * held in memory, strings at several times their bytes.
+ */
 const firstRead = 1024 * 1024
-const maxHeader = 512 * 1024 * 1024
+const maxHeader = 128 * 1024 * 1024
 
 /** Pages are the largest blocks that anything is aligned to. */
 const maxAlignment = 2 ** 20

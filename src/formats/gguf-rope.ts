@@ -136,7 +136,9 @@ export function scalingFromMetadata(metadata: MetadataLookup, path: string): Jso
   const factor =
     metadata.number(`${prefix}factor`) ?? metadata.number('llama.rope.scale_linear') ?? 1
   if (type === 'none' || (type === undefined && factor === 1)) return null
-  if (type === undefined || type === 'linear') return { rope_type: 'linear', factor }
+  if (type === undefined || type === 'linear') {
+    return { rope_type: 'linear', factor: shortest(factor) }
+  }
   if (type !== 'yarn') {
     throw inputError(`its rotary scaling is "${type}", which is not supported`, {
       format: 'gguf',
@@ -145,7 +147,7 @@ export function scalingFromMetadata(metadata: MetadataLookup, path: string): Jso
     })
   }
   const original = metadata.integer(`${prefix}original_context_length`)
-  const scaling: JsonObject = { rope_type: 'yarn', factor }
+  const scaling: JsonObject = { rope_type: 'yarn', factor: shortest(factor) }
   if (original !== undefined) scaling.original_max_position_embeddings = original
   for (const [field, name] of yarnFields) {
     const value = metadata.number(prefix + name)

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { type FileHandle, open, realpath, rename, rm, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
@@ -115,11 +116,12 @@ async function rewrite(
   const { size, mode } = await stat(path)
   const total = header.length + size - dataBegin
   await checkFree(path, total)
-  const partial = `${path}.partial`
+  // A name of its own: another run's, or a conversion's, may be there.
+  const partial = `${path}.${randomBytes(4).toString('hex')}.partial`
   try {
     const from = await open(path, 'r')
     try {
-      const to = await open(partial, 'w', mode)
+      const to = await open(partial, 'wx', mode)
       try {
         await writeAll(to, header, 0)
         const buffer = new Uint8Array(Math.min(copyChunk, Math.max(1, size - dataBegin)))

@@ -40,6 +40,8 @@ export const scalarTypes: readonly Exclude<ValueType, 'array'>[] = valueTypes.fi
 
 interface Codec<T> {
   bytes: number
+  /** What holds many of them, in no more bytes than the file does. */
+  array(count: number): { [index: number]: T; readonly length: number }
   read(view: DataView, at: number, littleEndian: boolean): T
   write(view: DataView, at: number, value: T): void
   /** Whether the type holds the value; floats round. */
@@ -47,20 +49,22 @@ interface Codec<T> {
 }
 
 const numbers: Record<NumberType, Codec<number>> = {
-  uint8: integer(1, 0, 0xff, 'getUint8', 'setUint8'),
-  int8: integer(1, -0x80, 0x7f, 'getInt8', 'setInt8'),
-  uint16: integer(2, 0, 0xffff, 'getUint16', 'setUint16'),
-  int16: integer(2, -0x8000, 0x7fff, 'getInt16', 'setInt16'),
-  uint32: integer(4, 0, 0xffffffff, 'getUint32', 'setUint32'),
-  int32: integer(4, -0x80000000, 0x7fffffff, 'getInt32', 'setInt32'),
+  uint8: integer(Uint8Array, 0, 0xff, 'getUint8', 'setUint8'),
+  int8: integer(Int8Array, -0x80, 0x7f, 'getInt8', 'setInt8'),
+  uint16: integer(Uint16Array, 0, 0xffff, 'getUint16', 'setUint16'),
+  int16: integer(Int16Array, -0x8000, 0x7fff, 'getInt16', 'setInt16'),
+  uint32: integer(Uint32Array, 0, 0xffffffff, 'getUint32', 'setUint32'),
+  int32: integer(Int32Array, -0x80000000, 0x7fffffff, 'getInt32', 'setInt32'),
   float32: {
     bytes: 4,
+    array: (count) => new Float32Array(count),
     read: (view, at, little) => view.getFloat32(at, little),
     write: (view, at, value) => view.setFloat32(at, value, true),
     holds: (value) => !Number.isFinite(value) || Number.isFinite(Math.fround(value)),
   },
   float64: {
     bytes: 8,
+    array: (count) => new Float64Array(count),
     read: (view, at, little) => view.getFloat64(at, little),
     write: (view, at, value) => view.setFloat64(at, value, true),
     holds: () => true,
@@ -70,27 +74,38 @@ const numbers: Record<NumberType, Codec<number>> = {
 const bigs: Record<BigType, Codec<bigint>> = {
   uint64: {
     bytes: 8,
+    array: (count) => new BigUint64Array(count),
     read: (view, at, little) => view.getBigUint64(at, little),
     write: (view, at, value) => view.setBigUint64(at, value, true),
     holds: (value) => BigInt.asUintN(64, value) === value,
   },
   int64: {
     bytes: 8,
+    array: (count) => new BigInt64Array(count),
     read: (view, at, little) => view.getBigInt64(at, little),
     write: (view, at, value) => view.setBigInt64(at, value, true),
     holds: (value) => BigInt.asIntN(64, value) === value,
   },
 }
 
+type IntegerArrays =
+  | Uint8ArrayConstructor
+  | Int8ArrayConstructor
+  | Uint16ArrayConstructor
+  | Int16ArrayConstructor
+  | Uint32ArrayConstructor
+  | Int32ArrayConstructor
+
 function integer(
-  bytes: number,
+  Many: IntegerArrays,
   least: number,
   most: number,
   get: 'getUint8' | 'getInt8' | 'getUint16' | 'getInt16' | 'getUint32' | 'getInt32',
   set: 'setUint8' | 'setInt8' | 'setUint16' | 'setInt16' | 'setUint32' | 'setInt32',
 ): Codec<number> {
   return {
-    bytes,
+    bytes: Many.BYTES_PER_ELEMENT,
+    array: (count) => new Many(count),
     read: (view, at, little) => view[get](at, little),
     write: (view, at, value) => view[set](at, value, true),
     holds: (value) => Number.isInteger(value) && value >= least && value <= most,
@@ -196,13 +211,15 @@ function readPlains<T>(
   codec: Codec<T>,
   count: number,
   what: string,
-): T[] | undefined {
+): ArrayLike<T> | undefined {
   checkCount(cursor, count, codec.bytes, what)
   const start = take(cursor, count * codec.bytes, what)
   if (start === undefined) return undefined
-  return Array.from({ length: count }, (_, i) =>
-    codec.read(cursor.view, start + i * codec.bytes, cursor.littleEndian),
-  )
+  const values = codec.array(count)
+  for (let i = 0; i < count; i++) {
+    values[i] = codec.read(cursor.view, start + i * codec.bytes, cursor.littleEndian)
+  }
+  return values
 }
 
 function readMany<T>(count: number, read: () => T | undefined): T[] | undefined {

@@ -118,15 +118,29 @@ const passing = new Set(['Cast', 'Identity', 'Transpose'])
 /** Casts and transpositions between a weight and its use; no exporter has more than two. */
 const maxSteps = 8
 
-/** The uses of a value, seen through what only passes it on. */
-function follow(name: string, uses: ReadonlyMap<string, Use[]>, steps = 0, turned = false): Use[] {
-  if (steps > maxSteps) return []
-  return (uses.get(name) ?? []).flatMap((use) => {
-    const [output] = use.node.output
-    if (!passing.has(use.node.opType) || output === undefined) return [{ ...use, turned }]
-    const flips = use.node.opType === 'Transpose'
-    return follow(output, uses, steps + 1, flips ? !turned : turned)
-  })
+/**
+ * The uses of a value, seen through what only passes it on. Each value is looked at once in either
+ * orientation: a graph may pass one on in many ways, and a broken one in circles.
+ */
+function follow(name: string, uses: ReadonlyMap<string, Use[]>): Use[] {
+  const found: Use[] = []
+  const seen = new Set<string>()
+  let values = [{ name, turned: false }]
+  for (let steps = 0; steps <= maxSteps && values.length > 0; steps++) {
+    const next: typeof values = []
+    for (const { name, turned } of values) {
+      const key = `${turned} ${name}`
+      if (seen.has(key)) continue
+      seen.add(key)
+      for (const use of uses.get(name) ?? []) {
+        const [output] = use.node.output
+        if (!passing.has(use.node.opType) || output === undefined) found.push({ ...use, turned })
+        else next.push({ name: output, turned: turned !== (use.node.opType === 'Transpose') })
+      }
+    }
+    values = next
+  }
+  return found
 }
 
 /** onnxruntime-genai's names, as Hugging Face's. */

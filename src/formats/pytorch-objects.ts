@@ -193,6 +193,9 @@ function isSize(value: TorchValue | undefined): value is number {
 /** Keys under which training scripts put the state dict beside all else. */
 const wrappers = ['state_dict', 'model_state_dict', 'model', 'module']
 
+/** Scripts nest two or three; a dictionary of a pickle may be within itself. */
+const maxWrappers = 8
+
 /**
  * The tensors of a state dict by their names, in its order. A state dict within
  * a larger one is taken out of it, which the notes say.
@@ -205,6 +208,9 @@ export function stateDictOf(
   let dict: TorchValue = value
   const notes: string[] = []
   for (let wrapped = wrapperOf(dict); wrapped; wrapped = wrapperOf(dict)) {
+    if (notes.length === maxWrappers) {
+      throw inputError(`its state dict is within more than ${maxWrappers} dictionaries`, where)
+    }
     const others = wrapped.others.length > 0 ? `; left out: ${wrapped.others.join(', ')}` : ''
     notes.push(`the weights are under "${wrapped.key}"${others}`)
     dict = wrapped.dict

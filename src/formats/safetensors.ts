@@ -57,7 +57,13 @@ const indexName = 'model.safetensors.index.json'
 const maxHeader = 100_000_000
 
 const nameOfDtype: Record<Float, string> = { f64: 'F64', f32: 'F32', f16: 'F16', bf16: 'BF16' }
-const dtypeNames: Record<string, DType> = { F64: 'f64', F32: 'f32', F16: 'f16', BF16: 'bf16' }
+/** A map: a file may name any text, `constructor` too. */
+const dtypeNames: ReadonlyMap<string, DType> = new Map([
+  ['F64', 'f64'],
+  ['F32', 'f32'],
+  ['F16', 'f16'],
+  ['BF16', 'bf16'],
+])
 
 /**
  * Lists the tensors of one file and holds the header to the format's rules:
@@ -93,11 +99,11 @@ function parseHeader(header: JsonObject, start: number, { path, size }: ByteSour
     if (name === '__metadata__') continue
     const where = { format: 'safetensors' as const, path, tensor: name }
     if (!isJsonObject(value)) throw inputError('its entry is no object', where)
-    const dtype = dtypeNames[String(value.dtype)]
+    const dtype = dtypeNames.get(String(value.dtype))
     if (dtype === undefined) {
       throw inputError(`its dtype is ${JSON.stringify(value.dtype)}, which is not supported`, {
         ...where,
-        suggestions: [`Supported are ${Object.keys(dtypeNames).join(', ')}.`],
+        suggestions: [`Supported are ${[...dtypeNames.keys()].join(', ')}.`],
       })
     }
     const shape = numbers(value.shape)

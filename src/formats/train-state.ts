@@ -16,7 +16,7 @@ export function parameterNames(
   path: string,
   loader: string | undefined,
 ): { names: (string | undefined)[]; notes: string[] } {
-  const isState = keys.some(([root]) => root !== undefined && stateRoots.has(root))
+  const isState = keys.some(([root]) => isStateRoot(root))
   const wantsState = loader?.startsWith('trainstate')
   if (isState && loader !== undefined && !wantsState) {
     throw inputError(`${loader}:: names a file of parameters, this one is a whole train state`, {
@@ -43,6 +43,11 @@ export function parameterNames(
 
 /** What stands beside `params` at the root of a flax train state. */
 const stateRoots = new Set(['opt_state', 'step', 'dropout_rng'])
+
+/** Whether what is under this key at the root is of training alone: its types may be any. */
+export function isStateRoot(key: string | undefined): boolean {
+  return key !== undefined && stateRoots.has(key)
+}
 
 /** flax's module wraps its variables in `params`, and so does the train state. */
 function withoutParams(key: readonly string[]): readonly string[] {

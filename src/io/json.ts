@@ -13,7 +13,18 @@ export function parseJsonObject(bytes: Uint8Array, path: string): JsonObject {
     throw inputError(`it is not valid JSON: ${reason}`, { path, cause: error })
   }
   if (!isJsonObject(value)) throw inputError('a JSON object is expected', { path })
+  if (isDeeper(value, maxDepth)) {
+    throw inputError(`it nests more than ${maxDepth} levels deep`, { path })
+  }
   return value
+}
+
+/** What is parsed without end is still too deep to be written again. */
+const maxDepth = 100
+
+function isDeeper(value: Json, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((each) => isDeeper(each, levels - 1))
 }
 
 export function isJsonObject(value: Json | undefined): value is JsonObject {

@@ -24,8 +24,16 @@ async function openLocal(path: string): Promise<ByteSource> {
   let handle: FileHandle
   let size: number
   try {
-    if ((await stat(path)).isDirectory()) {
+    const there = await stat(path)
+    if (there.isDirectory()) {
       throw inputError('it is a directory, a file is expected', { path })
+    }
+    // Opening a pipe would wait for who writes to it; and nothing of it could be read twice.
+    if (!there.isFile()) {
+      throw inputError('it is no regular file: a pipe or a device has no places to read from', {
+        path,
+        suggestions: ['Save it as a file first.'],
+      })
     }
     handle = await open(path, 'r')
     size = (await handle.stat()).size

@@ -111,10 +111,18 @@ async function look(path: string): Promise<Entry> {
   return found
 }
 
-/** The names in a folder, in no order. */
+/**
+ * The names in a folder, in no order.
+ * @throws what the system says, as an error of ours, where it cannot be listed
+ */
 export async function listFolder(folder: string): Promise<string[]> {
   const store = await storeOf(folder)
-  return store === undefined ? readdir(folder) : store.list(folder)
+  if (store !== undefined) return store.list(folder)
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    throw fromSystemError(error, folder, 'list it')
+  }
 }
 
 /** Joins a folder and names; node's own would take one of the slashes of `hf://` away. */

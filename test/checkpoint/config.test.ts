@@ -273,6 +273,20 @@ test('presets: the OpenLLaMA releases are as their own files say', () => {
   }
 })
 
+test('a list of tokens: what says "none" is no token', () => {
+  const ids = (eos_token_id: number[]) => configFromHf({ ...four, eos_token_id }, 'x').eos_token_id
+  assert.equal(ids([2, -1, 7]), [2, 7])
+  assert.is(ids([-1]), null)
+})
+
+test('the dropout that a model is trained with is kept', () => {
+  const values = configFromHf({ ...four, attention_dropout: 0.1 }, 'x')
+  const [[, preset] = []] = presets
+  assert.ok(preset)
+  assert.is(configToHf({ ...preset, ...values }, 'f32').attention_dropout, 0.1)
+  assert.is(configToHf(preset, 'f32').attention_dropout, 0)
+})
+
 test.run()
 
 function pick(config: LlamaConfig, fields: readonly string[]): object {

@@ -1,4 +1,5 @@
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -6,10 +7,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type RunOptions, runConversion } from '../../src/convert/convert.js'
+import { prepareConversion, type RunOptions, runConversion } from '../../src/convert/convert.js'
 import { openJournal } from '../../src/convert/journal.js'
 import {
   checkOutputPath,
@@ -19,7 +20,14 @@ import {
   provenanceName,
   publish,
 } from '../../src/convert/staging.js'
-import { holdsModel, makeSource, prepare, runOptions, withValues } from '../support/conversion.js'
+import {
+  convertOptions,
+  holdsModel,
+  makeSource,
+  prepare,
+  runOptions,
+  withValues,
+} from '../support/conversion.js'
 import { fails } from '../support/errors.js'
 import { small } from '../support/llama.js'
 import { tempDir } from '../support/temp.js'
@@ -178,6 +186,22 @@ test('a full disk while the journal is written', async () => {
   const folder = tempDir()
   symlinkSync('/dev/full', join(folder, journalName))
   await fails(() => openJournal(folder, 'plan', false, async () => {}), 'resources', 'full', folder)
+})
+
+test('without --out, the name is the source’s but for what says its format', async () => {
+  const folder = tempDir()
+  const names = [
+    ['Llama-3.1-8B', 'Llama-3.1-8B-safetensors'],
+    ['Mistral-7B-v0.1', 'Mistral-7B-v0.1-safetensors'],
+    ['params.msgpack', 'params-safetensors'],
+    ['.hidden', '.hidden-safetensors'],
+  ]
+  copyFileSync(join(made.source, '..', 'config.json'), join(folder, 'config.json'))
+  for (const [source = '', expected] of names) {
+    copyFileSync(made.source, join(folder, source))
+    const { staging } = await prepareConversion(join(folder, source), convertOptions)
+    assert.is(basename(staging.out), expected)
+  }
 })
 
 test.run()

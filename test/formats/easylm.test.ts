@@ -275,6 +275,18 @@ test('an array in chunks, as flax writes it over 1 GiB', async () => {
   await fails(() => list(missing), 'input', 'lm_head/kernel', 24, 8)
 })
 
+test('a dtype that is a property of every object is none of ours', async () => {
+  const bytes = arrayRecord({ ...one, dtype: 'constructor' })
+  await fails(() => list(bytes), 'input', 'dtype is "constructor"', 'float32')
+})
+
+test('random state beside the parameters may be of any type', async () => {
+  const key = record('dropout_rng', ndarray([2], 'uint32', new Uint8Array(8)))
+  const { arrays, notes } = await list(Buffer.concat([key, state]))
+  assert.is(arrays.length, tensorsOf(small).length)
+  assert.match(notes.join(), '4 arrays: dropout_rng')
+})
+
 test.run()
 
 function chunked(shape: number[], pieces: Uint8Array[]): Uint8Array {

@@ -83,8 +83,8 @@ test('every value type, in both byte orders', async () => {
         ['i64', 'int64', -5n],
         ['yes', 'bool', true],
         ['text', 'string', '\uFEFF서울'],
-        ['ints', 'int32[]', [-1, 2]],
-        ['bigs', 'uint64[]', [2n ** 63n]],
+        ['ints', 'int32[]', Int32Array.of(-1, 2)],
+        ['bigs', 'uint64[]', BigUint64Array.of(2n ** 63n)],
         ['flags', 'bool[]', [false, true]],
         ['texts', 'string[]', ['', '▁a']],
       ],
@@ -138,6 +138,33 @@ test('a long header is read in steps, and the weights are not', async () => {
   assert.ok(counted.longest <= 16 * 1024 * 1024, String(counted.longest))
   const [entry] = header.entries
   assert.is(entry?.type === 'string[]' && entry.value.length, tokens.length)
+})
+
+test('a header that does not end: what is read of it is bounded', async () => {
+  const { source } = inMemory(
+    file({
+      entries: [
+        {
+          key: 'x',
+          type: valueTypes.array,
+          value: (w) => w.u32(valueTypes.uint8).u64(2e9),
+        },
+      ],
+    }),
+  )
+  let longest = 0
+  const large = {
+    ...source,
+    size: 4e9,
+    async read(offset: number, length: number) {
+      longest = Math.max(longest, length)
+      const bytes = new Uint8Array(length)
+      bytes.set(await source.read(offset, Math.min(source.size, length)))
+      return bytes
+    },
+  }
+  await fails(() => readHeader(large), 'input', 'does not end within 134217728 bytes')
+  assert.is(longest, 128 * 1024 * 1024)
 })
 
 test('the alignment is the file’s own', async () => {

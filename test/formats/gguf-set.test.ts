@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -137,7 +137,7 @@ test('new keys, of the types that they have, look like, or are given', async () 
     ['x.text', 'string', 'a=b:c'],
     ['x.empty', 'string', ''],
     ['x.wide', 'uint64', 1n],
-    ['x.ids', 'int32[]', [1, -2]],
+    ['x.ids', 'int32[]', Int32Array.of(1, -2)],
   ])
   assert.is((await openCheckpoint(path)).config.max_position_embeddings, 64)
 })
@@ -255,6 +255,14 @@ test('a file that is not there, or is none', async () => {
   const path = file()
   writeFileSync(path, 'not a GGUF file, and long enough to be one')
   await fails(() => set(path, 'a.b=c'), 'input', 'GGUF')
+})
+
+test('a rewrite beside an unfinished conversion of the same name', async () => {
+  const path = file()
+  mkdirSync(`${path}.partial`)
+  const { edit } = await set(path, `x.y=${'n'.repeat(200)}`)
+  assert.is(edit.kind, 'rewrite')
+  assert.equal(readdirSync(join(path, '..')).sort(), ['model.gguf', 'model.gguf.partial'])
 })
 
 test.run()

@@ -249,7 +249,7 @@ test('the configuration is that of the metadata', async () => {
       ...modelEntries(small),
       f32('llama.rope.freq_base', 500000),
       text('llama.rope.scaling.type', 'yarn'),
-      f32('llama.rope.scaling.factor', 4),
+      f32('llama.rope.scaling.factor', 4.1),
       u32('llama.rope.scaling.original_context_length', 32),
       f32('llama.rope.scaling.yarn_beta_fast', 32),
       u32('tokenizer.ggml.bos_token_id', 5),
@@ -264,7 +264,7 @@ test('the configuration is that of the metadata', async () => {
   assert.is(config.head_dim, small.headDim)
   assert.equal(config.rope_scaling, {
     rope_type: 'yarn',
-    factor: 4,
+    factor: 4.1,
     original_max_position_embeddings: 32,
     beta_fast: 32,
   })

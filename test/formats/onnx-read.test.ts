@@ -345,4 +345,14 @@ test('any bytes are read, or refused as input; none is a bug', async () => {
   }
 })
 
+test('a weight that is passed on in circles', async () => {
+  const circle = (input: string, output: string) =>
+    create(NodeProtoSchema, { opType: 'Identity', name: 'i', input: [input], output: [output] })
+  const embedding = 'model.embed_tokens.weight'
+  const bytes = changed(({ nodes }) => {
+    for (let i = 0; i < 100; i++) nodes.push(circle(embedding, 'other'), circle('other', embedding))
+  })
+  assert.is((await read(bytes)).length, tensorsOf(small).length)
+})
+
 test.run()

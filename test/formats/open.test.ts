@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -183,6 +184,13 @@ test('a path that is not there', async () => {
   )
 })
 
+test('a pipe is refused, and not waited for', async () => {
+  if (process.platform === 'win32') return
+  const pipe = join(tempDir(), 'pipe')
+  execFileSync('mkfifo', [pipe])
+  await fails(() => openCheckpoint(pipe), 'input', pipe, 'no regular file')
+})
+
 test('--config: a preset, a file, and what is neither', async () => {
   const bare = folder({ stream })
   const path = join(bare, 'stream')
@@ -208,6 +216,15 @@ test('a config.json beside that is no configuration of this model', async () => 
   const other = folder({ stream, 'config.json': '{"model_type": "gpt2"}' })
   const chosen = await openCheckpoint(join(other, 'stream'), { config: join(all, 'config.json') })
   assert.is(chosen.config.num_attention_heads, 8)
+})
+
+test('a configuration that nests without end', async () => {
+  const path = join(folder({ stream }), 'stream')
+  const config = join(
+    folder({ 'config.json': `{"a":${'['.repeat(1e5)}${']'.repeat(1e5)}}` }),
+    'config.json',
+  )
+  await fails(() => openCheckpoint(path, { config }), 'input', config, '100 levels')
 })
 
 test('--tokenizer: a file, or the directory that it is in', async () => {

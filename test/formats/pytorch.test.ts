@@ -146,6 +146,7 @@ const malformed: [what: string, bytes: Uint8Array, ...message: string[]][] = [
   ['big-endian bytes', zipOf([{ name: 'm/data.pkl', data: state }, { name: 'm/byteorder', data: latin('big') }]), '"big"-endian'], // biome-ignore format: one line a case
   ['a pickle that was changed', zipOf([{ name: 'm/data.pkl', data: state, local: { crc32: 5 }, directory: { crc32: 5 } }]), 'CRC-32', '00000005'], // biome-ignore format: one line a case
   ['bytes after the pickle', zipOf(archive(Buffer.concat([state, latin('x')]))), 'its pickle ends at byte'], // biome-ignore format: one line a case
+  ['a state dict within itself', zipOf(archive(latin('}q\0X\x0a\0\0\0state_dicth\0s.'))), 'more than 8 dictionaries'], // biome-ignore format: one line a case
   ['no tensors', zipOf(archive(latin('}.'))), 'no state dict'],
   ['a whole module', zipOf(archive(latin('(X\x06\0\0\0modulet\x51.'))), 'refers to a module'],
   ['another pickle', latin('\x80\x02}.'), 'not one of torch.save'],

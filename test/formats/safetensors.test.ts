@@ -306,4 +306,9 @@ test('tied embeddings: no head is written, and config.json says so', () => {
   assert.is(config.tie_word_embeddings, true)
 })
 
+test('a dtype that is a property of every object is none of ours', async () => {
+  const header = { a: entry(0, 4, [1], 'constructor') }
+  await fails(() => list(file(header, 4)), 'input', 'dtype is "constructor"', 'F32')
+})
+
 test.run()
