@@ -3,7 +3,10 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openCheckpoint } from '../../src/formats/open.js'
+import { createClient } from '../../src/hub/http.js'
 import { type Pulled, type PullOptions, pull } from '../../src/hub/pull.js'
+import { openRanges } from '../../src/hub/ranges.js'
+import { listRepository, resolveCommit } from '../../src/hub/repository.js'
 import { equalBytes, seeded } from '../support/bytes.js'
 import { convert } from '../support/convert.js'
 import { fails, failure } from '../support/errors.js'
@@ -209,6 +212,65 @@ test('pull: interrupted, it goes on where it was', async () => {
   const pulled = await pullTiny()
   assert.is(pulled.fetched + before, await totalSize())
 })
+
+test('pull: interrupted while nothing comes, it ends at once', async () => {
+  session.hub.faults.push({ on: 'download', stallAfter: 300_000, times: 9 })
+  const aborter = new AbortController()
+  let aborted = 0
+  const settings = { ...session.settings, patience: 20_000 }
+  const error = await failure(() =>
+    pull('tester/tiny', settings, {
+      ...plain,
+      signal: aborter.signal,
+      onProgress: () => {
+        if (aborted > 0) return
+        aborted = performance.now() + 200
+        setTimeout(() => aborter.abort(), 200)
+      },
+    }),
+  )
+  const took = performance.now() - aborted
+  assert.is(error.code, 'interrupted')
+  assert.ok(aborted > 0 && took < 2000, `${took} ms after it was interrupted`)
+})
+
+test('what is larger than one request may ask for comes in several', async () => {
+  const { client, listing, file } = await listed('tester/tiny', 'streaming_params')
+  const parts: Uint8Array[] = []
+  await openRanges(client, listing, file, 400_000).read(100, file.size - 100, (bytes) => {
+    parts.push(bytes.slice())
+  })
+  equalBytes(Buffer.concat(parts), session.weights.subarray(100), 'the ranges')
+  assert.equal(asked().slice(0, 2), ['bytes=100-400099', 'bytes=400100-800099'])
+  assert.is(asked().length, Math.ceil((file.size - 100) / 400_000))
+})
+
+test('a file of 60 GB is not asked for in one request, which the Hub’s storage refuses', async () => {
+  const huge = largeBytes(new Uint8Array(1000))
+  huge.content.size = 60e9
+  huge.content.read = async (start, end) => new Uint8Array(end - start)
+  await session.hub.commit('tester/huge', { 'huge.bin': huge })
+  const { client, listing, file } = await listed('tester/huge', 'huge.bin')
+  const aborter = new AbortController()
+  await failure(() =>
+    openRanges(client, listing, file).read(0, file.size, () => aborter.abort(), aborter.signal),
+  )
+  assert.equal(asked(), ['bytes=0-15999999999'])
+})
+
+/** A file as a listing has it. */
+async function listed(repo: string, path: string) {
+  const client = createClient(session.settings)
+  const listing = await listRepository(client, repo, await resolveCommit(client, repo, 'main'))
+  const file = listing.files.get(path)
+  if (file === undefined) throw new Error(`there is no ${path}`)
+  return { client, listing, file }
+}
+
+/** The ranges that the storage was asked for. */
+function asked(): (string | undefined)[] {
+  return session.hub.requests.flatMap(({ kind, range }) => (kind === 'download' ? [range] : []))
+}
 
 for (const [what, faults] of [
   ['cuts', [{ on: 'download', cutAfter: 30_000, times: 5, after: 18 }]],
