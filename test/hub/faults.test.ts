@@ -1,10 +1,20 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openCheckpoint } from '../../src/formats/open.js'
 import { createClient } from '../../src/hub/http.js'
-import { type Pulled, type PullOptions, pull } from '../../src/hub/pull.js'
+import { type Pulled, type PullOptions, pull, refuseLink } from '../../src/hub/pull.js'
 import { openRanges } from '../../src/hub/ranges.js'
 import { listRepository, resolveCommit } from '../../src/hub/repository.js'
 import { equalBytes, seeded } from '../support/bytes.js'
@@ -13,7 +23,7 @@ import { fails, failure } from '../support/errors.js'
 import type { Fault } from '../support/hub/faults.js'
 import { largeBytes } from '../support/hub/hub.js'
 import { publishTiny, tinySession, token, useHub } from '../support/hub/session.js'
-import { tempDir } from '../support/temp.js'
+import { tempDir, tempDirOnDisk } from '../support/temp.js'
 
 const test = suite('faults of the network')
 
@@ -85,6 +95,47 @@ test('pull: what does not fit is told before it is fetched, where the cache is n
   assert.not.ok(existsSync(session.settings.cache))
   await fails(() => pull('tester/huge', session.settings, plain), 'resources', 'are free')
   assert.is(session.hub.count('resolve', 'download').requests, 0)
+})
+
+test('pull: --out must have room for its copies, on another disk or beside the cache', async () => {
+  // Memory as a disk: the one that has holes and shares no blocks, whatever the machine.
+  if (!existsSync('/dev/shm')) return
+  const huge = largeBytes(new Uint8Array(1000))
+  huge.content.size = 2 ** 43
+  await session.hub.commit('tester/huge', { 'huge.bin': huge })
+  // It is in the cache already: a hole of 8 TB, which no disk has room to copy.
+  const blobs = join(session.settings.cache, 'models--tester--huge', 'blobs')
+  mkdirSync(blobs, { recursive: true })
+  const blob = join(blobs, huge.content.sha256)
+  writeFileSync(blob, '')
+  truncateSync(blob, huge.content.size)
+  for (const folder of [tempDir(), tempDirOnDisk()]) {
+    // In the way, so that nothing is copied where the check is missing.
+    const out = join(folder, 'out')
+    mkdirSync(out)
+    writeFileSync(join(out, 'huge.bin'), 'other')
+    const options = { ...plain, out }
+    for (const offline of [false, true]) {
+      const settings = { ...session.settings, offline }
+      await fails(() => pull('tester/huge', settings, options), 'resources', 'copied', 'are free')
+      // Links take none.
+      await pull('tester/huge', settings, { ...options, link: true, force: true })
+      rmSync(join(out, 'huge.bin'))
+      writeFileSync(join(out, 'huge.bin'), 'other')
+    }
+    assert.equal(
+      [...readdirSync(folder), ...readdirSync(out)].filter((name) => name.startsWith('.openllama')),
+      [],
+    )
+  }
+})
+
+test('pull: where links cannot be, it says to leave out --link', async () => {
+  const refused = Object.assign(new Error('EPERM: operation not permitted'), { code: 'EPERM' })
+  const error = await fails(async () => refuseLink('out/x')(refused), 'resources', 'out/x')
+  assert.match(error.suggestions.join(), 'Leave out --link')
+  const full = Object.assign(new Error('no space'), { code: 'ENOSPC' })
+  assert.throws(() => refuseLink('x')(full), /no space/)
 })
 
 test('pull: a cut file is gone on with, not begun again', async () => {
