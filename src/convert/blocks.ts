@@ -14,18 +14,42 @@ const scales: Record<BlockType, readonly number[]> = {
   q6_k: [208],
 }
 
-/** Blocks whose scale is not finite: their values were too large for it. */
-export function countOverflowedBlocks(blocks: Uint8Array, dtype: BlockType): number {
-  const { bytes } = dtypes[dtype]
+/**
+ * Types whose search for scales can lose too large values: from some 1e14 on its sums overflow, and
+ * a block becomes zeros with a scale that looks right. In the others the scale becomes infinite.
+ */
+export const losingTypes: ReadonlySet<BlockType> = new Set(['q2_k', 'q3_k', 'q4_k', 'q5_k', 'q6_k'])
+
+/** None of them holds a larger value: Q6_K's f16 scale times a scale of 128 and a level of 32. */
+export const largestInBlocks = 65504 * 128 * 32
+
+/**
+ * Blocks whose values were too large for them: their scale is not finite, or a value is above what
+ * any scale can give.
+ * @param values what they were made from, where some are that large
+ */
+export function countOverflowedBlocks(
+  blocks: Uint8Array,
+  dtype: BlockType,
+  values?: Float32Array,
+): number {
+  const { bytes, block: length } = dtypes[dtype]
   const view = new DataView(blocks.buffer, blocks.byteOffset, blocks.length)
   let count = 0
-  for (let block = 0; block < blocks.length; block += bytes) {
-    for (const offset of scales[dtype]) {
-      if ((view.getUint16(block + offset, true) & 0x7c00) === 0x7c00) {
-        count++
-        break
-      }
-    }
+  for (let at = 0, from = 0; at < blocks.length; at += bytes, from += length) {
+    const tooLarge = values?.subarray(from, from + length).some(isTooLarge) ?? false
+    if (tooLarge || hasInfinite(view, at, scales[dtype])) count++
   }
   return count
+}
+
+function hasInfinite(view: DataView, at: number, offsets: readonly number[]): boolean {
+  for (const offset of offsets) {
+    if ((view.getUint16(at + offset, true) & 0x7c00) === 0x7c00) return true
+  }
+  return false
+}
+
+function isTooLarge(value: number): boolean {
+  return Math.abs(value) > largestInBlocks
 }

@@ -2,7 +2,7 @@ import { stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { type CheckRecord, exceededMetrics } from '../check/record.js'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
-import type { FloatType } from '../checkpoint/dtype.js'
+import { type FloatType, isBlock } from '../checkpoint/dtype.js'
 import { list } from '../checkpoint/geometry.js'
 import { readAbout } from '../formats/about.js'
 import type { OnnxTarget } from '../formats/format.js'
@@ -298,12 +298,17 @@ export function checkFreeDisk({ plan, staging, freeDisk }: Conversion): void {
 function valueWarnings(facts: Executed['facts'], plan: Plan): string[] {
   return [...facts].flatMap(([name, { nan, infinite, overflowed, vanished }]) => {
     const dtype = plan.target.tensors.get(name)?.dtype
+    const isBlockType = dtype !== undefined && isBlock(dtype)
     return [
       ...(nan + infinite > 0
         ? [`${name}: ${nan} NaN and ${infinite} infinite values were kept`]
         : []),
       ...(overflowed > 0
-        ? [`${name}: ${overflowed} values were too large for ${dtype} and are infinite now`]
+        ? [
+            isBlockType
+              ? `${name}: ${overflowed} blocks of values were too large for ${dtype} and are infinite or zero now`
+              : `${name}: ${overflowed} values were too large for ${dtype} and are infinite now`,
+          ]
         : []),
       ...(vanished > 0
         ? [`${name}: ${vanished} values were too small for ${dtype} and are zero now`]

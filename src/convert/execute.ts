@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SourceFile } from '../checkpoint/checkpoint.js'
-import { isFloat, isScale } from '../checkpoint/dtype.js'
+import { isBlock, isFloat, isScale } from '../checkpoint/dtype.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
 import { bandsOf } from './bands.js'
@@ -227,11 +227,14 @@ function refuse(
     })
   }
   if (facts.overflowed > 0 && !options.allowOverflow) {
+    const [what, become] = isBlock(target.dtype)
+      ? ['blocks of values', 'infinite or zero']
+      : ['values', 'infinite']
     throw inputError(
-      `${facts.overflowed} values in ${rows} are too large for ${target.dtype} and would become infinite`,
+      `${facts.overflowed} ${what} in ${rows} are too large for ${target.dtype} and would become ${become}`,
       {
         ...where,
-        suggestions: ['Choose --dtype bf16 or f32; --allow-overflow makes them infinite.'],
+        suggestions: [`Choose --dtype bf16 or f32; --allow-overflow makes them ${become}.`],
       },
     )
   }

@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { isFloat } from '../checkpoint/dtype.js'
+import { list } from '../checkpoint/geometry.js'
 import type { MetadataEntry } from '../checkpoint/metadata.js'
 import { nameOf, roleOf } from '../checkpoint/names.js'
 import { matrixOf, type Tensor } from '../checkpoint/tensor.js'
@@ -14,6 +15,7 @@ import {
   imatrixFromGguf,
   importanceOf,
   isGgufImatrix,
+  isZeroed,
   parseLegacyImatrix,
 } from '../quantise/imatrix.js'
 import type { Mix } from '../quantise/mixes.js'
@@ -99,6 +101,7 @@ export async function chooseMix(
 
   const types = new Map<string, GgmlType>()
   const importance = new Map<string, Float32Array>()
+  const zeroed: string[] = []
   named.forEach(({ tensor, ggufName }, i) => {
     const type = assignment.tensors[i]?.type ?? 'f32'
     if (tensor.dtype !== type && !options.allowRequantize) {
@@ -107,6 +110,7 @@ export async function chooseMix(
     types.set(tensor.name, type)
     const weights = imatrix && importanceFor(imatrix, ggufName, tensor, options.imatrix ?? '')
     if (weights) importance.set(tensor.name, weights)
+    if (weights && isZeroed(weights, type)) zeroed.push(ggufName)
   })
   return {
     target: {
@@ -121,8 +125,18 @@ export async function chooseMix(
     fallbacks: assignment.fallbacks,
     bitsPerWeight: assignment.bitsPerWeight,
     importance,
-    notes: fallbackNotes(assignment.fallbacks, assignment.tensors, name, assignment.bitsPerWeight),
+    notes: [
+      ...fallbackNotes(assignment.fallbacks, assignment.tensors, name, assignment.bitsPerWeight),
+      ...zeroedNotes(zeroed, options.imatrix ?? ''),
+    ],
   }
+}
+
+function zeroedNotes(names: readonly string[], imatrix: string): string[] {
+  if (names.length === 0) return []
+  return [
+    `by ${basename(imatrix)} no column of ${list(names)} counts, and all its values become zero, as with llama-quantize; measure it on a text that uses the whole model, or convert without it`,
+  ]
 }
 
 /**

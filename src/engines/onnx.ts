@@ -27,6 +27,7 @@ export async function openCheckpointEngine(
   if (orders.size > 1) throw new Error('queries and keys have different rotary orders')
   const model = decoderModel({
     config,
+    path,
     weights,
     compute: 'f32',
     rotary,

@@ -1,4 +1,4 @@
-import type { Listing, StoredArray } from '../checkpoint/checkpoint.js'
+import type { Listing } from '../checkpoint/checkpoint.js'
 import { inputError } from '../io/errors.js'
 import { type ByteSource, openFile } from '../io/source.js'
 import { locateArray } from './flax-array.js'
@@ -15,7 +15,7 @@ import {
   skipBytes,
 } from './msgpack.js'
 import { outputTensors, withHead } from './target.js'
-import { isStateRoot, parameterNames } from './train-state.js'
+import { isStateRoot, type Leaf, listLeaves } from './train-state.js'
 
 /**
  * EasyLM's streaming checkpoint: msgpack records [key, value] one after the
@@ -50,18 +50,13 @@ export const easylm: Format = {
   },
 }
 
-interface Record {
-  key: string[]
-  array?: StoredArray
-}
-
 /**
  * Lists the arrays of a stream.
  * @param loader EasyLM's load type, where the user named one
  */
 export async function listStream(source: ByteSource, loader?: string): Promise<Listing> {
   const cursor = msgpackCursor(source, 'easylm')
-  const records: Record[] = []
+  const records: Leaf[] = []
   const seen = new Set<string>()
   while (!atEnd(cursor)) {
     const start = cursor.offset
@@ -77,27 +72,10 @@ export async function listStream(source: ByteSource, loader?: string): Promise<L
     seen.add(name)
     records.push(record)
   }
-  const { names, notes } = parameterNames(
-    records.map(({ key }) => key),
-    'easylm',
-    source.path,
-    loader,
-  )
-  const arrays = records.flatMap(({ array }, i) => {
-    const name = names[i]
-    return array && name !== undefined ? [{ ...array, name }] : []
-  })
-  return {
-    format: 'easylm',
-    path: source.path,
-    naming: 'easylm',
-    files: [{ path: source.path, size: source.size }],
-    arrays,
-    notes,
-  }
+  return listLeaves('easylm', source, records, loader)
 }
 
-async function readRecord(cursor: MsgpackCursor, index: number): Promise<Record> {
+async function readRecord(cursor: MsgpackCursor, index: number): Promise<Leaf> {
   const start = cursor.offset
   const what = `record ${index + 1}`
   const head = await readHead(cursor, what)

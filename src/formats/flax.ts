@@ -1,5 +1,5 @@
 import { pack } from 'msgpackr'
-import type { Listing, StoredArray } from '../checkpoint/checkpoint.js'
+import type { Listing } from '../checkpoint/checkpoint.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
 import { type ByteSource, openFile } from '../io/source.js'
@@ -17,7 +17,7 @@ import {
   skipValue,
 } from './msgpack.js'
 import { outputTensors, withHead } from './target.js'
-import { isStateRoot, parameterNames } from './train-state.js'
+import { isStateRoot, type Leaf, listLeaves } from './train-state.js'
 
 /**
  * flax.serialization's one-message file: a tree of msgpack maps whose leaves
@@ -83,7 +83,7 @@ const maxDepth = 32
 /** Lists the arrays of the tree. */
 export async function listTree(source: ByteSource): Promise<Listing> {
   const cursor = msgpackCursor(source, 'flax')
-  const found: { key: string[]; array?: StoredArray }[] = []
+  const found: Leaf[] = []
   const { length } = await expectHead(cursor, 'map', 'the tree of parameters')
   await walk(cursor, length, [], found)
   if (!atEnd(cursor)) {
@@ -92,31 +92,14 @@ export async function listTree(source: ByteSource): Promise<Listing> {
       { format: 'flax', path: source.path },
     )
   }
-  const { names, notes } = parameterNames(
-    found.map(({ key }) => key),
-    'flax',
-    source.path,
-    undefined,
-  )
-  const arrays = found.flatMap(({ array }, i) => {
-    const name = names[i]
-    return array && name !== undefined ? [{ ...array, name }] : []
-  })
-  return {
-    format: 'flax',
-    path: source.path,
-    naming: 'easylm',
-    files: [{ path: source.path, size: source.size }],
-    arrays,
-    notes,
-  }
+  return listLeaves('flax', source, found)
 }
 
 async function walk(
   cursor: MsgpackCursor,
   length: number,
   path: string[],
-  found: { key: string[]; array?: StoredArray }[],
+  found: Leaf[],
 ): Promise<void> {
   const where = { format: 'flax', path: cursor.source.path }
   if (path.length > maxDepth)

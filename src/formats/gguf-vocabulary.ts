@@ -3,6 +3,7 @@ import type { MetadataEntry } from '../checkpoint/metadata.js'
 import { property } from '../io/json.js'
 import { bpeVocab } from '../tokenizer/bpe-vocab.js'
 import { llamaCppLimits } from '../tokenizer/generation.js'
+import { templateEntries } from '../tokenizer/gguf-template.js'
 import { ggufVocab } from '../tokenizer/gguf-vocab.js'
 import type { LoadedTokenizer } from '../tokenizer/load.js'
 import { settleTokenizer } from '../tokenizer/tokenizer-config.js'
@@ -22,9 +23,12 @@ export function vocabularyEntries(
   // A tokenizer that has no file of its own was made from these very entries.
   if (own.length > 0 && checkpoint.tokenizer.model === undefined) return { entries: own, notes }
   if (tokenizer !== undefined) {
-    const entries = sentencePieceEntries(checkpoint, tokenizer)
+    const { entries, warnings } = sentencePieceEntries(checkpoint, tokenizer)
     const keys = new Set(entries.map(({ key }) => key))
-    return { entries: [...entries, ...own.filter(({ key }) => !keys.has(key))], notes }
+    return {
+      entries: [...entries, ...own.filter(({ key }) => !keys.has(key))],
+      notes: [...notes, ...warnings],
+    }
   }
   if (tokenizerJson !== undefined) {
     const { config } = checkpoint
@@ -45,7 +49,7 @@ export function vocabularyEntries(
 function sentencePieceEntries(
   checkpoint: Checkpoint,
   { model, path, sources }: LoadedTokenizer,
-): MetadataEntry[] {
+): { entries: MetadataEntry[]; warnings: string[] } {
   const settings = settleTokenizer(model, { ids: specialIds(checkpoint), sources })
   const { bos, eos, unk, pad } = settings.tokens
   const flag = (name: string) => {
@@ -54,18 +58,20 @@ function sentencePieceEntries(
   }
   // llama.cpp's converter has the unknown token's id from a tokenizer.json alone.
   const named = sources.some(({ name }) => name === 'tokenizer.json')
-  return ggufVocab(model, path, {
+  const template = templateEntries(settings.chatTemplate)
+  const entries = ggufVocab(model, path, {
     ids: { bos: bos?.id, eos: eos?.id, pad: pad?.id, unk: named ? unk?.id : undefined },
     addBos: flag('add_bos_token'),
     addEos: flag('add_eos_token'),
     added: settings.added,
     vocabSize: checkpoint.config.vocab_size,
-    ...(typeof settings.chatTemplate === 'string' ? { chatTemplate: settings.chatTemplate } : {}),
+    template: template.entries,
     // For BPE the converter's keys and no others: llama.cpp passes over the normaliser. That
     // spaces are merged is in openllama.json (tokenizer/record.ts).
     keepNormalizer:
       model.trainer.modelType === 'unigram' || model.normalizer.precompiledCharsmap.length > 0,
   })
+  return { entries, warnings: template.warnings }
 }
 
 function specialIds({ config }: Checkpoint): Record<'bos' | 'eos' | 'pad', number | undefined> {

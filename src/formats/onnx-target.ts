@@ -43,6 +43,7 @@ export function describeOnnx(checkpoint: Checkpoint, options: TargetOptions): Ta
   const { files, tensors, notes } = placeWeights(stored, graph, options.maxShardSize ?? maxFile)
   const model = decoderModel({
     config,
+    path: checkpoint.path,
     weights: graphWeights(tensors),
     compute,
     rotary: 'half',

@@ -1,6 +1,32 @@
-import type { FormatName } from '../checkpoint/checkpoint.js'
+import type { FormatName, Listing, StoredArray } from '../checkpoint/checkpoint.js'
 import { list } from '../checkpoint/geometry.js'
 import { inputError } from '../io/errors.js'
+import type { ByteSource } from '../io/source.js'
+
+/** What a tree of names holds at one of them; without an array, what was skipped unread. */
+export interface Leaf {
+  key: readonly string[]
+  array?: StoredArray
+}
+
+/**
+ * The listing of a file of parameters, or of a train state.
+ * @param loader EasyLM's load type, where the user named one
+ */
+export function listLeaves(
+  format: FormatName,
+  { path, size }: ByteSource,
+  leaves: readonly Leaf[],
+  loader?: string,
+): Listing {
+  const keys = leaves.map(({ key }) => key)
+  const { names, notes } = parameterNames(keys, format, path, loader)
+  const arrays = leaves.flatMap(({ array }, i) => {
+    const name = names[i]
+    return array && name !== undefined ? [{ ...array, name }] : []
+  })
+  return { format, path, naming: 'easylm', files: [{ path, size }], arrays, notes }
+}
 
 /**
  * Picks the model's parameters out of what training saved: a train state keeps
@@ -10,7 +36,7 @@ import { inputError } from '../io/errors.js'
  * @returns for each key the parameter's name, or undefined where it is none, and what was left out
  * @throws input error where the load type does not fit what is in the file
  */
-export function parameterNames(
+function parameterNames(
   keys: readonly (readonly string[])[],
   format: FormatName,
   path: string,

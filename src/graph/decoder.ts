@@ -48,6 +48,8 @@ interface StoredPart {
 
 export interface DecoderOptions {
   config: LlamaConfig
+  /** The checkpoint, for errors. */
+  path: string
   /** By Hugging Face's names. Without an output head, the embedding serves as one. */
   weights: ReadonlyMap<string, GraphWeight | QuantisedWeight>
   /** The type that is computed in, and that the cache has. Logits are f32. */
@@ -225,8 +227,8 @@ function head(decoder: Decoder, hidden: string): void {
  * of 131072, and would end there.
  */
 function rotaryAngles(decoder: Decoder): { cos: string; sin: string } {
-  const { builder, config, compute } = decoder
-  const frequencies = rotaryFrequencies(config)
+  const { builder, config, compute, path } = decoder
+  const frequencies = rotaryFrequencies(config, path)
   addConstant(builder, 'rotary.frequencies', frequencies, [1, 1, frequencies.length])
   const last = addConstant(builder, 'rotary.last_axis', BigInt64Array.of(-1n))
   const positions = castTo(decoder, 'position_ids', 'rotary.positions', 'f32')

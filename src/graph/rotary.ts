@@ -1,14 +1,14 @@
 import type { LlamaConfig } from '../checkpoint/config.js'
 import { inputError } from '../io/errors.js'
-import type { Json } from '../io/json.js'
 
 /**
  * The angle, in radians, by which each pair of a head's rows is turned from one
  * position to the next, with the scaling that the configuration asks for.
  * @returns head_dim / 2 values, rounded to f32 where transformers rounds them
+ * @param path the checkpoint, for errors
  * @throws input error for a scaling that is not known, by its name
  */
-export function rotaryFrequencies(config: LlamaConfig): Float32Array<ArrayBuffer> {
+export function rotaryFrequencies(config: LlamaConfig, path: string): Float32Array<ArrayBuffer> {
   const { head_dim, rope_theta, rope_scaling } = config
   const frequencies = new Float32Array(head_dim / 2)
   for (let i = 0; i < frequencies.length; i++) {
@@ -16,23 +16,29 @@ export function rotaryFrequencies(config: LlamaConfig): Float32Array<ArrayBuffer
   }
   if (rope_scaling === null) return frequencies
   const type = rope_scaling.rope_type ?? rope_scaling.type
+  const parameter = (name: string): number => {
+    const value = rope_scaling[name]
+    if (typeof value === 'number' && value > 0) return value
+    throw inputError(
+      `rope_scaling has ${name} ${JSON.stringify(value) ?? 'not at all'}, a positive number is expected`,
+      { path, suggestions: ['Compare config.json with that of the original release.'] },
+    )
+  }
   switch (type) {
     case 'linear': {
-      const factor = parameter(rope_scaling.factor, 'factor')
+      const factor = parameter('factor')
       return frequencies.map((frequency) => frequency / factor)
     }
     case 'llama3':
       return llama3(frequencies, {
-        factor: parameter(rope_scaling.factor, 'factor'),
-        low: parameter(rope_scaling.low_freq_factor, 'low_freq_factor'),
-        high: parameter(rope_scaling.high_freq_factor, 'high_freq_factor'),
-        context: parameter(
-          rope_scaling.original_max_position_embeddings,
-          'original_max_position_embeddings',
-        ),
+        factor: parameter('factor'),
+        low: parameter('low_freq_factor'),
+        high: parameter('high_freq_factor'),
+        context: parameter('original_max_position_embeddings'),
       })
     default:
       throw inputError(`the rotary scaling ${JSON.stringify(type)} is not supported`, {
+        path,
         suggestions: ['Supported are linear and llama3.'],
       })
   }
@@ -54,11 +60,4 @@ function llama3(
     const share = (turns - low) / (high - low)
     return (1 - share) * (frequency / factor) + share * frequency
   })
-}
-
-function parameter(value: Json | undefined, name: string): number {
-  if (typeof value === 'number' && value > 0) return value
-  throw inputError(
-    `rope_scaling has ${name} ${JSON.stringify(value) ?? 'not at all'}, a positive number is expected`,
-  )
 }

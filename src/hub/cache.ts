@@ -78,6 +78,11 @@ export async function makeParents(root: string, path: string): Promise<void> {
 /** How systems say that they have no links, or none for this user. */
 const withoutLinks = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'])
 
+/** Whether an error says that there are no links here. */
+export function isWithoutLinks(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && withoutLinks.has(String(error.code))
+}
+
 /** Gives a content its name in a snapshot: a relative link, or a file where there are no links. */
 export async function addPointer(
   cache: RepositoryCache,
@@ -98,7 +103,7 @@ export async function addPointer(
     const code = error instanceof Error && 'code' in error ? error.code : ''
     // Another process was as quick.
     if (code === 'EEXIST') return
-    if (!withoutLinks.has(String(code))) throw fromSystemError(error, pointer, 'write it')
+    if (!isWithoutLinks(error)) throw fromSystemError(error, pointer, 'write it')
     await link(content, pointer).catch(() => copyFile(content, pointer))
   }
 }

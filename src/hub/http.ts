@@ -57,7 +57,8 @@ export function createClient(settings: HubSettings): HubClient {
     const url = input instanceof Request ? input.url : String(input)
     return retrying(settings, mayRepeat(url, init), init.signal ?? undefined, async () => {
       const response = await send(url, init)
-      return init.method === 'PUT' ? response : await readWhole(response, url, settings.patience)
+      if (init.method === 'PUT') return response
+      return readWhole(response, url, settings.patience, init.signal ?? undefined)
     })
   }
 
@@ -190,12 +191,18 @@ function mayRepeat(url: string, { method = 'GET' }: RequestInit): (error: Transi
 }
 
 /** An answer with its body read: a connection that breaks off within it is a failure of the request. */
-async function readWhole(response: Response, url: string, patience: number): Promise<Response> {
+async function readWhole(
+  response: Response,
+  url: string,
+  patience: number,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
   const chunks: Uint8Array[] = []
-  await readChunks(response, shownUrl(url), patience, (chunk) => {
+  const keep = (chunk: Uint8Array) => {
     chunks.push(chunk)
     return true
-  })
+  }
+  await readChunks(response, shownUrl(url), patience, keep, signal)
   const bodiless = [101, 204, 205, 304].includes(response.status)
   const { status, statusText, headers } = response
   const whole = new Response(bodiless ? null : Buffer.concat(chunks), {
@@ -210,6 +217,7 @@ async function readWhole(response: Response, url: string, patience: number): Pro
 /**
  * Reads a body as it comes.
  * @param take is given each chunk, and says whether there is to be more
+ * @param signal ends it at once, also while nothing comes
  * @throws Transient where the connection ends early, or nothing comes for too long
  */
 export async function readChunks(
@@ -217,19 +225,24 @@ export async function readChunks(
   path: string,
   patience: number,
   take: (chunk: Uint8Array) => boolean | Promise<boolean>,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   if (body === null) return
   const reader = body.getReader()
   let stalled = false
+  const stop = () => void reader.cancel().catch(() => {})
   const timer = setTimeout(() => {
     stalled = true
-    void reader.cancel().catch(() => {})
+    stop()
   }, patience)
+  signal?.addEventListener('abort', stop, { once: true })
   let received = 0
   try {
     for (;;) {
+      if (signal?.aborted) throw interrupted()
       const { done, value } = await reader.read()
       timer.refresh()
+      if (signal?.aborted) throw interrupted()
       if (stalled) throw new Error(`nothing came for ${Math.round(patience / 1000)} s`)
       if (done) break
       received += value.length
@@ -245,8 +258,9 @@ export async function readChunks(
     throw new Transient(networkError(error, path))
   } finally {
     clearTimeout(timer)
+    signal?.removeEventListener('abort', stop)
     // What was not read must not keep the connection.
-    void reader.cancel().catch(() => {})
+    stop()
   }
 }
 

@@ -1,21 +1,22 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { constants, createReadStream, type StatsFs } from 'node:fs'
-import { copyFile, lstat, readdir, rename, rm, stat, statfs, symlink } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { constants, createReadStream } from 'node:fs'
+import { copyFile, lstat, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
-import { formatBytes } from '../io/units.js'
 import {
   addPointer,
   blobName,
   blobPath,
   findSnapshot,
   hasSize,
+  isWithoutLinks,
   makeParents,
   type RepositoryCache,
   repositoryCache,
   snapshotPath,
   writeRef,
 } from './cache.js'
+import { checkDisk, missingFrom, missingIn, type Need } from './disk.js'
 import { downloadBlob } from './download.js'
 import { hubError } from './errors.js'
 import { selects } from './globs.js'
@@ -74,7 +75,10 @@ export async function pull(
   for (const file of chosen) refuseUnsafe(file.path, repo)
   if (chosen.length === 0) throw nothingChosen(repo, [...listing.files.keys()])
   const cache = repositoryCache(settings.cache, repo)
-  await checkDisk(cache, settings.cache, chosen, repo)
+  await checkDisk(
+    { folder: settings.cache, bytes: await missingIn(cache, chosen, repo) },
+    await copiesOf(chosen, options),
+  )
   const fetched = await fetchAll(client, listing, chosen, cache, options)
   await writeRef(cache, revision, commit)
   const { out } = options
@@ -106,7 +110,8 @@ export async function pullFiles(
   const { repo, commit } = listing
   for (const file of chosen) refuseUnsafe(file.path, repo)
   const cache = repositoryCache(client.settings.cache, repo)
-  await checkDisk(cache, client.settings.cache, chosen, repo)
+  const bytes = await missingIn(cache, chosen, repo)
+  await checkDisk({ folder: client.settings.cache, bytes }, undefined)
   await fetchAll(client, listing, chosen, cache, {})
   return snapshotPath(cache, commit)
 }
@@ -157,36 +162,13 @@ function isInterruption(error: unknown): boolean {
   return error instanceof OpenLlamaError && error.code === 'interrupted'
 }
 
-/** @throws resources error where what is missing does not fit */
-async function checkDisk(
-  cache: RepositoryCache,
-  folder: string,
-  chosen: readonly HubFile[],
-  repo: string,
-): Promise<void> {
-  let missing = 0
-  for (const file of chosen) {
-    const path = blobPath(cache, blobName(file, repo))
-    if (await hasSize(path, file.size)) continue
-    const partial = await stat(`${path}.openllama.incomplete`).catch(() => undefined)
-    missing += file.size - Math.min(file.size, partial?.size ?? 0)
-  }
-  const at = await diskOf(resolve(folder))
-  if (at === undefined || missing <= at.bavail * at.bsize) return
-  throw new OpenLlamaError(
-    'resources',
-    `${formatBytes(missing)} are to be fetched, ${formatBytes(at.bavail * at.bsize)} are free`,
-    {
-      path: folder,
-      suggestions: ['Free some space, choose files with --include, or move the cache (HF_HOME).'],
-    },
-  )
-}
-
-/** The disk that a folder is on, or will be where it is not there yet. */
-async function diskOf(folder: string): Promise<StatsFs | undefined> {
-  const at = await statfs(folder).catch(() => undefined)
-  return at === undefined && dirname(folder) !== folder ? diskOf(dirname(folder)) : at
+/** What `out` is to get: nothing where there are links. */
+async function copiesOf(
+  files: readonly Pick<HubFile, 'path' | 'size'>[],
+  { out, link }: PullOptions,
+): Promise<Need | undefined> {
+  if (out === undefined || link) return undefined
+  return { folder: out, bytes: await missingFrom(out, files) }
 }
 
 /** Puts a file of the cache into `out`: blocks are shared where the file system can. */
@@ -208,13 +190,25 @@ async function deliver(
         suggestions: ['Choose another --out, or replace it with --force.'],
       })
     }
-    if (link) await symlink(resolve(content), partial)
+    if (link) await symlink(resolve(content), partial).catch(refuseLink(target))
     else await copyFile(content, partial, constants.COPYFILE_FICLONE)
     await rename(partial, target)
   } catch (error) {
     throw fromSystemError(error, target, 'write it')
   } finally {
     await rm(partial, { force: true })
+  }
+}
+
+/** Where links cannot be had, other permissions would not help. */
+export function refuseLink(path: string): (error: unknown) => never {
+  return (error) => {
+    if (!isWithoutLinks(error)) throw error
+    throw new OpenLlamaError('resources', 'there can be no links here', {
+      path,
+      suggestions: ['Leave out --link: the files are copied then.'],
+      cause: error,
+    })
   }
 }
 
@@ -259,8 +253,12 @@ async function pullOffline(
     const content = join(path, ...each.split('/'))
     const { size } = await stat(content)
     files.push({ path: each, bytes: size, sha256: null })
-    if (options.out !== undefined) {
-      await deliver(content, options.out, { path: each, size }, options)
+  }
+  if (options.out !== undefined) {
+    const wanted = files.map(({ path, bytes }) => ({ path, size: bytes }))
+    await checkDisk({ folder: cache, bytes: 0 }, await copiesOf(wanted, options))
+    for (const file of wanted) {
+      await deliver(join(path, ...file.path.split('/')), options.out, file, options)
     }
   }
   const at = options.out === undefined ? path : resolve(options.out)

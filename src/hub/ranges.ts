@@ -1,14 +1,6 @@
 import type { OpenLlamaError } from '../io/errors.js'
 import { hubError, statusError, Transient } from './errors.js'
-import {
-  backOff,
-  type HubClient,
-  interrupted,
-  maxTries,
-  messageOf,
-  pause,
-  readChunks,
-} from './http.js'
+import { backOff, type HubClient, maxTries, messageOf, pause, readChunks } from './http.js'
 import { formatHubPath } from './paths.js'
 import type { HubFile } from './repository.js'
 
@@ -29,10 +21,17 @@ export interface RangeReader {
 /** A server that ignores ranges sends what was not asked for first: so much of it is borne with. */
 const mostSkipped = 16 * 1024 * 1024
 
+/**
+ * The Hub's storage serves at most 50 GB to one request: huggingface_hub refuses more than that
+ * without its own transfer. Well below it, and one more request in 16 GB costs nothing.
+ */
+const longestRange = 16e9
+
 export function openRanges(
   client: HubClient,
   { repo, commit }: { repo: string; commit: string },
   file: HubFile,
+  longest = longestRange,
 ): RangeReader {
   const { settings } = client
   const { endpoint, patience } = settings
@@ -155,17 +154,18 @@ export function openRanges(
       while (done < length) {
         const before = done
         try {
-          const response = await request(offset + done, length - done, signal)
+          const asked = Math.min(length - done, longest)
+          const response = await request(offset + done, asked, signal)
           let skip = await beginning(response, offset + done)
-          await readChunks(response, shown, patience, async (chunk) => {
-            if (signal?.aborted) throw interrupted()
+          const place = async (chunk: Uint8Array) => {
             const from = Math.min(skip, chunk.length)
             skip -= from
             const bytes = chunk.subarray(from, from + length - done)
             if (bytes.length > 0) await take(bytes)
             done += bytes.length
             return done < length
-          })
+          }
+          await readChunks(response, shown, patience, place, signal)
           // A range that is shorter than was asked for is gone on from.
           if (done === before && length > 0) {
             throw new Transient(hubError('an empty answer came', { path: shown }))

@@ -17,6 +17,7 @@ interface Exports
   castF64ToBf16: Cast
   countNonFinite16: Count
   countNonFinite32: Count
+  countAbove32: Count
   countInfinite16: Count
   countInfinite32: Count
   quantizeQ4: Quantize

@@ -2,6 +2,7 @@ import { inputError } from '../io/errors.js'
 import { readMerges } from './bpe-merges.js'
 import type { KnownLimit } from './compare.js'
 import { llamaCppName } from './generation.js'
+import { templateEntries } from './gguf-template.js'
 import type { GgufEntry } from './gguf-vocab.js'
 import {
   describeSteps,
@@ -101,11 +102,12 @@ export function bpeVocab(json: unknown, path: string, options: BpeVocabOptions =
     { key: `${prefix}add_bos_token`, type: 'bool', value: adds.before },
     { key: `${prefix}add_eos_token`, type: 'bool', value: adds.after },
   ]
-  const template = get(json, 'chat_template')
-  if (typeof template === 'string') {
-    entries.push({ key: 'tokenizer.chat_template', type: 'string', value: template })
+  const template = templateEntries(get(json, 'chat_template'))
+  return {
+    pre,
+    entries: [...entries, ...template.entries],
+    warnings: [...normalizerWarnings(get(json, 'normalizer')), ...template.warnings],
   }
-  return { pre, entries, warnings: normalizerWarnings(get(json, 'normalizer')) }
 }
 
 function readSteps(json: unknown, path: string): SplitStep[] {

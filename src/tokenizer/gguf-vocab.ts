@@ -36,7 +36,8 @@ export interface GgufVocabOptions {
   readonly added?: readonly AddedToken[]
   /** Rows of the embedding, where there are more than tokens: the rest is padded. */
   readonly vocabSize?: number | undefined
-  readonly chatTemplate?: string | undefined
+  /** The chat template's entries (gguf-template.ts). */
+  readonly template?: readonly GgufEntry[]
   /**
    * Write `remove_extra_whitespaces` and `precompiled_charsmap` where the model has
    * them. llama.cpp passes over both for this kind of vocabulary, and its converter
@@ -110,9 +111,7 @@ export function ggufVocab(
     id('padding_token_id', given.pad ?? own.pad, tokens.length),
     flag('add_bos_token', options.addBos),
     flag('add_eos_token', options.addEos),
-    options.chatTemplate === undefined
-      ? undefined
-      : { key: 'tokenizer.chat_template', type: 'string', value: options.chatTemplate },
+    ...(options.template ?? []),
     flag('add_space_prefix', normalizer.addDummyPrefix ? undefined : false),
     flag('remove_extra_whitespaces', keep && normalizer.removeExtraWhitespaces ? true : undefined),
     keep && normalizer.precompiledCharsmap.length > 0

@@ -6,10 +6,11 @@ import { parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
 import { join } from '../io/store.js'
+import { templateFromGguf } from './gguf-template.js'
 import { sentencePieceFromGguf } from './gguf-vocab.js'
 import { mergesSpacesByRecord } from './record.js'
 import { parseSentencePiece, type SentencePieceModel, writeSentencePiece } from './sentencepiece.js'
-import { defaultTemplate, type SourceFile } from './tokenizer-config.js'
+import type { SourceFile } from './tokenizer-config.js'
 
 /** A checkpoint's tokenizer, read. */
 export interface LoadedTokenizer {
@@ -90,7 +91,7 @@ async function embeddedTokenizer(
   const json = {
     add_bos_token: entries.get('tokenizer.ggml.add_bos_token')?.value,
     add_eos_token: entries.get('tokenizer.ggml.add_eos_token')?.value,
-    chat_template: entries.text('tokenizer.chat_template'),
+    chat_template: templateFromGguf((key) => entries.get(key)?.value),
   }
   return {
     path,
@@ -118,12 +119,12 @@ export async function loadTokenizerJson({
 async function readTemplate(
   beside: readonly string[],
   template: string | undefined,
-): Promise<string | undefined> {
+): Promise<unknown> {
   if (template !== undefined) return readTokenizerText(template)
   const config = beside.find((file) => basename(file) === 'tokenizer_config.json')
   if (config === undefined) return undefined
   const json = parseJsonObject(await readSmallFile(config, maxTokenizer), config)
-  return defaultTemplate(json.chat_template)
+  return json.chat_template
 }
 
 /** The path of the tokenizer.json among a tokenizer's files. */

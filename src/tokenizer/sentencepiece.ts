@@ -104,6 +104,13 @@ export interface SentencePieceModel {
 export const maxPieces = maxFields
 
 /**
+ * Bytes of a piece that text is joined into: SentencePiece's trainer makes none of more than 512
+ * characters (`max_sentencepiece_length`). Each place to split a piece is tried, so that one of
+ * megabytes would take forever. Pieces that users define are cut out of the text as they are.
+ */
+export const longestPiece = 4 * 512
+
+/**
  * Parses a `tokenizer.model`.
  * @param bytes the whole file
  * @param path what to call it in an error
@@ -168,6 +175,14 @@ function readPiece(bytes: Uint8Array, place: Place): Piece {
   if (text === '') throw malformed(place, undefined, 'the piece is empty')
   if (!Number.isFinite(score)) {
     throw malformed(place, undefined, `the score of "${text}" is ${score}`)
+  }
+  const length = Buffer.byteLength(text)
+  if ((type === 'normal' || type === 'unused') && length > longestPiece) {
+    throw malformed(
+      place,
+      undefined,
+      `the piece has ${length} bytes; SentencePiece makes none of more than ${longestPiece}`,
+    )
   }
   return { text, score, type }
 }

@@ -283,17 +283,6 @@ function settleTemplate(sources: readonly SourceFile[], warnings: string[]): Jso
   return first?.template
 }
 
-/** Of templates with names, the one that is meant where none is named. */
-export function defaultTemplate(template: unknown): string | undefined {
-  if (typeof template === 'string') return template
-  const named = Array.isArray(template) ? template : []
-  const found = get(
-    named.find((each) => get(each, 'name') === 'default'),
-    'template',
-  )
-  return typeof found === 'string' ? found : undefined
-}
-
 function firstFlag(sources: readonly SourceFile[], key: string): boolean | undefined {
   return sources.map(({ json }) => get(json, key)).find((value) => typeof value === 'boolean')
 }

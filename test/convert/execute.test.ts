@@ -283,6 +283,33 @@ test('overflow: refused, and counted when allowed; what vanishes is counted', as
   assert.equal((await run(await planOf(made, { dtype: 'bf16' }))).executed.facts, new Map())
 })
 
+for (const dtype of ['q3_k', 'q4_k', 'q6_k', 'q8_0'] as const) {
+  test(`overflow of ${dtype}: a block that would become zeros is refused as an infinite one is`, async () => {
+    const model = { ...small, hidden: 256, intermediate: 256, headDim: 32 }
+    for (const [value, blocks] of [
+      [1e38, 1],
+      [-1e16, 1],
+      [1, 0],
+    ] as const) {
+      const made = makeSource(model, 'float32', withValues(query, [value], 0))
+      const plan = await planOf(made, {
+        to: 'gguf',
+        dtype: 'q8_0',
+        mix: { tensorTypes: [`blk\\.1\\.attn_q=${dtype}`] },
+      })
+      const to = (options: Partial<ExecuteOptions> = {}) =>
+        execute(plan, tempDir(), { ...executeOptions, ...options })
+      const { facts: all } = await to({ allowOverflow: true })
+      const facts = all.get('model.layers.1.self_attn.q_proj.weight')
+      assert.is(facts?.overflowed ?? 0, blocks, String(value))
+      if (blocks > 0) {
+        const told = [query, '1 blocks of values', `too large for ${dtype}`, 'infinite or zero']
+        await fails(() => to(), 'input', ...told)
+      } else await to()
+    }
+  })
+}
+
 test('what an interrupted run was allowed, the one that resumes must be too', async () => {
   const made = makeSource(small, 'float32', withValues('transformer/wte/embedding', [Number.NaN]))
   const plan = await planOf(made)

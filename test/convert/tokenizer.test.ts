@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { proveTokenizer } from '../../src/convert/tokenizer-proof.js'
+import { openCheckpoint } from '../../src/formats/open.js'
 import { parseSentencePiece } from '../../src/tokenizer/sentencepiece.js'
 import { equalBytes } from '../support/bytes.js'
 import { openllama } from '../support/cli.js'
@@ -107,6 +108,36 @@ test('ours is refused before anything is written, if it is wrong', async () => {
   const warnings = await proveTokenizer(approximate, wrong)
   assert.match(warnings.join(), /differs from SentencePiece on \d+ of/)
 })
+
+const named = JSON.stringify({
+  chat_template: [
+    { name: 'default', template: '{{ messages }}' },
+    { name: 'tool_use', template: '{{ tools }}' },
+  ],
+})
+
+for (const [what, file, name] of [
+  ['SentencePiece model', 'tokenizer.model', modelPath('tiny-v1')],
+  ['byte-level BPE', 'tokenizer.json', fixture('tokenizer', 'byte-level.json')],
+] as const) {
+  test(`chat templates with names go into a GGUF, and back: ${what}`, async () => {
+    const { source, out } = sourceWith({
+      [file]: readFileSync(name),
+      'tokenizer_config.json': named,
+    })
+    await convert(source, out, { to: 'gguf' })
+    const [gguf = ''] = readdirSync(out).filter((each) => each.endsWith('.gguf'))
+    const { metadata = [] } = await openCheckpoint(join(out, gguf))
+    const values = new Map(metadata.map(({ key, value }) => [key, value]))
+    assert.is(values.get('tokenizer.chat_template'), '{{ messages }}')
+    assert.is(values.get('tokenizer.chat_template.tool_use'), '{{ tools }}')
+    assert.equal(values.get('tokenizer.chat_templates'), ['tool_use'])
+    if (file === 'tokenizer.json') return
+    await convert(join(out, gguf), `${out}-back`, { to: 'safetensors' })
+    const config = readFileSync(join(`${out}-back`, 'tokenizer_config.json'), 'utf8')
+    assert.equal(JSON.parse(config).chat_template, JSON.parse(named).chat_template)
+  })
+}
 
 test('a byte-level BPE goes along as it is, and into a GGUF', async () => {
   const json = readFileSync(fixture('tokenizer', 'byte-level.json'))

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import { configDefaults, type LlamaConfig } from '../../src/checkpoint/config.js'
 import { decoderModel, type GraphWeight } from '../../src/graph/decoder.js'
 import { equalBytes } from '../support/bytes.js'
+import { fails } from '../support/errors.js'
 
 const test = suite('decoder graph')
 
@@ -38,6 +39,7 @@ function graph(change: Partial<LlamaConfig> = {}): Uint8Array {
   ])
   return decoderModel({
     config: { ...base, ...change },
+    path: 'model',
     weights: new Map(weights),
     compute: 'f32',
     rotary: 'half',
@@ -52,5 +54,17 @@ test('a sliding window is one in a Mistral, and in a LLaMA a field without meani
   assert.ok(mistral.includes('mask.in_window'))
   assert.not.ok(Buffer.from(graph({ model_type: 'mistral' })).includes('mask.in_window'))
 })
+
+for (const [scaling, ...told] of [
+  [{ rope_type: 'yarn', factor: 2 }, '"yarn" is not supported'],
+  [{ rope_type: 'linear', factor: 0 }, 'factor 0', 'positive'],
+  [{ rope_type: 'llama3', factor: 2 }, 'low_freq_factor not at all'],
+] as const) {
+  test(`the rotary scaling ${JSON.stringify(scaling)} is refused, and it is said of which model`, async () => {
+    const error = await fails(async () => graph({ rope_scaling: scaling }), 'input', ...told)
+    assert.is(error.path, 'model')
+    assert.ok(error.suggestions.length > 0)
+  })
+}
 
 test.run()

@@ -1,16 +1,29 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openCheckpoint } from '../../src/formats/open.js'
-import { type Pulled, type PullOptions, pull } from '../../src/hub/pull.js'
+import { createClient } from '../../src/hub/http.js'
+import { type Pulled, type PullOptions, pull, refuseLink } from '../../src/hub/pull.js'
+import { openRanges } from '../../src/hub/ranges.js'
+import { listRepository, resolveCommit } from '../../src/hub/repository.js'
 import { equalBytes, seeded } from '../support/bytes.js'
 import { convert } from '../support/convert.js'
 import { fails, failure } from '../support/errors.js'
 import type { Fault } from '../support/hub/faults.js'
 import { largeBytes } from '../support/hub/hub.js'
 import { publishTiny, tinySession, token, useHub } from '../support/hub/session.js'
-import { tempDir } from '../support/temp.js'
+import { tempDir, tempDirOnDisk } from '../support/temp.js'
 
 const test = suite('faults of the network')
 
@@ -82,6 +95,47 @@ test('pull: what does not fit is told before it is fetched, where the cache is n
   assert.not.ok(existsSync(session.settings.cache))
   await fails(() => pull('tester/huge', session.settings, plain), 'resources', 'are free')
   assert.is(session.hub.count('resolve', 'download').requests, 0)
+})
+
+test('pull: --out must have room for its copies, on another disk or beside the cache', async () => {
+  // Memory as a disk: the one that has holes and shares no blocks, whatever the machine.
+  if (!existsSync('/dev/shm')) return
+  const huge = largeBytes(new Uint8Array(1000))
+  huge.content.size = 2 ** 43
+  await session.hub.commit('tester/huge', { 'huge.bin': huge })
+  // It is in the cache already: a hole of 8 TB, which no disk has room to copy.
+  const blobs = join(session.settings.cache, 'models--tester--huge', 'blobs')
+  mkdirSync(blobs, { recursive: true })
+  const blob = join(blobs, huge.content.sha256)
+  writeFileSync(blob, '')
+  truncateSync(blob, huge.content.size)
+  for (const folder of [tempDir(), tempDirOnDisk()]) {
+    // In the way, so that nothing is copied where the check is missing.
+    const out = join(folder, 'out')
+    mkdirSync(out)
+    writeFileSync(join(out, 'huge.bin'), 'other')
+    const options = { ...plain, out }
+    for (const offline of [false, true]) {
+      const settings = { ...session.settings, offline }
+      await fails(() => pull('tester/huge', settings, options), 'resources', 'copied', 'are free')
+      // Links take none.
+      await pull('tester/huge', settings, { ...options, link: true, force: true })
+      rmSync(join(out, 'huge.bin'))
+      writeFileSync(join(out, 'huge.bin'), 'other')
+    }
+    assert.equal(
+      [...readdirSync(folder), ...readdirSync(out)].filter((name) => name.startsWith('.openllama')),
+      [],
+    )
+  }
+})
+
+test('pull: where links cannot be, it says to leave out --link', async () => {
+  const refused = Object.assign(new Error('EPERM: operation not permitted'), { code: 'EPERM' })
+  const error = await fails(async () => refuseLink('out/x')(refused), 'resources', 'out/x')
+  assert.match(error.suggestions.join(), 'Leave out --link')
+  const full = Object.assign(new Error('no space'), { code: 'ENOSPC' })
+  assert.throws(() => refuseLink('x')(full), /no space/)
 })
 
 test('pull: a cut file is gone on with, not begun again', async () => {
@@ -209,6 +263,65 @@ test('pull: interrupted, it goes on where it was', async () => {
   const pulled = await pullTiny()
   assert.is(pulled.fetched + before, await totalSize())
 })
+
+test('pull: interrupted while nothing comes, it ends at once', async () => {
+  session.hub.faults.push({ on: 'download', stallAfter: 300_000, times: 9 })
+  const aborter = new AbortController()
+  let aborted = 0
+  const settings = { ...session.settings, patience: 20_000 }
+  const error = await failure(() =>
+    pull('tester/tiny', settings, {
+      ...plain,
+      signal: aborter.signal,
+      onProgress: () => {
+        if (aborted > 0) return
+        aborted = performance.now() + 200
+        setTimeout(() => aborter.abort(), 200)
+      },
+    }),
+  )
+  const took = performance.now() - aborted
+  assert.is(error.code, 'interrupted')
+  assert.ok(aborted > 0 && took < 2000, `${took} ms after it was interrupted`)
+})
+
+test('what is larger than one request may ask for comes in several', async () => {
+  const { client, listing, file } = await listed('tester/tiny', 'streaming_params')
+  const parts: Uint8Array[] = []
+  await openRanges(client, listing, file, 400_000).read(100, file.size - 100, (bytes) => {
+    parts.push(bytes.slice())
+  })
+  equalBytes(Buffer.concat(parts), session.weights.subarray(100), 'the ranges')
+  assert.equal(asked().slice(0, 2), ['bytes=100-400099', 'bytes=400100-800099'])
+  assert.is(asked().length, Math.ceil((file.size - 100) / 400_000))
+})
+
+test('a file of 60 GB is not asked for in one request, which the Hub’s storage refuses', async () => {
+  const huge = largeBytes(new Uint8Array(1000))
+  huge.content.size = 60e9
+  huge.content.read = async (start, end) => new Uint8Array(end - start)
+  await session.hub.commit('tester/huge', { 'huge.bin': huge })
+  const { client, listing, file } = await listed('tester/huge', 'huge.bin')
+  const aborter = new AbortController()
+  await failure(() =>
+    openRanges(client, listing, file).read(0, file.size, () => aborter.abort(), aborter.signal),
+  )
+  assert.equal(asked(), ['bytes=0-15999999999'])
+})
+
+/** A file as a listing has it. */
+async function listed(repo: string, path: string) {
+  const client = createClient(session.settings)
+  const listing = await listRepository(client, repo, await resolveCommit(client, repo, 'main'))
+  const file = listing.files.get(path)
+  if (file === undefined) throw new Error(`there is no ${path}`)
+  return { client, listing, file }
+}
+
+/** The ranges that the storage was asked for. */
+function asked(): (string | undefined)[] {
+  return session.hub.requests.flatMap(({ kind, range }) => (kind === 'download' ? [range] : []))
+}
 
 for (const [what, faults] of [
   ['cuts', [{ on: 'download', cutAfter: 30_000, times: 5, after: 18 }]],

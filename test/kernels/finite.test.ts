@@ -56,4 +56,19 @@ for (const { name, exponent, bits } of kinds) {
   })
 }
 
+test('f32: magnitudes above a limit, at every place of every length up to 40', () => {
+  const limit = new DataView(Float32Array.of(1e8).buffer).getUint32(0, true)
+  const odd = [1.0000001e8, -2e8, 3e38, Number.NEGATIVE_INFINITY, Number.NaN]
+  for (let n = 1; n <= 40; n++) {
+    for (let at = 0; at < n; at++) {
+      const values = Float32Array.from({ length: n }, (_, i) => (i % 2 === 0 ? 1e8 : -1e8))
+      values[at] = odd[at % odd.length] ?? 0
+      kernels.bytes(kernels.base, 4 * n).set(bytesOf(values))
+      // Beyond the end lies one that is none of the array's.
+      kernels.bytes(kernels.base + 4 * n, 4).set(bytesOf(Float32Array.of(3e38)))
+      assert.is(kernels.countAbove32(kernels.base, n, limit), 1, `${at} of ${n}`)
+    }
+  }
+})
+
 test.run()

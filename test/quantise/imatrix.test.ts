@@ -1,5 +1,8 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { openCheckpoint } from '../../src/formats/open.js'
 import { OpenLlamaError } from '../../src/io/errors.js'
 import {
   imatrixFromGguf,
@@ -7,6 +10,10 @@ import {
   isGgufImatrix,
   parseLegacyImatrix,
 } from '../../src/quantise/imatrix.js'
+import { blockTypes, openBlockKernels } from '../kernels/blocks.js'
+import { makeSource } from '../support/conversion.js'
+import { convert } from '../support/convert.js'
+import { small } from '../support/llama.js'
 
 const path = 'imatrix.dat'
 
@@ -121,6 +128,32 @@ test('importance of another width is refused, but for the token embedding', () =
   assert.is(importanceOf(matrix, 'blk.9.attn_q.weight', 2, path), undefined)
   assert.is(importanceOf(matrix, 'token_embd.weight', 3, path), undefined)
   refuses(() => importanceOf(matrix, 'blk.0.attn_q.weight', 3, path), /2 columns.* has 3/)
+})
+
+test('a matrix of which no column counts becomes zeros in some types, which is said', async () => {
+  const model = { ...small, hidden: 256, intermediate: 256, headDim: 32, vocab: 64 }
+  const { source, folder } = makeSource(model)
+  const imatrix = join(folder, 'imatrix.dat')
+  const nothing = entry('blk.0.attn_q.weight', 1, Array(256).fill(0))
+  const some = entry('blk.1.attn_q.weight', 1, Array(256).fill(0).with(7, 1))
+  writeFileSync(imatrix, Buffer.concat([int(2), nothing, some]))
+  const kernels = openBlockKernels(256 * 256)
+  for (const type of blockTypes) {
+    const out = join(folder, `${type}.gguf`)
+    const tensorTypes = [`attn_q=${type}`]
+    const options = { to: 'gguf', dtype: 'q8_0', mix: { imatrix, tensorTypes } } as const
+    const { warnings } = await convert(source, out, options)
+    const { tensors } = await openCheckpoint(out)
+    const written = tensors.get('model.layers.0.self_attn.q_proj.weight')
+    const extent = written?.parts[0]?.extents[0]
+    assert.is(written?.dtype, type)
+    if (extent === undefined) throw new Error('it has no bytes')
+    const bytes = readFileSync(out).subarray(extent.offset, extent.offset + extent.length)
+    const isZero = kernels.dequantize(type, bytes, 256 * 256).every((value) => value === 0)
+    const said = warnings.filter((warning) => warning.includes('no column of'))
+    assert.is(said.length, isZero ? 1 : 0, type)
+    if (isZero) assert.match(said.join(), 'imatrix.dat no column of blk.0.attn_q.weight counts')
+  }
 })
 
 test.run()

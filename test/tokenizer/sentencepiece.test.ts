@@ -17,6 +17,11 @@ const names = [
   'unigram-nfkc',
 ]
 
+// A model as small as can be, to break in one place each.
+const piece = (text: string | Uint8Array, type = 1) =>
+  bytesField(1, concatenate([bytesField(1, text), floatField(2, 0), varintField(3, type)]))
+const unk = piece('<unk>', 2)
+
 for (const name of names) {
   test(`${name}: is written back byte for byte`, () => {
     const bytes = fixture(`${name}.model`)
@@ -65,6 +70,11 @@ for (const score of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.
   })
 }
 
+test('a piece of 512 characters is read, and a longer one where a user defines it', () => {
+  const long = [piece('𝄞'.repeat(512)), piece('b'.repeat(5000), 4)]
+  assert.is(parseSentencePiece(concatenate([unk, ...long]), 'long').pieces.length, 3)
+})
+
 test('keeps unknown fields, self tests and the denormaliser', () => {
   const bytes = concatenate([
     fixture('tiny-v1.model'),
@@ -95,10 +105,6 @@ test('builds a model that it reads back', () => {
   assert.is(model.trainer.byteFallback, true)
 })
 
-// A model as small as can be, to break in one place each.
-const piece = (text: string | Uint8Array, type = 1) =>
-  bytesField(1, concatenate([bytesField(1, text), floatField(2, 0), varintField(3, type)]))
-const unk = piece('<unk>', 2)
 const huge = [0xff, 0xff, 0xff, 0xff, 0x0f] // 2^32 - 1
 
 const malformed: [name: string, bytes: Uint8Array, message: RegExp][] = [
@@ -128,6 +134,11 @@ const malformed: [name: string, bytes: Uint8Array, message: RegExp][] = [
   ['an overlong character', concatenate([unk, piece(Uint8Array.of(0xc0, 0x80))]), /no UTF-8/],
   ['a surrogate', concatenate([unk, piece(Uint8Array.of(0xed, 0xa0, 0x80))]), /no UTF-8/],
   ['one piece twice', concatenate([unk, piece('a'), piece('a')]), /pieces 1 and 2 are both "a"/],
+  [
+    'a piece of megabytes',
+    concatenate([unk, piece('a'), piece('a'.repeat(3_000_000))]),
+    /pieces\[2\].*3000000 bytes; SentencePiece makes none of more than 2048/,
+  ],
   ['an empty piece', concatenate([unk, piece('')]), /the piece is empty/],
   [
     'a score of NaN',

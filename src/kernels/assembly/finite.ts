@@ -48,3 +48,19 @@ export function countInfinite32(src: usize, n: usize, exponent: u32): usize {
   }
   return count
 }
+
+/** Elements among `n` f32 at `src` whose magnitude is above that of the bits `limit`, NaN among them. */
+export function countAbove32(src: usize, n: usize, limit: u32): usize {
+  const magnitude = i32x4.splat(0x7fffffff)
+  const most = i32x4.splat(limit)
+  let count: usize = 0
+  const whole = n & ~3
+  for (let i: usize = 0; i < whole; i += 4) {
+    const hit = i32x4.gt_s(v128.and(v128.load(src + (i << 2)), magnitude), most)
+    if (v128.any_true(hit)) count += popcnt(i32x4.bitmask(hit))
+  }
+  for (let i = whole; i < n; i++) {
+    count += usize((load<u32>(src + (i << 2)) & 0x7fffffff) > limit)
+  }
+  return count
+}

@@ -9,7 +9,13 @@ export {
   castF64ToF16,
   castF64ToF32,
 } from './cast'
-export { countInfinite16, countInfinite32, countNonFinite16, countNonFinite32 } from './finite'
+export {
+  countAbove32,
+  countInfinite16,
+  countInfinite32,
+  countNonFinite16,
+  countNonFinite32,
+} from './finite'
 export { quantizeQ4, quantizeQ8, scalesQ4, scalesQ4F16, scalesQ8 } from './onnx'
 export { dequantizeQ2_K, quantizeQ2_K } from './q2k'
 export { dequantizeQ3_K, quantizeQ3_K } from './q3k'
