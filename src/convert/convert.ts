@@ -2,7 +2,7 @@ import { stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { type CheckRecord, exceededMetrics } from '../check/record.js'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
-import { type FloatType, isBlock } from '../checkpoint/dtype.js'
+import type { FloatType } from '../checkpoint/dtype.js'
 import { list } from '../checkpoint/geometry.js'
 import { readAbout } from '../formats/about.js'
 import type { OnnxTarget } from '../formats/format.js'
@@ -15,12 +15,13 @@ import { isMix, type Mix, mixes } from '../quantise/mixes.js'
 import { isNBits, type NBits, nbitsNames } from '../quantise/nbits.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
-import { type Executed, execute, type Progress } from './execute.js'
+import { execute, type Progress } from './execute.js'
 import { allotMemory, minMemory } from './memory.js'
 import { chooseMix, chooseNBits, type MixOptions, type Quantisation } from './mix.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
 import { checkOutputPath, discard, prepareStaging, publish, type Staging } from './staging.js'
+import { valueWarnings } from './value-warnings.js'
 import { ContentError } from './verifier.js'
 
 export interface ConvertOptions extends OpenOptions {
@@ -292,29 +293,6 @@ export function checkFreeDisk({ plan, staging, freeDisk }: Conversion): void {
     `the output takes ${formatBytes(plan.bytes)}, ${formatBytes(freeDisk)} are free`,
     { path: staging.out, suggestions: ['Free some space, or choose another place with --out.'] },
   )
-}
-
-/** Sentences about values that the cast changed beyond rounding. */
-function valueWarnings(facts: Executed['facts'], plan: Plan): string[] {
-  return [...facts].flatMap(([name, { nan, infinite, overflowed, vanished }]) => {
-    const dtype = plan.target.tensors.get(name)?.dtype
-    const isBlockType = dtype !== undefined && isBlock(dtype)
-    return [
-      ...(nan + infinite > 0
-        ? [`${name}: ${nan} NaN and ${infinite} infinite values were kept`]
-        : []),
-      ...(overflowed > 0
-        ? [
-            isBlockType
-              ? `${name}: ${overflowed} blocks of values were too large for ${dtype} and are infinite or zero now`
-              : `${name}: ${overflowed} values were too large for ${dtype} and are infinite now`,
-          ]
-        : []),
-      ...(vanished > 0
-        ? [`${name}: ${vanished} values were too small for ${dtype} and are zero now`]
-        : []),
-    ]
-  })
 }
 
 /** streaming_params_bf16 → streaming_params_bf16-safetensors-f16, in the working directory. */

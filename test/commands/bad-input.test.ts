@@ -248,8 +248,11 @@ test('--allow-non-finite keeps NaN and infinities, and reports them', async () =
   const { code, stdout, stderr } = await kept
   assert.is(code, 0, stderr)
   const { values, options, warnings } = JSON.parse(stdout)
-  assert.match(warnings.join(), /q_proj.*1 NaN and 1 infinite values were kept/)
-  assert.match((await told).stderr, /warning: .*q_proj.*1 NaN and 1 infinite values were kept/)
+  assert.match(
+    warnings.join(),
+    /q_proj.*1 NaN values were kept.*q_proj.*1 infinite values were kept/,
+  )
+  assert.match((await told).stderr, /warning: .*q_proj.*1 NaN values were kept/)
   assert.equal(values, {
     'model.layers.0.self_attn.q_proj.weight': { nan: 1, infinite: 1, overflowed: 0, vanished: 0 },
   })
