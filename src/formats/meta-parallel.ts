@@ -110,7 +110,7 @@ function joinPieces(pieces: readonly StoredArray[], split: Split, path: string):
 
 /**
  * The piece of a matrix that one of `count` files gets: where it begins, and its shape.
- * The sizes must divide; `checkParallel` sees to it.
+ * The sizes must divide; `checkRanks` sees to it.
  */
 export function pieceOf(
   shape: readonly number[],

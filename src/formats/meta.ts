@@ -125,6 +125,9 @@ function headLike(embedding: Tensor): Tensor {
   return { ...embedding, name: headName, storedName: 'output.weight' }
 }
 
+/** Two digits stand in a file's name, from 00 on. */
+const mostRanks = 100
+
 /** @throws usage error where a rank's share would be no whole number of rows or heads */
 function checkRanks({ config }: Checkpoint, ranks: number): void {
   const sizes = {
@@ -133,6 +136,9 @@ function checkRanks({ config }: Checkpoint, ranks: number): void {
     'hidden columns': config.hidden_size,
     'intermediate rows': config.intermediate_size,
     'vocabulary entries': config.vocab_size,
+  }
+  if (ranks > mostRanks) {
+    throw usageError(`--model-parallel is ${ranks}, file names have room for ${mostRanks}`)
   }
   for (const [what, size] of Object.entries(sizes)) {
     if (size % ranks !== 0) {

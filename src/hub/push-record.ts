@@ -94,7 +94,7 @@ export function requireCheck({ unchecked }: FolderRecord): void {
   if (unchecked.length === 0) return
   throw new OpenLlamaError('check', unchecked.join('; '), {
     suggestions: [
-      'Convert it again with --check: what that finds is recorded beside the output.',
+      'Check it with `openllama check OUTPUT --against SOURCE --record`, or convert it again with --check: what that finds is recorded beside the output.',
       'Or push it as it is, with --unchecked.',
     ],
   })

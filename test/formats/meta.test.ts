@@ -100,6 +100,7 @@ test('a model that does not divide is refused before any work', async () => {
     '4 attention heads',
   )
   await fails(() => convert(llama3, { to: 'meta', modelParallel: 4 }), 'usage', '2 key-value heads')
+  await fails(() => convert(llama3, { to: 'meta', modelParallel: 101 }), 'usage', '101', 'for 100')
   await fails(() => convert(llama3, { to: 'safetensors', modelParallel: 2 }), 'usage', 'for meta')
 })
 
