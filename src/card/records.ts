@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { readProvenance } from '../convert/provenance.js'
 import { provenanceBeside, provenanceName } from '../convert/staging.js'
-import { isJsonObject, type Json, type JsonObject, parseJsonObject } from '../io/json.js'
-import { readSmallFile } from '../io/source.js'
+import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
 
 /** What a card says out of an openllama.json (src/convert/provenance.ts). */
 export interface CardRecord {
@@ -71,9 +71,6 @@ export interface RecordedMetric {
   passed: boolean
 }
 
-/** A record lists its files; folders of some thousand shards are not known. */
-const maxRecord = 16 * 1024 * 1024
-
 /** The record that lists one of these files of a folder, as far as there is one. */
 export async function recordOf(
   folder: string,
@@ -82,7 +79,7 @@ export async function recordOf(
   for (const name of [...names.map(provenanceBeside), provenanceName]) {
     const path = join(folder, name)
     if (!(await stat(path).catch(() => undefined))?.isFile()) continue
-    const record = readRecord(parseJsonObject(await readSmallFile(path, maxRecord), path), path)
+    const record = readRecord(await readProvenance(path), path)
     if (record.target.files.some((file) => names.includes(file.name))) return record
   }
   return undefined

@@ -1,15 +1,12 @@
 import { stat } from 'node:fs/promises'
 import { dirname, join, posix, relative, sep } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { readProvenance } from '../convert/provenance.js'
 import { provenanceBeside, provenanceName } from '../convert/staging.js'
 import { inputError } from '../io/errors.js'
-import { formatJson, isJsonObject, type JsonObject, parseJsonObject } from '../io/json.js'
+import { formatJson, isJsonObject, type JsonObject } from '../io/json.js'
 import { writeOutputs } from '../io/output.js'
-import { readSmallFile } from '../io/source.js'
 import { type CheckRecord, roundFigures } from './record.js'
-
-/** A record lists its files; folders of some thousand shards are not known. */
-const mostRecord = 16 * 1024 * 1024
 
 /**
  * The record of the conversion that made an artifact: beside a single file, or in its folder, or,
@@ -27,7 +24,7 @@ export async function findRecord({ format, path, files }: Checkpoint): Promise<s
   ]
   for (const place of places) {
     if (!(await stat(place).catch(() => undefined))?.isFile()) continue
-    const recorded = sizesIn(await readRecord(place))
+    const recorded = sizesIn(await readProvenance(place))
     const wrong = files.find((file) => recorded.get(nameFrom(place, file.path)) !== file.size)
     if (wrong === undefined) return place
     const known = recorded.get(nameFrom(place, wrong.path))
@@ -48,12 +45,8 @@ export async function findRecord({ format, path, files }: Checkpoint): Promise<s
 
 /** Puts what a check found into the record of a conversion, in the place of an earlier check. */
 export async function keepCheck(place: string, check: CheckRecord): Promise<void> {
-  const record = { ...(await readRecord(place)), check: roundFigures(check) }
+  const record = { ...(await readProvenance(place)), check: roundFigures(check) }
   await writeOutputs([{ path: place, bytes: new TextEncoder().encode(formatJson(record)) }], true)
-}
-
-async function readRecord(place: string): Promise<JsonObject> {
-  return parseJsonObject(await readSmallFile(place, mostRecord), place)
 }
 
 function sizesIn({ target }: JsonObject): Map<string, number> {

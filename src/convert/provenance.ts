@@ -2,7 +2,8 @@ import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { CheckRecord } from '../check/record.js'
 import type { FormatName } from '../checkpoint/checkpoint.js'
-import { formatJson } from '../io/json.js'
+import { formatJson, type JsonObject, parseJsonObject } from '../io/json.js'
+import { readSmallFile } from '../io/source.js'
 import type { Origin } from '../io/store.js'
 import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
 import { version } from '../version.js'
@@ -121,6 +122,18 @@ function unverifiedNotes(unverified: Executed['unverified']): string[] {
     ([path, why]) =>
       `${basename(path)}: its content was not held against the SHA-256 that the Hub gives: ${why}`,
   )
+}
+
+/** A record lists its files; folders of some thousand shards are not known. */
+const maxRecord = 16 * 1024 * 1024
+
+/**
+ * Reads a record, of this version or another, made by hand or by this program: nothing in it has
+ * been looked at.
+ * @throws input error for what is no JSON object
+ */
+export async function readProvenance(path: string): Promise<JsonObject> {
+  return parseJsonObject(await readSmallFile(path, maxRecord), path)
 }
 
 /** Writes and syncs the record into the staging directory. */

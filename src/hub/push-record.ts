@@ -1,8 +1,9 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join, posix } from 'node:path'
+import { readProvenance } from '../convert/provenance.js'
 import { provenanceBeside, provenanceName } from '../convert/staging.js'
-import { fromSystemError, inputError, OpenLlamaError } from '../io/errors.js'
-import { isJsonObject, type JsonObject, parseJsonObject } from '../io/json.js'
+import { inputError, OpenLlamaError } from '../io/errors.js'
+import { isJsonObject, type JsonObject } from '../io/json.js'
 import type { LocalFile, ReadFile } from './push-files.js'
 
 /** What openllama.json says of a file of the folder. */
@@ -48,10 +49,7 @@ export async function readRecords(
     ...files.filter(({ path }) => isRecord(path) && !own.includes(path)),
   ]
   for (const { path, local } of records) {
-    const bytes = await readFile(local).catch((error: unknown) => {
-      throw fromSystemError(error, local, 'read it')
-    })
-    const record = parseJsonObject(bytes, local)
+    const record = await readProvenance(local)
     recorded.push(...filesOf(record, path, local))
     unchecked.push(...checkOf(record, local))
   }
