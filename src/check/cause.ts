@@ -1,21 +1,21 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { LlamaConfig } from '../checkpoint/config.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
+import type { Tensor } from '../checkpoint/tensor.js'
 import { tensorOf } from '../convert/diff.js'
 import { type LoadedTensor, loadTensor, type WeightFault } from './weights.js'
 
 /**
  * What may have become of a tensor, tried one after the other: whether the artifact's is what that
- * mistake makes of the source's.
- * @param limit of Σ (a − s)² / Σ s², for a hypothesis to hold
+ * mistake makes of the source's, within what the rounding between their types leaves.
  */
 export function causeOf(
   fault: WeightFault,
   artifact: Checkpoint,
   source: Checkpoint,
-  limit: number,
 ): string | undefined {
   const { name, outliers, worst, zero } = fault
+  const limit = Math.max(fault.limit, leastLimit)
   const [value, right] = worst.values
   const place = `at row ${worst.row}, column ${worst.column}`
   if (zero) return 'its values are all zero'
@@ -39,15 +39,32 @@ export function causeOf(
     const order = rotaryCause(actual, own, config, name.includes('.k_proj.'), limit)
     if (order !== undefined) return order
   }
-  for (const other of sameShape(name, source, config)) {
-    const tensor = tensorOf(source, other)
-    if (tensor === undefined || String(tensor.shape) !== String(theirs.shape)) continue
-    if (!isNear(actual, loadTensor(tensor, config.head_dim), limit)) continue
-    return other === embeddingName && name === headName
-      ? 'it is the embedding: the output head was taken to be tied'
-      : `it has the values of ${other}`
+  const other = nearest(actual, theirs, sameShape(name, source, config), source)
+  // Norms of neighbouring layers are much alike: only one that explains what is seen is named.
+  if (other === undefined || other.distance > Math.min(limit, fault.distance / 4)) return undefined
+  return other.name === embeddingName && name === headName
+    ? 'it is the embedding: the output head was taken to be tied'
+    : `it has the values of ${other.name}`
+}
+
+/** Of what was only copied, arithmetic leaves this much. */
+const leastLimit = 1e-6
+
+/** Of some tensors of the source, of one's own shape, the one whose values are the nearest. */
+function nearest(
+  actual: LoadedTensor,
+  own: Tensor,
+  names: readonly string[],
+  source: Checkpoint,
+): { name: string; distance: number } | undefined {
+  let best: { name: string; distance: number } | undefined
+  for (const name of names) {
+    const tensor = tensorOf(source, name)
+    if (tensor === undefined || String(tensor.shape) !== String(own.shape)) continue
+    const distance = distanceOf(actual, loadTensor(tensor, source.config.head_dim))
+    if (best === undefined || distance < best.distance) best = { name, distance }
   }
-  return undefined
+  return best
 }
 
 /** Where values differ by one bit of an f32's exponent, which one; f16's show as the same powers. */
@@ -159,7 +176,12 @@ export function layerOf(name: string): number | undefined {
 }
 
 function isNear(a: LoadedTensor, b: LoadedTensor, limit: number): boolean {
-  if (a.rows !== b.rows || a.columns !== b.columns) return false
+  return distanceOf(a, b) <= limit
+}
+
+/** Σ (a − b)² / Σ b²; infinite where the shapes are not the same. */
+function distanceOf(a: LoadedTensor, b: LoadedTensor): number {
+  if (a.rows !== b.rows || a.columns !== b.columns) return Infinity
   let squares = 0
   let total = 0
   for (let i = 0; i < a.values.length; i++) {
@@ -168,5 +190,5 @@ function isNear(a: LoadedTensor, b: LoadedTensor, limit: number): boolean {
     squares += difference * difference
     total += y * y
   }
-  return total > 0 && squares <= Math.max(limit, 1e-9) * total
+  return total > 0 ? squares / total : Infinity
 }

@@ -18,7 +18,7 @@ import {
 import { memoryToCheck } from './memory.js'
 import { compareLogits, type Parity, type Position } from './parity.js'
 import { type CheckRecord, exceededMetrics, type ParityRecord } from './record.js'
-import { roundingOf } from './rounding.js'
+import { coarsestRounding, roundingOf } from './rounding.js'
 import { type Runs, runBoth } from './runs.js'
 import { commonTokens, type Run, smokeFaults } from './smoke.js'
 import { compareTokenizers, openTextTokenizer, type TextTokenizer } from './text-tokenizer.js'
@@ -211,11 +211,12 @@ async function compare(
   const held = (of: Float32Array) =>
     compareLogits(of, runs.source.logits, texts.vocabulary, texts.following)
   const parity = comparable ? held(logits) : undefined
-  const limits = { ...limitsFor(mine, its, converted), ...options.limits }
+  const between = coarsestRounding(artifact, source, converted)
+  const limits = { ...limitsFor(mine, its, between), ...options.limits }
   const metrics = parity === undefined ? [] : judge(parity, limits)
   const rounded =
     comparable && runs.exact !== undefined
-      ? judge(held(runs.artifact.logits), limitsFor(roundingOf(artifact), its, converted))
+      ? judge(held(runs.artifact.logits), limitsFor(roundingOf(artifact), its, between))
       : undefined
   const config = configFaults(ours, theirs)
   options.onProgress?.('comparing the weights')
@@ -224,7 +225,7 @@ async function compare(
     maxMemory: 96 * 1024 * 1024,
     ...(options.signal ? { signal: options.signal } : {}),
   })
-  const weights = weightFaults(wrong, ours, theirs, roundingBetween(its.type, mine.type, converted))
+  const weights = weightFaults(wrong, ours, theirs)
   const record: ParityRecord = {
     against: {
       name: basename(theirs.path.replace(/^[a-z_]+::/, '')),

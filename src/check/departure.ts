@@ -4,8 +4,6 @@ import { configDifferences } from '../convert/diff.js'
 import type { EngineOptions } from '../engines/engine.js'
 import { openCheckpointEngine } from '../engines/onnx.js'
 import { causeOf, layerOf } from './cause.js'
-import type { LimitType } from './limits.js'
-import { weightLimit } from './limits.js'
 import type { ParityRecord } from './record.js'
 import type { WeightFault } from './weights.js'
 
@@ -27,9 +25,7 @@ export function weightFaults(
   faults: readonly WeightFault[],
   artifact: Checkpoint,
   source: Checkpoint,
-  type: LimitType,
 ): string[] {
-  const limit = Math.max(weightLimit(type).distance, 1e-6)
   const sentences: string[] = []
   const said = new Set<WeightFault>()
   for (const layer of new Set(faults.map(({ name }) => layerOf(name)))) {
@@ -43,7 +39,7 @@ export function weightFaults(
     const { name, distance, worst } = fault
     const [value, right] = worst.values
     const cause =
-      causeOf(fault, artifact, source, limit) ??
+      causeOf(fault, artifact, source) ??
       `it departs from the source's by ${distance.toPrecision(2)} of its square, most at row ${worst.row}, column ${worst.column}: ${value} for ${right}`
     sentences.push(`${name}: ${cause}`)
   }

@@ -125,10 +125,13 @@ export interface Rounding {
   activations: boolean
 }
 
-/** The limits for holding an artifact against a source: arithmetic counts, of both. */
-export function limitsFor(artifact: Rounding, source: Rounding, converted: boolean): Limits {
+/**
+ * The limits for holding an artifact against a source: arithmetic counts, of both.
+ * @param between the coarsest rounding of a tensor's values
+ */
+export function limitsFor(artifact: Rounding, source: Rounding, between: LimitType): Limits {
   const rows = [
-    table[roundingBetween(source.type, artifact.type, converted)],
+    table[between],
     ...[artifact, source].filter(({ activations }) => activations).map(({ type }) => table[type]),
   ]
   const most = (pick: (limits: Limits) => number) => Math.max(...rows.map(pick))

@@ -1,9 +1,10 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { DType } from '../checkpoint/dtype.js'
+import { tensorOf } from '../convert/diff.js'
 import type { EngineName } from '../engines/engine.js'
 import { engineFor } from '../engines/open.js'
 import type { Runnable } from '../formats/open-runnable.js'
-import { coarsestOf, type Rounding } from './limits.js'
+import { coarsestOf, type LimitType, type Rounding, roundingBetween } from './limits.js'
 
 /**
  * The coarsest type of a model's matrices, and whether an engine rounds activations to it.
@@ -18,4 +19,28 @@ export function roundingOf(runnable: Runnable, engine: EngineName = engineFor(ru
 
 function matrixTypes({ tensors }: Checkpoint): DType[] {
   return [...tensors.values()].filter(({ shape }) => shape.length === 2).map(({ dtype }) => dtype)
+}
+
+/**
+ * The coarsest rounding that lies between two models, tensor by tensor: a source of several types
+ * may be rounded in some of them, though its coarsest is the artifact's own.
+ * @param converted the artifact was made from the source by this program
+ */
+export function coarsestRounding(
+  artifact: Runnable,
+  source: Runnable,
+  converted: boolean,
+): LimitType {
+  // Of a quantised graph, or one that is not understood, no tensors are known.
+  if (artifact.checkpoint.tensors.size === 0 || source.checkpoint.tensors.size === 0) {
+    return roundingBetween(roundingOf(source).type, roundingOf(artifact).type, converted)
+  }
+  return coarsestOf(
+    [...artifact.checkpoint.tensors.values()].map(({ name, dtype }) => {
+      const from = tensorOf(source.checkpoint, name)
+      return from === undefined
+        ? 'exact'
+        : roundingBetween(coarsestOf([from.dtype]), coarsestOf([dtype]), converted)
+    }),
+  )
 }

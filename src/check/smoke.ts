@@ -59,10 +59,10 @@ export async function runModel(
 
 /**
  * What is wrong with a model by itself, in sentences.
- * @param source what the source made: that it repeats itself is not the artifact's fault
+ * @param source what the source made: what it does too is not the artifact's fault
  */
 export function smokeFaults(run: Run, vocabulary: number, source?: Run): string[] {
-  const { notFinite, made, entropy } = run
+  const { notFinite, made } = run
   if (notFinite !== undefined) {
     const { count, position } = notFinite
     return [`${count} of its logits are no finite numbers, the first at position ${position}`]
@@ -72,10 +72,12 @@ export function smokeFaults(run: Run, vocabulary: number, source?: Run): string[
     faults.push(`it gives one token again and again: ${made[0]}, ${made.length} times`)
   }
   // All tokens alike at every position: there are no weights in it, or all of them are equal.
-  if (entropy.least > Math.log(vocabulary) * (1 - 1e-6)) {
+  const even = (of: Run) => of.entropy.least > Math.log(vocabulary) * (1 - 1e-6)
+  if (even(run) && !(source && even(source))) {
     faults.push('every token is equally likely to it, wherever it is')
   }
-  if (entropy.most < leastEntropy) {
+  const certain = (of: Run) => of.entropy.most < leastEntropy
+  if (certain(run) && !(source && certain(source))) {
     faults.push('it is certain of one token at every position')
   }
   return faults

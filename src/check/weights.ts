@@ -10,8 +10,11 @@ export interface WeightFault {
   name: string
   /** Σ (a − s)² / Σ s²; infinite where a value is not finite. */
   distance: number
-  /** How many values are off by more than the limit allows a single one, and the worst of them. */
+  /** What the rounding between the two types leaves of it at most. */
+  limit: number
+  /** How many values are off by more than the limit allows a single one; of blocks none is held to one. */
   outliers: number
+  /** The value that is off the most, by that limit or, in blocks, by itself. */
   worst: { row: number; column: number; values: [artifact: number, source: number] }
   /** The artifact's are zeros, all of them. */
   zero: boolean
@@ -67,6 +70,9 @@ function compareTensor(
   const same = ours.dtype === theirs.dtype
   if (same && walk(ours, theirs, ours.dtype, (a, s) => Buffer.compare(a, s) === 0)) return undefined
   const sums = { squares: 0, total: 0, ours: 0 }
+  // In a block a value depends on its neighbours: the worst is told, and none is held to a limit.
+  const single = limit.value !== Infinity
+  const allowed = single ? limit.value : 0
   let outliers = 0
   let excess = 0
   let worst: WeightFault['worst'] = { row: 0, column: 0, values: [0, 0] }
@@ -82,11 +88,11 @@ function compareTensor(
       squares += difference * difference
       total += y * y
       own += x * x
-      const over = Math.abs(difference) - limit.value * Math.abs(y)
+      const over = Math.abs(difference) - allowed * Math.abs(y)
       // Written so that NaN is over: it is not below anything.
       if (over <= smallest) continue
       if (Number.isNaN(over) && Number.isNaN(x) && Number.isNaN(y)) continue
-      outliers++
+      if (single || Number.isNaN(over)) outliers++
       if (Number.isNaN(excess) || over <= excess) continue
       excess = over
       const row = tile.row + Math.floor(i / tile.columns)
@@ -100,10 +106,11 @@ function compareTensor(
   const distance = sums.total === 0 ? sums.squares : sums.squares / sums.total
   const finite = Number.isFinite(distance)
   const tooFar = !finite || distance > limit.distance
-  if (!tooFar && (outliers === 0 || limit.value === Infinity)) return undefined
+  if (!tooFar && (outliers === 0 || !single)) return undefined
   return {
     name: ours.name,
     distance: finite ? distance : Infinity,
+    limit: limit.distance,
     outliers,
     worst,
     zero: sums.ours === 0 && sums.total > 0,

@@ -70,12 +70,12 @@ test('limits: what the target’s type rounds, nothing where a wider one was mad
   const lenient = limitsFor(
     { type: 'q2_k', activations: true },
     { type: 'f32', activations: false },
-    true,
+    'q2_k',
   )
   const strict = limitsFor(
     { type: 'f32', activations: false },
     { type: 'bf16', activations: false },
-    true,
+    'exact',
   )
   assert.ok(strict.kldMean < lenient.kldMean && strict.top1 > lenient.top1)
   assert.is(lenient.logit, null)

@@ -13,10 +13,12 @@ export interface Spoiled {
   change?(values: Values): void
   config?: Record<string, unknown>
   tokenizer?: FixtureName
+  /** Tensors stored as bf16, rounded down; the others are f32. */
+  bf16?: RegExp
 }
 
 /** A fixture as a folder of f32 safetensors, with a fault. */
-export async function spoiled(name: FixtureName, { change, config, tokenizer }: Spoiled) {
+export async function spoiled(name: FixtureName, { change, config, tokenizer, bf16 }: Spoiled) {
   const folder = join(tempDir(), 'spoiled')
   mkdirSync(folder)
   const values: Values = new Map()
@@ -28,9 +30,11 @@ export async function spoiled(name: FixtureName, { change, config, tokenizer }: 
   for (const { hf, shape } of tensorsOf(fixtures[name])) {
     const array = values.get(hf)
     if (array === undefined) throw new Error(hf)
-    const end = offset + array.byteLength
-    header[hf] = { dtype: 'F32', shape, data_offsets: [offset, end] }
-    parts.push(new Uint8Array(array.buffer, array.byteOffset, array.byteLength))
+    const half = bf16?.test(hf) ?? false
+    const bytes = half ? highHalves(array) : new Uint8Array(array.buffer)
+    const end = offset + bytes.byteLength
+    header[hf] = { dtype: half ? 'BF16' : 'F32', shape, data_offsets: [offset, end] }
+    parts.push(bytes)
     offset = end
   }
   const json = Buffer.from(JSON.stringify(header))
@@ -41,6 +45,12 @@ export async function spoiled(name: FixtureName, { change, config, tokenizer }: 
   writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...given, ...config }))
   copyFileSync(modelPath(tokenizer ?? name), join(folder, 'tokenizer.model'))
   return folder
+}
+
+/** The upper halves of f32's bits: bf16, exact where the values have no more. */
+function highHalves(array: Float32Array): Uint8Array {
+  const bits = new Uint32Array(array.buffer)
+  return new Uint8Array(Uint16Array.from(bits, (word) => word >>> 16).buffer)
 }
 
 /** Rows of each head from first halves, then second, to pair by pair; or the other way. */

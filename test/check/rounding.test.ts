@@ -1,0 +1,91 @@
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { checkArtifact } from '../../src/check/check.js'
+import { coarsestRounding } from '../../src/check/rounding.js'
+import type { Run } from '../../src/check/smoke.js'
+import { smokeFaults } from '../../src/check/smoke.js'
+import { prepareConversion, runConversion } from '../../src/convert/convert.js'
+import { openRunnable } from '../../src/formats/open-runnable.js'
+import { runOptions } from '../support/conversion.js'
+import { type Spoiled, spoiled, type Values } from '../support/faults.js'
+
+const test = suite('check: rounding')
+const on = { device: 'cpu', threads: 1, positions: 64, tokens: 8 } as const
+
+/** A folder, and what `convert` makes of it. */
+async function converted(fault: Spoiled, to: string, dtype: 'bf16' | 'q8_0') {
+  const source = await spoiled('tiny-v2', fault)
+  const out = join(source, '..', to === 'gguf' ? 'out.gguf' : 'out')
+  const options = { to, dtype, out, maxMemory: 512e6, threads: 1 }
+  await runConversion(await prepareConversion(source, options), runOptions)
+  return { source, out }
+}
+
+test('what is bf16 for the most part and has f32 beside is rounded: it is not held to be exact', async () => {
+  // A third of a bf16 step: the values lie between those that bf16 has.
+  const between = (values: Values) => {
+    for (const [name, array] of values) {
+      if (!/layers/.test(name)) for (const [i, value] of array.entries()) array[i] = value * 1.001
+    }
+  }
+  const { source, out } = await converted(
+    { change: between, bf16: /layers/ },
+    'safetensors',
+    'bf16',
+  )
+  const [artifact, against] = [await openRunnable(out), await openRunnable(source)]
+  assert.is(coarsestRounding(artifact, against, true), 'bf16')
+  assert.is(coarsestRounding(against, artifact, true), 'exact')
+  const { record } = await checkArtifact(artifact, { ...on, against, converted: true })
+  assert.is(record.verdict, 'passed', JSON.stringify(record.parity?.metrics))
+  const moved = record.parity?.metrics.find(({ name }) => name === 'logit_max_difference')
+  // Beyond what would be allowed if nothing had been rounded.
+  assert.ok((moved?.value ?? 0) > 1e-3, `${moved?.value}`)
+})
+
+test('a fault in quantised weights: the place and both values; norms are told apart', async () => {
+  const down = 'model.layers.1.mlp.down_proj.weight'
+  const [first, second] = ['input', 'post_attention'].map(
+    (place) => `model.layers.1.${place}_layernorm.weight`,
+  )
+  const change = (values: Values) => {
+    const [a, b] = [values.get(first ?? ''), values.get(second ?? '')]
+    if (a === undefined || b === undefined) throw new Error('no norms')
+    values.set(first ?? '', b)
+    values.set(second ?? '', a)
+    const wrong = values.get(down)
+    const columns = 256
+    for (let i = 0; i < columns; i++) if (wrong) wrong[5 * columns + i] = i === 7 ? 9 : 0
+  }
+  const { out } = await converted({ change }, 'gguf', 'q8_0')
+  const against = await openRunnable(await spoiled('tiny-v2', {}))
+  const { record } = await checkArtifact(await openRunnable(out), { ...on, against })
+  assert.is(record.verdict, 'failed')
+  const said = record.parity?.faults.join('\n') ?? ''
+  assert.match(
+    said,
+    /down_proj\.weight: it departs .* at row 5, column 7: (9|8\.9\d*) for -?0\.\d+/,
+  )
+  assert.match(said, `${first}: it has the values of ${second}`)
+  assert.match(said, `${second}: it has the values of ${first}`)
+})
+
+test('evenness, certainty and repetition are no faults of an artifact whose source has them too', () => {
+  const run = (least: number, most: number, made: number[] = [1, 2]): Run => ({
+    logits: new Float32Array(0),
+    made,
+    notFinite: undefined,
+    entropy: { least, most },
+  })
+  const even = run(Math.log(512), Math.log(512))
+  const certain = run(0, 0)
+  const sound = run(1, 5)
+  assert.match(smokeFaults(even, 512).join(), 'every token is equally likely')
+  assert.match(smokeFaults(even, 512, sound).join(), 'every token is equally likely')
+  assert.equal(smokeFaults(even, 512, even), [])
+  assert.match(smokeFaults(certain, 512, sound).join(), 'certain of one token')
+  assert.equal(smokeFaults(certain, 512, certain), [])
+})
+
+test.run()
