@@ -5,7 +5,7 @@ import { isBlock, isFloat, isScale } from '../checkpoint/dtype.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
 import { bandsOf } from './bands.js'
-import { fingerprintOf, openJournal } from './journal.js'
+import { fingerprintOf, openJournal, readJournal } from './journal.js'
 import { type Lane, startLane, startWorkerLane } from './lane.js'
 import { allotMemory } from './memory.js'
 import { type Plan, type Tile, tilesOf } from './plan.js'
@@ -72,6 +72,9 @@ export async function execute(
           tilesOf(move, budget).map((tile) => ({ move: index, tile })),
         )
       : bands.flatMap((each, i) => each.tiles.map((tile) => ({ ...tile, band: i })))
+  const fingerprint = await fingerprintOf(plan, band === undefined ? [budget] : [budget, band])
+  // Before any file is touched: what is there may belong to another plan.
+  const earlier = options.resuming ? await readJournal(staging, fingerprint) : undefined
   const handles = await createFiles(staging, plan.target.files)
   const sync = async () => {
     for (const handle of handles.values()) await handle.datasync()
@@ -80,27 +83,22 @@ export async function execute(
   const pool: Lane[] = []
   let unverified: ReadonlyMap<string, string> = new Map()
   try {
-    const journal = await openJournal(
-      staging,
-      await fingerprintOf(plan, band === undefined ? [budget] : [budget, band]),
-      options.resuming,
-      sync,
-    )
+    const journal = await openJournal(staging, fingerprint, earlier, sync)
     try {
       const total = tiles.reduce((sum, { tile }) => sum + tile.rows * tile.columns, 0)
       const scale = plan.bytes / Math.max(1, total)
-      const earlier = new Set<number>()
+      const finished = new Set<number>()
       let elements = 0
       for (const { tile, facts: seen } of journal.done) {
         const entry = tiles[tile]
-        if (entry === undefined || earlier.has(tile)) continue
-        earlier.add(tile)
+        if (entry === undefined || finished.has(tile)) continue
+        finished.add(tile)
         elements += entry.tile.rows * entry.tile.columns
         // What the earlier run was allowed, this one may not be.
         refuse(plan, entry.move, entry.tile, seen, options)
         addFacts(facts, plan, entry.move, seen)
       }
-      const pending = tiles.flatMap((entry, id) => (earlier.has(id) ? [] : [{ ...entry, id }]))
+      const pending = tiles.flatMap((entry, id) => (finished.has(id) ? [] : [{ ...entry, id }]))
       for (let i = 0; i < lanes; i++)
         pool.push(lanes === 1 ? startLane(setup) : startWorkerLane(setup))
       const wanted = tilesWanted(pending)

@@ -30,18 +30,17 @@ export interface Journal {
 const batchInterval = 5000
 
 /**
- * Opens the journal of a staging directory.
- * @param fingerprint of the plan: another plan cannot go on from it
+ * Opens the journal of a staging directory to go on in it.
+ * @param earlier what `readJournal` found; without it the journal is begun anew
  * @param sync brings the outputs' bytes to disk
  */
 export async function openJournal(
   staging: string,
   fingerprint: string,
-  resuming: boolean,
+  earlier: readonly Done[] | undefined,
   sync: () => Promise<void>,
 ): Promise<Journal> {
   const path = join(staging, journalName)
-  const earlier = resuming ? await readJournal(path, fingerprint) : undefined
   const handle: FileHandle = await open(path, earlier ? 'a' : 'w')
   // A last line that was cut must not swallow the first of this run.
   await record(handle, path, earlier ? '' : JSON.stringify({ plan: fingerprint }))
@@ -91,8 +90,17 @@ async function record(handle: FileHandle, path: string, line: string): Promise<v
   }
 }
 
-/** @returns what is done, or undefined where the earlier run did not come to write any of it */
-async function readJournal(path: string, fingerprint: string): Promise<Done[] | undefined> {
+/**
+ * Reads what an earlier run has done, and changes nothing.
+ * @param fingerprint of the plan: another plan cannot go on from it
+ * @returns undefined where the earlier run did not come to write any of it
+ * @throws usage error for the journal of another plan
+ */
+export async function readJournal(
+  staging: string,
+  fingerprint: string,
+): Promise<Done[] | undefined> {
+  const path = join(staging, journalName)
   const lines = (await readText(path)).split('\n').flatMap((line) => parseLine(line))
   if (lines.length === 0) return undefined
   if (!lines.some((line) => 'plan' in line && line.plan === fingerprint)) {

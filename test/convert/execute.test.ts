@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -194,6 +194,31 @@ test('another plan’s journal is refused', async () => {
   writeFileSync(made.source, bytes)
   await fails(resume(plan), 'usage', '--force')
 })
+
+test('a refused --resume touches nothing, and the right one goes on', async () => {
+  const made = makeSource()
+  const plan = await planOf(made, { dtype: 'f16' })
+  const whole = await run(plan, tiny(4096))
+  const staging = await interrupt(plan, 5, tiny(4096))
+  const before = contentOf(staging)
+  for (const options of [{ dtype: 'f32' }, { dtype: 'bf16' }, { maxShardSize: 20_000 }] as const) {
+    const other = await planOf(made, options)
+    await fails(() => run(other, { ...tiny(4096), resuming: true }, staging), 'usage', '--force')
+    assert.equal(contentOf(staging), before)
+  }
+  const { bytes } = await run(plan, { ...tiny(4096), resuming: true }, staging)
+  equalBytes(bytes, whole.bytes, 'resumed')
+})
+
+/** Names, sizes, hashes and times of all files in a directory. */
+function contentOf(folder: string): string[] {
+  return readdirSync(folder)
+    .sort()
+    .map((name) => {
+      const { size, mtimeMs } = statSync(join(folder, name))
+      return `${name} ${size} ${mtimeMs} ${sha256(readFileSync(join(folder, name)))}`
+    })
+}
 
 test('a last line that was cut anywhere: its tiles are done again, and the next run still knows all', async () => {
   const plan = await planOf(makeSource())

@@ -185,7 +185,12 @@ test('a full disk while the journal is written', async () => {
   }
   const folder = tempDir()
   symlinkSync('/dev/full', join(folder, journalName))
-  await fails(() => openJournal(folder, 'plan', false, async () => {}), 'resources', 'full', folder)
+  await fails(
+    () => openJournal(folder, 'plan', undefined, async () => {}),
+    'resources',
+    'full',
+    folder,
+  )
 })
 
 test('without --out, the name is the source’s but for what says its format', async () => {
