@@ -1,15 +1,8 @@
-import {
-  type Document,
-  isMap,
-  isNode,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Pair,
-  parseDocument,
-} from 'yaml'
+import { type Document, isMap, isNode, isScalar, isSeq, type Pair } from 'yaml'
 import { inputError } from '../io/errors.js'
-import type { Json, JsonObject } from '../io/json.js'
+import { findFrontMatter } from '../io/front-matter.js'
+import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
+import { parseYaml, yamlToJson } from '../io/yaml.js'
 import { toYaml } from './yaml.js'
 
 /** A card in its two halves. */
@@ -34,9 +27,16 @@ export type Change =
 
 /** Splits a card as the Hub does: YAML between two lines of `---` at the start of the file. */
 export function splitCard(text: string, newline: string): CardText {
-  const match = /^(\uFEFF?\s*---[ \t]*\r?\n)([\s\S]*?)(^---[ \t]*(?:\r?\n|$))/m.exec(text)
-  const [all = '', before = '', yaml = '', after = ''] = match?.index === 0 ? match : []
-  if (all !== '') return { before, yaml, after, body: text.slice(all.length) }
+  const place = findFrontMatter(text)
+  if (place !== undefined) {
+    const { begin, end, after } = place
+    return {
+      before: text.slice(0, begin),
+      yaml: text.slice(begin, end),
+      after: text.slice(end, after),
+      body: text.slice(after),
+    }
+  }
   const mark = text.startsWith('\uFEFF') ? '\uFEFF' : ''
   const body = text.slice(mark.length)
   return {
@@ -52,7 +52,7 @@ export function splitCard(text: string, newline: string): CardText {
  * @throws input error for YAML that is none, and for anything but a mapping
  */
 export function readFrontMatter(yaml: string, path: string): JsonObject {
-  return toObject(parse(yaml, path))
+  return toObject(parse(yaml, path), path)
 }
 
 /**
@@ -76,7 +76,7 @@ export function editFrontMatter(
 
 function edit(text: string, change: Change, newline: string, path: string): string {
   const doc = parse(text, path)
-  const there = toObject(doc)[change.key]
+  const there = toObject(doc, path)[change.key]
   const wanted = wantedValue(change, there)
   if (same(there, wanted)) return text
   const pair = pairOf(doc, change.key)
@@ -185,18 +185,8 @@ function verify(before: string, after: string, key: string, path: string): void 
 }
 
 function parse(yaml: string, path: string): Document.Parsed {
-  const lines = new LineCounter()
-  // A card's YAML is parsed by several programs: 1.2 with what all of them take.
-  const doc = parseDocument(yaml, { lineCounter: lines, prettyErrors: false })
-  const [error] = doc.errors
-  if (error !== undefined) {
-    // The first line of the file is `---`.
-    const line = lines.linePos(error.pos[0]).line + 1
-    throw inputError(`its YAML is not valid: ${error.message}`, {
-      path: `${path}, line ${line}`,
-      suggestions: ['Mend it by hand: the Hub would not take it either.'],
-    })
-  }
+  // The first line of the file is `---`.
+  const doc = parseYaml(yaml, path, { firstLine: 2 })
   if (doc.contents !== null && !isMap(doc.contents) && !isNull(doc)) {
     throw inputError('its YAML is no list of keys with values', { path })
   }
@@ -210,11 +200,9 @@ function isNull(doc: Document.Parsed): boolean {
   return isScalar(doc.contents) && doc.contents.value === null
 }
 
-function toObject(doc: Document.Parsed): JsonObject {
-  if (!isMap(doc.contents)) return {}
-  // The limit is the library's own: aliases that would grow beyond all bounds are refused.
-  const object: JsonObject = JSON.parse(JSON.stringify(doc.toJS()))
-  return object
+function toObject(doc: Document.Parsed, path: string): JsonObject {
+  const value = isMap(doc.contents) ? yamlToJson(doc, path) : {}
+  return isJsonObject(value) ? value : {}
 }
 
 function same(a: unknown, b: unknown): boolean {

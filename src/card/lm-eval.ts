@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import { inputError } from '../io/errors.js'
-import { isJsonObject, type Json, type JsonObject, parseJsonObject } from '../io/json.js'
+import { isJsonObject, type Json, type JsonObject, parsePythonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { oneLine } from './markdown.js'
 import { modelArguments, type TestedModel } from './tested-model.js'
@@ -19,6 +19,8 @@ export interface EvalRun {
   /** Examples that were evaluated of each task at most; the figures are of no full run. */
   limit: string | undefined
   scores: Score[]
+  /** What is in the file and not in `scores`, in sentences. */
+  notes: string[]
 }
 
 /** One metric of one task. */
@@ -36,6 +38,8 @@ export interface Score {
   higherIsBetter: boolean | undefined
   /** The mean of other tasks. */
   isGroup: boolean
+  /** The task's configuration names no other metric. */
+  isOnly: boolean
   /** The data as the harness loaded them, where the file says it. */
   dataset: { path: string; name: string | undefined; split: string | undefined } | undefined
 }
@@ -54,7 +58,7 @@ export async function readEvalRun(path: string): Promise<EvalRun> {
 }
 
 export function parseEvalRun(bytes: Uint8Array, path: string): EvalRun {
-  const json = parseJsonObject(bytes, path)
+  const json = parsePythonObject(bytes, path)
   const { results } = json
   if (!isJsonObject(results)) {
     throw inputError('it has no "results", which lm-evaluation-harness writes', {
@@ -63,9 +67,16 @@ export function parseEvalRun(bytes: Uint8Array, path: string): EvalRun {
     })
   }
   const config = isJsonObject(json.config) ? json.config : {}
-  const scores = Object.entries(results).flatMap(([task, metrics]) => {
+  const tasks = Object.entries(results).map(([task, metrics]): [string, JsonObject] => {
     if (!isJsonObject(metrics)) throw inputError(`results.${oneLine(task)} is no object`, { path })
-    return scoresOf(task, metrics, json, config, path)
+    return [task, metrics]
+  })
+  // Since 0.4 a metric is "metric,filter"; what has no comma says something else of the task.
+  const withFilters = tasks.some(([, metrics]) => Object.keys(metrics).some(hasFilter))
+  const leftOut: string[] = []
+  const scores = tasks.flatMap(([task, metrics]) => {
+    const keys = Object.keys(metrics).filter(withFilters ? hasFilter : isOldMetric)
+    return scoresOf(task, metrics, keys, { json, config, path, leftOut })
   })
   if (scores.length === 0) throw inputError('there is no figure in its "results"', { path })
   if (scores.length > maxScores) {
@@ -84,31 +95,67 @@ export function parseEvalRun(bytes: Uint8Array, path: string): EvalRun {
     model: modelArguments(config, json, basename(path)),
     limit: config.limit === undefined || config.limit === null ? undefined : shown(config.limit),
     scores,
+    notes: leftOutNotes(leftOut, path),
   }
+}
+
+function leftOutNotes(figures: readonly string[], path: string): string[] {
+  if (figures.length === 0) return []
+  const more = figures.length > 5 ? ` and ${figures.length - 5} more` : ''
+  return [
+    `${basename(path)}: figures that are no finite numbers are left out: ${figures.slice(0, 5).join(', ')}${more}`,
+  ]
+}
+
+function hasFilter(key: string): boolean {
+  return /^[^,]+,/.test(key)
+}
+
+/** What versions and forks write beside the metrics: names and counts. */
+const noMetrics = ['alias', 'name', 'task', 'samples', 'sample_len', 'sample_count', 'num_samples']
+
+function isOldMetric(key: string): boolean {
+  return key.trim() !== '' && !noMetrics.includes(key)
+}
+
+/** What all tasks of a file have in common. */
+interface FileParts {
+  json: JsonObject
+  config: JsonObject
+  path: string
+  /** Gets the names of figures that are none. */
+  leftOut: string[]
 }
 
 function scoresOf(
   task: string,
   metrics: JsonObject,
-  json: JsonObject,
-  config: JsonObject,
-  path: string,
+  keys: readonly string[],
+  { json, config, path, leftOut }: FileParts,
 ): Score[] {
   const configs = member(json.configs, task)
   const shots = shotsOf(task, json, config, path)
   const version = member(json.versions, task)
   const dataset = datasetOf(configs)
   const groups = isJsonObject(json.groups) ? json.groups : {}
-  return Object.entries(metrics).flatMap(([key, value]) => {
-    // Since 0.4 a key is "metric,filter".
-    const [metric = '', filter] = key.split(',')
-    if (/_stderr$/.test(metric) || metric === 'alias' || metric.trim() === '') return []
-    if (value === null || typeof value === 'string') return []
+  const listed = member(configs, 'metric_list')
+  return keys.flatMap((key) => {
+    const comma = key.indexOf(',')
+    const metric = comma === -1 ? key : key.slice(0, comma)
+    const filter = comma === -1 ? undefined : key.slice(comma + 1)
+    if (/_stderr$/.test(metric)) return []
+    const value = metrics[key]
     if (typeof value !== 'number' || !Number.isFinite(value)) {
-      throw inputError(`results.${oneLine(task)}.${oneLine(key)} is no number`, { path })
+      // Lists of samples and the like were never metrics; a metric without a figure is said.
+      const isMetric = filter !== undefined || typeof value === 'number' || isNonFinite(value)
+      const isBlank = value === null || (typeof value === 'string' && !isNonFinite(value))
+      if (isMetric && !isBlank && value !== undefined) {
+        leftOut.push(`${oneLine(task, 60)} ${oneLine(metric, 60)} (${oneLine(shown(value), 20)})`)
+      }
+      return []
     }
     const error = metrics[filter === undefined ? `${metric}_stderr` : `${metric}_stderr,${filter}`]
-    if (error !== undefined && error !== null && error !== 'N/A' && !isSize(error)) {
+    if (typeof error === 'number' && error < 0) {
       throw inputError(
         `the standard error of results.${oneLine(task)}.${oneLine(key)} is ${shown(error)}`,
         { path },
@@ -126,10 +173,17 @@ function scoresOf(
         shots,
         higherIsBetter: typeof better === 'boolean' ? better : byName(metric),
         isGroup: Object.hasOwn(groups, task),
+        isOnly:
+          Array.isArray(listed) && listed.length === 1 && member(listed[0], 'metric') === metric,
         dataset,
       },
     ]
   })
+}
+
+/** As Python writes what JSON has no numbers for. */
+function isNonFinite(value: Json | undefined): boolean {
+  return value === 'NaN' || value === 'Infinity' || value === '-Infinity'
 }
 
 /** Examples before the question: of the task since 0.4, of the whole run before. */
@@ -145,6 +199,8 @@ function shotsOf(
     config.num_fewshot
   if (shots === undefined || shots === null || shots === 'None') return undefined
   if (isSize(shots) && Number.isInteger(shots)) return shots
+  // Of tasks whose parts differ: several numbers are no number.
+  if (Array.isArray(shots)) return undefined
   throw inputError(`the number of examples of ${oneLine(task)} is ${shown(shots)}`, { path })
 }
 

@@ -106,14 +106,30 @@ export function evalResultsFiles({ models }: Comparison): EvalResultsFile[] {
   }))
 }
 
-/** The metric that leaderboards show of a task. */
+/** The metric that leaderboards show of a task; none where nothing says which it is. */
 function chief(scores: readonly Score[]): Score[] {
-  for (const metric of ['acc_norm', 'acc', 'mc2', 'exact_match', 'em', 'f1']) {
+  const own = chiefMetrics.get(scores[0]?.task ?? '')
+  for (const metric of own ?? ['acc_norm', 'acc', 'mc2', 'exact_match', 'em', 'f1']) {
     const found = scores.find((score) => score.metric === metric)
     if (found !== undefined) return [found]
   }
-  return scores.slice(0, 1)
+  return scores.filter(({ isOnly }) => isOnly).slice(0, 1)
 }
+
+/** Of tasks whose chief metric is none of the usual ones: what the task's own paper reports. */
+const chiefMetrics: ReadonlyMap<string, readonly string[]> = new Map([
+  ['wikitext', ['word_perplexity']],
+  ['ifeval', ['prompt_level_strict_acc']],
+  ['leaderboard_ifeval', ['prompt_level_strict_acc']],
+  ['humaneval', ['pass@1']],
+  ['humaneval_instruct', ['pass@1']],
+  ['mbpp', ['pass_at_1', 'pass@1']],
+  ['mbpp_instruct', ['pass_at_1', 'pass@1']],
+  ['drop', ['f1']],
+  ['squadv2', ['f1', 'best_f1']],
+  ['lambada_openai', ['acc']],
+  ['lambada_standard', ['acc']],
+])
 
 interface Entry {
   shots: number | undefined

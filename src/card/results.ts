@@ -55,6 +55,7 @@ export function compareRuns(runs: readonly EvalRun[], own: readonly string[]): C
           `the results are of ${first.model.name}, which is not this model's name: they are taken for its results`,
         ]
       : []
+  warnings.push(...runs.flatMap(({ notes }) => notes))
   for (const { model } of ordered) {
     if (releaseOfName(model.name) !== undefined && model.tokenizerKind !== 'slow') {
       warnings.push(

@@ -144,10 +144,11 @@ export async function prepareConversion(
   const { extension } = format
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
   const { maxShardSize, name, metadata } = options
+  const about = await readAbout(checkpoint)
   const target = await format.describe(checkpoint, {
     dtype: isMix(options.dtype) || isNBits(options.dtype) ? 'auto' : options.dtype,
     ...quantisation?.target,
-    about: await readAbout(checkpoint),
+    about,
     ...(tokenizer ? { tokenizer } : {}),
     ...(modelParallel === undefined ? {} : { modelParallel }),
     ...(onnxTarget === undefined ? {} : { onnxTarget }),
@@ -170,6 +171,7 @@ export async function prepareConversion(
     warnings: [
       ...checkpoint.notes,
       ...sizeNotes(checkpoint, tokenizer),
+      ...about.notes,
       ...target.notes,
       ...(quantisation?.notes ?? []),
       ...proof,

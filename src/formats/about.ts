@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { OpenLlamaError } from '../io/errors.js'
 import { type FrontMatter, parseFrontMatter } from '../io/front-matter.js'
 import { type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
@@ -15,10 +16,12 @@ export interface About {
   nameOrPath?: string
   /** generation_config.json. */
   generation: JsonObject
+  /** What could not be read, in sentences. */
+  notes: readonly string[]
 }
 
 /** Where nothing is known. */
-export const nothingKnown: About = { folder: 'model', card: new Map(), generation: {} }
+export const nothingKnown: About = { folder: 'model', card: new Map(), generation: {}, notes: [] }
 
 /** Cards and configurations have some kilobytes; cards with pictures in them a few hundred. */
 const maxFile = 16 * 1024 * 1024
@@ -32,9 +35,21 @@ export async function readAbout({ files, path }: Checkpoint): Promise<About> {
   const nameOrPath = config._name_or_path
   return {
     folder: nameOf(folder),
-    card: parseFrontMatter(card === undefined ? '' : new TextDecoder().decode(card)),
+    ...readCard(card, join(folder, 'README.md')),
     ...(typeof nameOrPath === 'string' && nameOrPath !== '' ? { nameOrPath } : {}),
     generation,
+  }
+}
+
+/** A card that is no YAML stops no conversion: it says nothing of the weights. */
+function readCard(bytes: Uint8Array | undefined, path: string): Pick<About, 'card' | 'notes'> {
+  try {
+    const text = bytes === undefined ? '' : new TextDecoder().decode(bytes)
+    return { card: parseFrontMatter(text, path), notes: [] }
+  } catch (error) {
+    if (!(error instanceof OpenLlamaError)) throw error
+    const notes = [`nothing is taken from the card's front matter: ${error.message}`]
+    return { card: new Map(), notes }
   }
 }
 

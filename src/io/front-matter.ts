@@ -1,29 +1,57 @@
+import { type Document, isAlias, isMap, isScalar, isSeq, type ParsedNode, type Scalar } from 'yaml'
+import { inputError } from './errors.js'
+import { parseYaml } from './yaml.js'
+
 /** The front matter of a model card: its top-level fields that are a text or a list of texts. */
 export type FrontMatter = ReadonlyMap<string, string | readonly string[]>
 
+/** Where the YAML of a Markdown file is. */
+export interface FrontMatterPlace {
+  /** Behind the first line of `---`. */
+  begin: number
+  /** Where the second one begins, and what follows it. */
+  end: number
+  after: number
+}
+
 /**
- * Reads the YAML between the `---` lines at the start of a Markdown file, as far
- * as model cards use it: scalars, lists, and block texts at the top level. What
- * is nested deeper (evaluation results, widgets) is passed over; every scalar is
- * a text, so that the language `no` stays Norwegian.
+ * Finds front matter as the Hub does: between two lines of `---` at the start of the file, which
+ * blank lines may precede. One look at each character, however odd the text is.
  */
-export function parseFrontMatter(markdown: string): FrontMatter {
-  const [first, ...lines] = markdown.replace(/^\uFEFF/, '').split(/\r?\n/)
+export function findFrontMatter(markdown: string): FrontMatterPlace | undefined {
+  const first = /\uFEFF?\s*---[ \t]*\r?\n/y
+  if (!first.test(markdown)) return undefined
+  const begin = first.lastIndex
+  const last = /---[ \t]*(?:\r?\n|$)/y
+  for (let at = begin; at < markdown.length; ) {
+    last.lastIndex = at
+    if (last.test(markdown)) return { begin, end: at, after: last.lastIndex }
+    const line = markdown.indexOf('\n', at)
+    if (line === -1) return undefined
+    at = line + 1
+  }
+  return undefined
+}
+
+/**
+ * Reads the front matter of a Markdown file as far as conversions use it: texts and lists of texts
+ * at the top level. What is nested deeper (evaluation results, widgets) is passed over; every
+ * scalar is a text, so that the language `no` stays Norwegian.
+ * @throws input error for YAML that is none
+ */
+export function parseFrontMatter(markdown: string, path: string): FrontMatter {
   const fields = new Map<string, string | readonly string[]>()
-  if (first !== '---') return fields
-  const end = lines.indexOf('---')
-  const body = end === -1 ? [] : lines.slice(0, end)
-  for (let i = 0; i < body.length; i++) {
-    const match = /^([A-Za-z_][\w.-]*):(?:\s+(.*))?$/.exec(body[i] ?? '')
-    if (match === null) continue
-    const [, key = '', rest = ''] = match
-    const inside: string[] = []
-    while (i + 1 < body.length && /^(\s|- |-$|$)/.test(body[i + 1] ?? '')) {
-      inside.push(body[i + 1] ?? '')
-      i++
-    }
-    const value = fieldValue(withoutComment(rest), inside)
-    if (value !== undefined) fields.set(key, value)
+  const place = findFrontMatter(markdown)
+  if (place === undefined) return fields
+  const yaml = markdown.slice(place.begin, place.end)
+  const firstLine = markdown.slice(0, place.begin).split('\n').length
+  const doc = parseYaml(yaml, path, { schema: 'failsafe', firstLine })
+  if (doc.contents === null || isScalar(doc.contents)) return fields
+  if (!isMap(doc.contents)) throw inputError('its YAML is no list of keys with values', { path })
+  for (const { key, value } of doc.contents.items) {
+    if (!isScalar(key)) continue
+    const read = fieldValue(value, doc)
+    if (read !== undefined) fields.set(String(key.value), read)
   }
   return fields
 }
@@ -35,36 +63,20 @@ export function listOf(value: string | readonly string[] | undefined): readonly 
 }
 
 function fieldValue(
-  rest: string,
-  inside: readonly string[],
+  named: ParsedNode | null,
+  doc: Document.Parsed,
 ): string | readonly string[] | undefined {
-  if (/^[|>][+-]?$/.test(rest)) {
-    const text = inside.map((line) => line.trim()).join(rest.startsWith('|') ? '\n' : ' ')
-    return text.trim()
-  }
-  if (rest.startsWith('[') && rest.endsWith(']')) {
-    return rest
-      .slice(1, -1)
-      .split(',')
-      .map(unquote)
-      .filter((item) => item !== '')
-  }
-  if (rest !== '') return rest.startsWith('{') ? undefined : unquote(rest)
-  const items = inside.filter((line) => line.trim() !== '')
-  const texts = items.flatMap((line) => {
-    const item = withoutComment(/^\s*-\s+(.*)$/.exec(line)?.[1] ?? '')
-    // "name: x" begins a mapping, "https://x" does not.
-    return item === '' || /^[\w.-]+:(\s|$)/.test(item) ? [] : [unquote(item)]
-  })
-  return items.length > 0 && texts.length === items.length ? texts : undefined
+  const node = isAlias(named) ? named.resolve(doc) : named
+  if (isScalar(node)) return textOf(node)
+  if (!isSeq(node)) return undefined
+  const items = node.items.map((item) => (isAlias(item) ? item.resolve(doc) : item))
+  const texts = items.flatMap((item) => (isScalar(item) ? [textOf(item) ?? ''] : []))
+  return texts.length === items.length ? texts.filter((text) => text !== '') : undefined
 }
 
-function withoutComment(text: string): string {
-  return /^["']/.test(text) ? text.trim() : text.replace(/(^|\s)#.*$/, '').trim()
-}
-
-function unquote(text: string): string {
-  const bare = text.trim()
-  const quoted = /^"(.*)"$|^'(.*)'$/s.exec(bare)
-  return quoted === null ? bare : (quoted[1] ?? quoted[2] ?? '')
+/** Undefined for what is left empty, in any of the ways that YAML has for it. */
+function textOf({ value, type }: Scalar): string | undefined {
+  const text = String(value ?? '').trim()
+  if (type === 'PLAIN' && /^(?:~|null)?$/i.test(text)) return undefined
+  return text
 }

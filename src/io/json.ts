@@ -19,6 +19,42 @@ export function parseJsonObject(bytes: Uint8Array, path: string): JsonObject {
   return value
 }
 
+/**
+ * The same of what Python's json module wrote, which has NaN, Infinity and -Infinity where JSON
+ * has no numbers: they are read as texts of those names.
+ */
+export function parsePythonObject(bytes: Uint8Array, path: string): JsonObject {
+  try {
+    return parseJsonObject(bytes, path)
+  } catch (error) {
+    const quoted = quoteNonFinite(new TextDecoder().decode(bytes))
+    if (quoted === undefined) throw error
+    return parseJsonObject(new TextEncoder().encode(quoted), path)
+  }
+}
+
+/** Puts quotes around those words outside texts; undefined where there are none. */
+function quoteNonFinite(text: string): string | undefined {
+  const word = /"|-?Infinity|NaN/g
+  const inText = /["\\]/g
+  let result = ''
+  let copied = 0
+  for (let match = word.exec(text); match !== null; match = word.exec(text)) {
+    if (match[0] !== '"') {
+      result += `${text.slice(copied, match.index)}"${match[0]}"`
+      copied = word.lastIndex
+      continue
+    }
+    inText.lastIndex = word.lastIndex
+    for (let sign = inText.exec(text); sign !== null; sign = inText.exec(text)) {
+      word.lastIndex = inText.lastIndex
+      if (sign[0] === '"') break
+      inText.lastIndex++
+    }
+  }
+  return copied === 0 ? undefined : result + text.slice(copied)
+}
+
 /** What is parsed without end is still too deep to be written again. */
 const maxDepth = 100
 

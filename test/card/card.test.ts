@@ -392,7 +392,7 @@ test('somebody’s card without our markers keeps its text and gets our sections
   assert.not.match(text.replaceAll('\r\n', ''), '\n')
   assert.is((await cardOf(folder)).text, text)
   // The plain reader of converters understands it.
-  assert.equal(parseFrontMatter(text).get('tags'), ['llama', 'safetensors'])
+  assert.equal(parseFrontMatter(text, 'README.md').get('tags'), ['llama', 'safetensors'])
 })
 
 test('results and a loss: table, model-index, .eval_results, chart', async () => {

@@ -15,6 +15,7 @@ const score = (task: string, dataset?: Score['dataset']): Score => ({
   shots: 0,
   higherIsBetter: true,
   isGroup: false,
+  isOnly: false,
   dataset,
 })
 

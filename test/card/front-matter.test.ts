@@ -89,9 +89,16 @@ for (const [what, before, changes, after] of cases) {
 
 const refused: [what: string, yaml: string, ...parts: string[]][] = [
   ['an open bracket', 'a: 1\nb: [', 'README.md, line 3', 'not valid'],
-  ['a key twice', 'a: 1\na: 2\n', 'not valid', 'unique'],
+  ['a key twice', 'a: 1\na: 2\n', 'not valid', 'line 3', '"a" is there twice'],
   ['a list', '- a\n', 'no list of keys'],
   ['braces', '{a: 1}\n', 'in braces'],
+  ['an alias of nothing', 'a: *x\n', 'README.md, line 2', '*x stands for &x'],
+  ['an alias in what it stands for', 'a: &x [*x]\n', 'aliases'],
+  [
+    'aliases of aliases',
+    `a: &a [x, x, x, x, x, x, x, x]\n${[...'bcdefghi'].map((c, i) => `${c}: &${c} [${`*${'abcdefgh'[i]}, `.repeat(8)}]\n`).join('')}`,
+    'aliases',
+  ],
   ['an anchor that others use', 'k: &x [1]\nz: *x\n', '"k"', 'cannot be changed'],
 ]
 

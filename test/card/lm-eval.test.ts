@@ -224,15 +224,110 @@ test('arguments that may be secrets are nowhere', async () => {
   for (const text of all) assert.not.match(text, 'notforyoureyes')
 })
 
+const written: [
+  version: string,
+  results: string,
+  rest: string,
+  scores: unknown[],
+  notes: number,
+][] = [
+  // lm_eval/evaluator.py of 0.3.0: names without filters; forks put lists of samples beside them.
+  [
+    '0.3.0',
+    '"wikitext": {"word_perplexity": 12.5, "byte_perplexity": Infinity, "details": [1, 2], "name": "x"}',
+    '"versions": {"wikitext": 1}, "config": {"num_fewshot": 0}',
+    [['wikitext', 'word_perplexity', undefined, 12.5, undefined, 0]],
+    1,
+  ],
+  // evaluator.py of 0.4.0: `samples` where a group's are left, `N/A` as a version.
+  [
+    '0.4.0',
+    '"g": {"acc,none": 0.5, "acc_stderr,none": 0.25, "samples": 14, "alias": "g"}, "t": {"acc,none": 0.5, "acc_stderr,none": "N/A"}',
+    '"groups": {"g": {"acc,none": 0.5}}, "versions": {"g": "N/A", "t": 1.0}, "n-shot": {"g": [0, 5], "t": 0}',
+    [
+      ['g', 'acc', undefined, 0.5, 0.25, undefined],
+      ['t', 'acc', undefined, 0.5, undefined, 0],
+    ],
+    0,
+  ],
+  // evaluator_utils.py of 0.4.5: a blank under a blank for a group that has no figures of its own.
+  [
+    '0.4.5',
+    '"g": {" ": " ", "alias": "g"}, "t": {"alias": " - t", "exact_match,strict": NaN, "exact_match_stderr,strict": NaN, "exact_match,get, last": 0.5, "exact_match_stderr,get, last": -Infinity}',
+    '"configs": {"t": {"num_fewshot": null}}, "config": {"model_args": "pretrained=a/NaN \\" Infinity"}',
+    [['t', 'exact_match', 'get, last', 0.5, undefined, undefined]],
+    1,
+  ],
+  // api/group.py and evaluator_utils.py of 0.4.13: counts of samples, by metric for groups.
+  [
+    '0.4.13',
+    '"t": {"name": "t", "alias": "t", "sample_len": 7, "acc,none": 0.5, "acc_stderr,none": 0.25}, "g": {"alias": "g", "name": "g", "sample_len": 14, "acc,none": 0.5, "acc_stderr,none": "N/A", "sample_count": {"acc,none": 14}}',
+    '"groups": {"g": {"sample_count": {"acc,none": 14}}}, "configs": {"t": {"num_fewshot": 0}}, "n-shot": {"t": 0, "g": 0}',
+    [
+      ['t', 'acc', undefined, 0.5, 0.25, 0],
+      ['g', 'acc', undefined, 0.5, undefined, 0],
+    ],
+    0,
+  ],
+]
+
+for (const [version, results, rest, scores, notes] of written) {
+  test(`what ${version} writes: its metrics and nothing else`, () => {
+    const text = `{"results": {${results}}, ${rest}}`
+    const run = parseEvalRun(new TextEncoder().encode(text), 'r.json')
+    assert.equal(
+      run.scores.map(({ task, metric, filter, value, stderr, shots }) => [
+        ...[task, metric, filter],
+        ...[value, stderr, shots],
+      ]),
+      scores,
+    )
+    assert.is(run.notes.length, notes, run.notes.join())
+    assert.equal(compareRuns([run], []).warnings, run.notes)
+  })
+}
+
+test('.eval_results: the metric of the task, or nothing', () => {
+  const task = (name: string, metrics: string, list: string) =>
+    [
+      `"${name}": {"sample_len": 7, ${metrics}}`,
+      `"${name}": {"dataset_path": "some/data", "metric_list": [${list}]}`,
+    ] as const
+  const tasks = [
+    task('wikitext', '"bits_per_byte,none": 1, "word_perplexity,none": 2', ''),
+    task('ifeval', '"inst_level_loose_acc,none": 3, "prompt_level_strict_acc,none": 4', ''),
+    task('humaneval', '"pass@1,create_test": 5', ''),
+    task('one', '"rouge_l,none": 6', '{"metric": "rouge_l"}'),
+    task('several', '"x,none": 7, "y,none": 8', '{"metric": "x"}, {"metric": "y"}'),
+  ]
+  const [results, configs] = [0, 1].map((i) => tasks.map((each) => each[i]).join())
+  const text = `{"results": {${results}}, "configs": {${configs}}}`
+  const run = parseEvalRun(new TextEncoder().encode(text), 'r.json')
+  const [file] = evalResultsFiles(compareRuns([run], []))
+  assert.equal(
+    [...(file?.text ?? '').matchAll(/^ {2}value: (\d+)$/gm)].map(([, value]) => Number(value)),
+    [2, 4, 5, 6],
+  )
+})
+
+test('megabytes of text with NaN at their end are read in one pass', () => {
+  const long = '\\"'.repeat(1e6)
+  const text = `{"a": "${long}", "results": {"t": {"acc,none": 0.5, "x,none": NaN}}}`
+  const began = performance.now()
+  assert.is(parseEvalRun(new TextEncoder().encode(text), 'r.json').scores.length, 1)
+  assert.ok(performance.now() - began < 5000)
+})
+
 const malformed: [what: string, text: string, ...parts: string[]][] = [
   ['cut off', '{"results": {"a": {"acc": 0.', 'not valid JSON'],
   ['another JSON', '{"a": 1}', 'no "results"', '--output_path'],
   ['a list', '[]', 'a JSON object is expected'],
   ['no figures', '{"results": {"a": {"alias": "a"}}}', 'no figure'],
   ['a task that is a number', '{"results": {"a": 1}}', 'results.a is no object'],
-  ['a figure that is an object', '{"results": {"a": {"acc": {}}}}', 'results.a.acc is no number'],
-  ['a figure that is NaN', '{"results": {"a": {"acc": NaN}}}', 'not valid JSON'],
-  ['an infinite figure', '{"results": {"a": {"acc": 1e999}}}', 'results.a.acc is no number'],
+  ['a figure that is an object', '{"results": {"a": {"acc": {}}}}', 'no figure'],
+  ['no figure but NaN', '{"results": {"a": {"acc": NaN}}}', 'no figure'],
+  ['no figure but an infinite one', '{"results": {"a": {"acc": 1e999}}}', 'no figure'],
+  ['NaN without the rest of it', '{"results": {"a": {"acc": NaN', 'not valid JSON'],
   [
     'a negative error',
     '{"results": {"a": {"acc": 0.5, "acc_stderr": -1}}}',

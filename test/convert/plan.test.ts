@@ -117,7 +117,7 @@ function planned(model: Model, dtype: DType = 'f32', to: 'auto' | 'f32' | 'f16' 
   const target = safetensors.describe?.(checkpoint, {
     dtype: to,
     maxShardSize: 5e9,
-    about: { folder: 'test', card: new Map(), generation: {} },
+    about: { folder: 'test', card: new Map(), generation: {}, notes: [] },
   })
   if (target === undefined) throw new Error('safetensors cannot be written')
   return planConversion(checkpoint, target)

@@ -188,7 +188,7 @@ test('shards: in order, none empty, none over the limit unless one tensor is', (
   assert.equal(split([5, 5], 5), [[5], [5]])
 })
 
-const about: About = { folder: 'test', card: new Map(), generation: {} }
+const about: About = { folder: 'test', card: new Map(), generation: {}, notes: [] }
 
 const checkpoint = understand(
   listingOf(small),

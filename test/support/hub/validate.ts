@@ -8,7 +8,7 @@ const licences = ['apache-2.0', 'mit', 'llama2', 'llama3', 'bsd-3-clause', 'cc-b
 export async function validateYaml(exchange: Exchange): Promise<void> {
   const { content } = await jsonBody(exchange)
   const text = String(content)
-  const fields = parseFrontMatter(text)
+  const fields = parseFrontMatter(text, 'README.md')
   const errors: string[] = []
   const licence = fields.get('license')
   if (licence !== undefined && !licences.includes(String(licence))) {
