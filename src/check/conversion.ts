@@ -1,5 +1,6 @@
 import type { Conversion } from '../convert/convert.js'
 import { availableMemory } from '../engines/memory.js'
+import { rotaryFrequencies } from '../graph/rotary.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import { tokenizerJsonOf } from '../tokenizer/load.js'
@@ -36,10 +37,42 @@ export async function checkConversion(
   return roundFigures(record)
 }
 
-/** Why a conversion cannot be checked, where it cannot. */
-export function whyUnchecked(
+export interface CheckPlan {
+  /** Why the output cannot be checked, where it cannot; known before any of the work. */
+  unchecked?: OpenLlamaError
+  /** Positions that are compared at. */
+  positions: number
+  /** Bytes that the check takes at most, and those that are free. */
+  memory: number
+  freeMemory: number
+}
+
+export interface CheckWish {
+  /** Values that are not finite are kept, or made (--allow-non-finite, --allow-overflow). */
+  allowNonFinite: boolean
+  /** The user asked for it (--check): a source at the Hub is brought here for it. */
+  asked: boolean
+}
+
+/** Whether the output of a conversion can be checked, and what that takes. */
+export function planCheck(conversion: Conversion, wish: CheckWish): CheckPlan {
+  const { checkpoint, plan } = conversion
+  const output = {
+    ...checkpoint,
+    format: plan.target.format,
+    files: plan.target.files.map(({ name, size }) => ({ path: name, size })),
+    tensors: plan.target.tensors,
+  }
+  const memory = memoryToCheck({ checkpoint: output }, { checkpoint }, positions)
+  const freeMemory = availableMemory()
+  const unchecked = reasonNot(conversion, wish) ?? tooMuch(checkpoint, memory, freeMemory)
+  return { ...(unchecked ? { unchecked } : {}), positions, memory, freeMemory }
+}
+
+/** What makes a check impossible, whatever the machine. */
+function reasonNot(
   { checkpoint, plan, tokenizer, quantisation }: Conversion,
-  { allowNonFinite, asked }: { allowNonFinite: boolean; asked: boolean },
+  { allowNonFinite, asked }: CheckWish,
 ): OpenLlamaError | undefined {
   const where = { path: checkpoint.path, format: checkpoint.format }
   if (allowNonFinite) {
@@ -71,22 +104,33 @@ export function whyUnchecked(
       { ...where, suggestions: ['Name a tokenizer with --tokenizer.'] },
     )
   }
-  const output = {
-    ...checkpoint,
-    format: plan.target.format,
-    files: outputFiles(plan.target.files),
-    tensors: plan.target.tensors,
+  return withoutGraph(checkpoint)
+}
+
+/** A scaling that the graph cannot compute: weights and configuration are copied all the same. */
+function withoutGraph({ config, path }: Conversion['checkpoint']): OpenLlamaError | undefined {
+  try {
+    rotaryFrequencies(config, path)
+    return undefined
+  } catch (error) {
+    if (error instanceof OpenLlamaError) return error
+    throw error
   }
-  const needed = memoryToCheck({ checkpoint: output }, { checkpoint }, positions)
-  const free = availableMemory()
+}
+
+function tooMuch(
+  { path, format }: Conversion['checkpoint'],
+  needed: number,
+  free: number,
+): OpenLlamaError | undefined {
   if (needed <= free) return undefined
   return new OpenLlamaError(
     'resources',
     `it takes ${formatBytes(needed)} of memory, ${formatBytes(free)} are free`,
-    { ...where, suggestions: ['Check it elsewhere with `openllama check`, or leave --check out.'] },
+    {
+      path,
+      format,
+      suggestions: ['Check it elsewhere with `openllama check`, or leave --check out.'],
+    },
   )
-}
-
-function outputFiles(files: readonly { name: string; size: number }[]) {
-  return files.map(({ name, size }) => ({ path: name, size }))
 }

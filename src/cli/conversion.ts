@@ -1,3 +1,4 @@
+import type { CheckPlan } from '../check/conversion.js'
 import type { CheckRecord } from '../check/record.js'
 import { configToHf } from '../checkpoint/config.js'
 import { shown } from '../checkpoint/geometry.js'
@@ -7,8 +8,11 @@ import { type CastSummary, weightBytes } from '../convert/plan.js'
 import { formatBytes, formatCount } from '../io/units.js'
 import { formatTable } from './table.js'
 
-/** What `--dry-run` shows: files, sizes, casts, memory, disk. */
-export function describePlan(conversion: Conversion): string {
+/**
+ * What `--dry-run` shows: files, sizes, casts, memory, disk, and whether the output will be checked.
+ * @param check undefined where none is wanted
+ */
+export function describePlan(conversion: Conversion, check: CheckPlan | undefined): string {
   const { checkpoint, plan, staging, casts, memory, freeDisk } = conversion
   const facts = [
     ['source', `${checkpoint.path} (${checkpoint.format}, ${formatBytes(weightBytes(plan).read)})`],
@@ -16,10 +20,22 @@ export function describePlan(conversion: Conversion): string {
     ['weights', casts.map(describeCast).join('; ')],
     ['disk', `${formatBytes(plan.bytes)} needed, ${formatBytes(freeDisk)} free`],
     ['memory', `${formatBytes(memory)} for weights at most`],
+    ['check', describeCheckPlan(check)],
   ]
   const files = plan.target.files.map(({ name, size }) => [`  ${name}`, formatBytes(size)])
   const types = conversion.quantisation ? `\n${describeTypes(conversion.quantisation)}` : ''
   return `${formatTable(facts)}\nfiles\n${formatTable(files, [1])}${types}`
+}
+
+/** With both numbers: what a check would take, and what is free. */
+function describeCheckPlan(check: CheckPlan | undefined): string {
+  if (check === undefined) return 'none (--no-check)'
+  const { unchecked, positions, memory, freeMemory } = check
+  const cost = `${formatBytes(memory)} of memory needed, ${formatBytes(freeMemory)} free`
+  if (unchecked === undefined)
+    return `the output will be checked at ${positions} positions; ${cost}`
+  const reason = unchecked.code === 'resources' ? cost : `${unchecked.what}; ${cost}`
+  return `the output cannot be checked: ${reason}`
 }
 
 /** Every tensor's type, every fallback, and what they come to. */
@@ -39,16 +55,10 @@ function describeTypes({ tensors, fallbacks, bitsPerWeight }: Quantisation): str
 }
 
 /** The plan for programs. */
-export function planJson({
-  checkpoint,
-  plan,
-  staging,
-  casts,
-  quantisation,
-  memory,
-  freeDisk,
-  warnings,
-}: Conversion): object {
+export function planJson(
+  { checkpoint, plan, staging, casts, quantisation, memory, freeDisk, warnings }: Conversion,
+  check: CheckPlan | undefined,
+): object {
   const matrix = plan.moves.find(({ target }) => target.shape.length === 2)
   return {
     source: {
@@ -71,6 +81,16 @@ export function planJson({
       : {}),
     memory,
     free_disk: freeDisk,
+    check:
+      check === undefined
+        ? null
+        : {
+            possible: check.unchecked === undefined,
+            reason: check.unchecked?.what ?? null,
+            positions: check.positions,
+            memory: check.memory,
+            free_memory: check.freeMemory,
+          },
     config: configToHf(checkpoint.config, matrix?.target.dtype ?? 'f32'),
     tensors: plan.moves.map(({ source, target, steps }) => ({
       name: target.storedName,

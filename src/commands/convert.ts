@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { checkConversion, whyUnchecked } from '../check/conversion.js'
+import { checkConversion, planCheck } from '../check/conversion.js'
 import { floatTypes } from '../checkpoint/dtype.js'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { describePlan, describeResult, planJson } from '../cli/conversion.js'
@@ -146,16 +146,19 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       maxMemory: parseSize(flags['max-memory'], '--max-memory'),
       threads: flags.threads ?? defaultThreads(),
     })
-    if (flags['dry-run']) {
-      this.warnings(conversion.warnings)
-      this.log(describePlan(conversion))
-      checkFreeDisk(conversion)
-      return planJson(conversion)
-    }
-    const unchecked = whyUnchecked(conversion, {
+    const checkPlan = planCheck(conversion, {
       allowNonFinite: flags['allow-non-finite'] || flags['allow-overflow'],
       asked: flags.check === true,
     })
+    const { unchecked } = checkPlan
+    const wanted = flags.check === false ? undefined : checkPlan
+    if (flags['dry-run']) {
+      this.warnings(conversion.warnings)
+      this.log(describePlan(conversion, wanted))
+      if (unchecked !== undefined && flags.check) throw unchecked
+      checkFreeDisk(conversion)
+      return planJson(conversion, wanted)
+    }
     if (unchecked !== undefined && flags.check) throw unchecked
     const progress = await startProgress()
     try {
@@ -174,6 +177,8 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
                   }),
                 ),
             }),
+        checkRequired: flags.check === true,
+        ...(unchecked === undefined || flags.check === false ? {} : { unchecked: unchecked.what }),
         keepFailed: flags['keep-failed'],
         resume: flags.resume,
         force: flags.force,
@@ -185,9 +190,6 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       })
       progress.stop()
       this.warnings(result.warnings)
-      if (unchecked !== undefined && flags.check !== false) {
-        this.warnings([`it is not checked: ${unchecked.message}`])
-      }
       this.log(describeResult(result))
       return result
     } finally {

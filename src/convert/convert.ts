@@ -78,6 +78,10 @@ export interface RunOptions {
   sha256: boolean
   /** Says whether the finished output, at the path it is given, still computes what its source does. */
   check?(output: string): Promise<CheckRecord>
+  /** An output that could not be checked is not delivered (--check); else that is a warning. */
+  checkRequired?: boolean
+  /** Why the output is not checked, where it was to be: a sentence for the result. */
+  unchecked?: string
   /** What failed its check stays in the staging directory, to be looked at. */
   keepFailed?: boolean
   signal?: AbortSignal
@@ -196,12 +200,14 @@ export async function runConversion(
   await checkOutputPath(staging, run.force)
   const resuming = await prepareStaging(staging, run)
   let begun = resuming
+  let whole = false
   try {
     if (!resuming) checkFreeDisk(conversion)
     begun = true
     const executed = await execute(plan, staging.path, { ...options, ...run, resuming })
     const output = staging.single ? join(staging.path, basename(staging.out)) : staging.path
-    const check = await run.check?.(output)
+    whole = true
+    const { check, unchecked = run.unchecked } = await checked(output, staging, run)
     const provenance = {
       ...provenanceOf(conversion, run, executed),
       ...(check === undefined ? {} : { check }),
@@ -209,16 +215,51 @@ export async function runConversion(
     await writeProvenance(staging.path, provenance)
     if (check?.verdict === 'failed') throw failedCheck(check, staging, run.keepFailed ?? false)
     await publish(staging, run.force)
-    const warnings = [...provenance.notes, ...valueWarnings(executed.facts, plan)]
+    const warnings = [
+      ...provenance.notes,
+      ...valueWarnings(executed.facts, plan),
+      ...(unchecked === undefined ? [] : [`it is not checked: ${unchecked}`]),
+    ]
     return { out: staging.out, ...provenance, warnings }
   } catch (error) {
     // What an input error stopped will not go better next time, what was made of damaged bytes
     // is damaged, and what did not fit was not begun: there is nothing to resume.
     const failed = error instanceof OpenLlamaError && error.code === 'check'
     const hopeless =
-      error instanceof ContentError || (error instanceof OpenLlamaError && error.code === 'input')
+      !whole &&
+      (error instanceof ContentError || (error instanceof OpenLlamaError && error.code === 'input'))
     if (hopeless || !begun || (failed && !run.keepFailed)) await discard(staging)
     throw fromSystemError(error, staging.out, 'write it')
+  }
+}
+
+/**
+ * Checks a finished output. That a check cannot be made is no fault of the output's: it is delivered
+ * with a warning, or where the check is required kept in the staging directory.
+ */
+async function checked(
+  output: string,
+  { path }: Staging,
+  { check, checkRequired = false }: RunOptions,
+): Promise<{ check?: CheckRecord; unchecked?: string }> {
+  if (check === undefined) return {}
+  try {
+    return { check: await check(output) }
+  } catch (error) {
+    if (!(error instanceof OpenLlamaError) || error.code === 'interrupted') throw error
+    if (!checkRequired) return { unchecked: error.what }
+    throw new OpenLlamaError(
+      error.code,
+      `the output is whole, but it could not be checked: ${error.what}`,
+      {
+        path,
+        suggestions: [
+          ...error.suggestions,
+          'It is kept there: the same command with --resume --no-check delivers it.',
+        ],
+        cause: error,
+      },
+    )
   }
 }
 

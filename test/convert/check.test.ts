@@ -2,13 +2,17 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { checkConversion, whyUnchecked } from '../../src/check/conversion.js'
+import { checkConversion, planCheck } from '../../src/check/conversion.js'
 import type { CheckRecord } from '../../src/check/record.js'
+import { describePlan } from '../../src/cli/conversion.js'
 import { type RunOptions, runConversion } from '../../src/convert/convert.js'
+import { OpenLlamaError } from '../../src/io/errors.js'
 import { makeSource, prepare, runOptions } from '../support/conversion.js'
 import { fails } from '../support/errors.js'
 
 const test = suite('convert: check')
+
+const wish = { allowNonFinite: false, asked: false }
 
 const failed: CheckRecord = {
   verdict: 'failed',
@@ -81,7 +85,7 @@ test('figures beyond a limit are named, also those of the engine that rounds', a
 test('a model without a tokenizer is checked on tokens that are made up', async () => {
   const made = makeSource()
   const conversion = await prepare(made)
-  assert.is(whyUnchecked(conversion, { allowNonFinite: false, asked: false }), undefined)
+  assert.is(planCheck(conversion, wish).unchecked, undefined)
   let checked: CheckRecord | undefined
   const check = async (output: string) => {
     checked = await checkConversion(conversion, output, {})
@@ -96,14 +100,54 @@ test('a model without a tokenizer is checked on tokens that are made up', async 
 test('a quantised GGUF without vocabulary cannot be checked, which is said', async () => {
   const made = makeSource()
   const conversion = await prepare(made, { to: 'gguf', dtype: 'q8_0' })
+  assert.match(planCheck(conversion, wish).unchecked?.what ?? '', /no vocabulary/)
+  const plan = planCheck(conversion, { ...wish, allowNonFinite: true })
+  assert.match(plan.unchecked?.what ?? '', /not finite/)
+  assert.match(describePlan(conversion, plan), /check +the output cannot be checked: what is not/)
+  const { warnings } = await runConversion(conversion, { ...runOptions, unchecked: 'so it is' })
+  assert.is(warnings.at(-1), 'it is not checked: so it is')
+})
+
+test('the plan says what a check takes, and what is free', async () => {
+  const conversion = await prepare(makeSource())
+  const plan = planCheck(conversion, wish)
   assert.match(
-    whyUnchecked(conversion, { allowNonFinite: false, asked: false })?.message ?? '',
-    /no vocabulary/,
+    describePlan(conversion, plan),
+    /check +the output will be checked at 64 positions; \S+ MB of memory needed, \S+ GB free/,
   )
+  const tight = { ...plan, unchecked: new OpenLlamaError('resources', 'too much') }
   assert.match(
-    whyUnchecked(conversion, { allowNonFinite: true, asked: false })?.message ?? '',
-    /not finite/,
+    describePlan(conversion, tight),
+    /check +the output cannot be checked: \S+ MB of memory needed, \S+ GB free/,
   )
+  assert.match(describePlan(conversion, undefined), /check +none/)
+})
+
+test('a check that cannot be made costs no output: it is delivered, which is said', async () => {
+  for (const code of ['input', 'resources'] as const) {
+    const made = makeSource()
+    const check = () => Promise.reject(new OpenLlamaError(code, 'the engine knows no such thing'))
+    const result = await runConversion(await prepare(made), { ...runOptions, check })
+    assert.is(result.warnings.at(-1), 'it is not checked: the engine knows no such thing')
+    assert.is(result.check, undefined)
+    assert.ok(existsSync(join(made.out, 'model.safetensors')))
+  }
+})
+
+test('with --check it stays in the staging directory, and --resume --no-check delivers it', async () => {
+  const made = makeSource()
+  const check = () => Promise.reject(new OpenLlamaError('input', 'the engine knows no such thing'))
+  const run = { ...runOptions, check, checkRequired: true }
+  await fails(
+    async () => runConversion(await prepare(made), run),
+    'input',
+    'could not be checked: the engine knows no such thing',
+    '--resume --no-check',
+  )
+  assert.not(existsSync(made.out))
+  assert.ok(existsSync(join(`${made.out}.partial`, 'model.safetensors')))
+  await runConversion(await prepare(made), { ...runOptions, resume: true })
+  assert.ok(existsSync(join(made.out, 'model.safetensors')))
 })
 
 test.run()

@@ -273,7 +273,7 @@ test('the plan lists levels and scales of a tensor, and its type', async () => {
   const source = fixture('tiny-v2', 'easylm', 'streaming_params_bf16')
   const config = fixture('tiny-v2', 'config.json')
   const options = { to: 'onnx', dtype: 'q4f16', config, maxMemory: 64e6, threads: 1 } as const
-  const plan = JSON.stringify(planJson(await prepareConversion(source, options)))
+  const plan = JSON.stringify(planJson(await prepareConversion(source, options), undefined))
   assert.match(plan, '"name":"lm_head.weight.q4","from":"lm_head/kernel"')
   assert.match(plan, '"name":"lm_head.weight.scales","from":"lm_head/kernel"')
   assert.match(plan, '"type":"q4f16"')
