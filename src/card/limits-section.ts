@@ -1,4 +1,5 @@
-import { isBlock } from '../checkpoint/dtype.js'
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { lookUp } from '../checkpoint/metadata.js'
 import { code, plain } from './markdown.js'
 import type { Fallback } from './records.js'
 import type { Subject } from './subject.js'
@@ -52,16 +53,20 @@ function fallbackLimits({ records, artifacts, config }: Subject): string[] {
   if (recorded.length > 0) return recorded
   const size = config?.hidden_size
   // Of files without a record the geometry alone tells that there must be some.
-  const inGguf = artifacts.some(
-    ({ format, checkpoint }) =>
-      format === 'gguf' &&
-      [...(checkpoint?.tensors.values() ?? [])].some(({ dtype }) => isBlock(dtype)),
-  )
-  return size !== undefined && size % superBlock !== 0 && inGguf
+  const hasKQuants = artifacts.some(({ checkpoint }) => checkpoint && isKQuant(checkpoint))
+  return size !== undefined && size % superBlock !== 0 && hasKQuants
     ? [
         `Rows of ${size} weights cannot be divided into the blocks of ${superBlock} that k-quants have: tensors with such rows have a wider type, and the file is larger than its type's name promises.`,
       ]
     : []
+}
+
+/** Whether a file was made in a k-quant: it says so itself, or a tensor that could be is of one. */
+function isKQuant({ metadata, tensors }: Checkpoint): boolean {
+  const type = lookUp(metadata ?? []).integer('general.file_type')
+  // llama.h, llama_ftype: MOSTLY_Q2_K (10) to MOSTLY_Q6_K (18), and MOSTLY_Q2_K_S.
+  if (type !== undefined && ((type >= 10 && type <= 18) || type === 21)) return true
+  return [...tensors.values()].some(({ dtype }) => /^q\d_k$/.test(dtype))
 }
 
 /** Weights of a k-quant that share their scales. */

@@ -59,7 +59,12 @@ export async function subjectOf(found: Survey, options: SubjectOptions): Promise
   const checkpoints = artifacts.flatMap(({ checkpoint }) => checkpoint ?? [])
   const config = checkpoints[0]?.config ?? (await configBeside(found))
   const warnings = [...found.skipped]
-  const release = settleRelease(found, options, config, warnings)
+  const geometries = checkpoints.map((each) => each.config)
+  const release = settleRelease(
+    found,
+    options,
+    geometries.length === 0 && config !== undefined ? [config] : geometries,
+  )
   // A folder's tokenizer files say more than a GGUF's vocabulary.
   const telling = checkpoints.find(({ format }) => format !== 'gguf') ?? checkpoints[0]
   const { summary, notes } = telling ? await summarizeTokenizer(telling) : { notes: [] }
@@ -157,20 +162,42 @@ async function configBeside({ folder, others }: Survey): Promise<LlamaConfig | u
   }
 }
 
+/**
+ * The release that the weights are of. A name is only a hint: the geometry must be the release's
+ * too, for its licence, its text and its evaluation are published with it.
+ * @param geometries of all weights that tell theirs
+ * @throws usage error for a release that the user names and the weights are not of
+ */
 function settleRelease(
   { artifacts, folder }: Survey,
   { model, repo }: SubjectOptions,
-  config: LlamaConfig | undefined,
-  warnings: string[],
+  geometries: readonly LlamaConfig[],
 ): Release | undefined {
+  const difference = (release: Release) => {
+    for (const each of geometries) {
+      const found = differenceFrom(release, each)
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
   if (model !== undefined) {
     const release = releaseNamed(model)
-    const difference = config && differenceFrom(release, config)
-    if (difference !== undefined) {
-      warnings.push(`--model is ${model}, but the weights are of another model: ${difference}`)
-    }
-    return release
+    const found = difference(release)
+    if (found === undefined && geometries.length > 0) return release
+    throw usageError(
+      `--model is ${model}, ${found === undefined ? 'and nothing tells the geometry of the weights' : `but the weights are of another model: ${found}`}`,
+      {
+        path: folder,
+        suggestions:
+          found === undefined
+            ? ['Put the config.json beside them.']
+            : [
+                'Leave --model out: the card of another model than a release says what its files are.',
+              ],
+      },
+    )
   }
+  if (geometries.length === 0) return undefined
   const names = [
     ...(repo === undefined ? [] : [repo]),
     basename(resolve(folder)),
@@ -180,8 +207,7 @@ function settleRelease(
   ]
   for (const name of names) {
     const release = releaseOfName(name)
-    // A name is only a hint: the geometry must be the release's too.
-    if (release && config && differenceFrom(release, config) === undefined) return release
+    if (release && difference(release) === undefined) return release
   }
   return undefined
 }

@@ -12,9 +12,12 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { writeCard } from '../../src/card/card.js'
-import { splitCard } from '../../src/card/front-matter.js'
+import { editFrontMatter, readFrontMatter, splitCard } from '../../src/card/front-matter.js'
+import { frontMatterChanges } from '../../src/card/metadata.js'
 import { releases } from '../../src/card/releases.js'
+import type { Subject } from '../../src/card/subject.js'
 import { cardFaults } from '../../src/card/validate.js'
+import { toYaml } from '../../src/card/yaml.js'
 import { presets } from '../../src/checkpoint/presets.js'
 import { parseFrontMatter } from '../../src/io/front-matter.js'
 import { fails } from '../support/errors.js'
@@ -22,6 +25,7 @@ import { fixture } from '../support/paths.js'
 import { makeSparse } from '../support/sparse.js'
 import { tempDir } from '../support/temp.js'
 import { type ConversionOptions, cardOf, converted } from './made.js'
+import { bareSubject } from './subject.js'
 
 const test = suite('card')
 
@@ -167,30 +171,61 @@ for (const { id, title, tokenizer, repository } of releases) {
 test('a name alone makes no release of other weights', async () => {
   const folder = await converted('tiny-v2', { to: 'easylm' }, 'open_llama_3b_v2')
   assert.is((await cardOf(folder)).model, null)
-  const { model, warnings } = await cardOf(folder, { model: 'open_llama_3b_v2' })
-  assert.is(model, 'open_llama_3b_v2')
-  assert.match(warnings.join('\n'), /hidden_size is 256, open_llama_3b_v2 has 3200/)
+  const before = snapshot(folder)
+  await fails(
+    () => writeCard(folder, { model: 'open_llama_3b_v2' }),
+    'usage',
+    folder,
+    'hidden_size is 256, open_llama_3b_v2 has 3200',
+  )
+  assert.equal(snapshot(folder), before)
+})
+
+test('a release is named for weights whose geometry nothing tells: refused', async () => {
+  const folder = await converted('tiny-v2', { to: 'onnx', dtype: 'q4' }, 'open_llama_3b_v2')
+  rmSync(join(folder, 'config.json'))
+  assert.is((await cardOf(folder)).model, null)
+  await fails(
+    () => writeCard(folder, { model: 'open_llama_3b_v2' }),
+    'usage',
+    'nothing tells the geometry',
+    'config.json',
+  )
 })
 
 test('quantised weights: base model and relation, which go when floats take their place', async () => {
-  const folder = await converted('tiny-v2', { to: 'gguf', dtype: 'q4_k_m' })
-  const options = { model: 'open_llama_7b_v2', repo: 'me/open_llama_7b_v2-GGUF' }
-  const first = await cardOf(folder, options)
-  assert.is(first.keys.base_model, 'openlm-research/open_llama_7b_v2')
-  assert.is(first.keys.base_model_relation, 'quantized')
-  assert.match(first.text, 'llama-completion --hf-repo me/open_llama_7b_v2-GGUF --hf-file ')
-  const floats = await converted('tiny-v2', { to: 'safetensors' })
-  cpSync(join(folder, 'README.md'), join(floats, 'README.md'))
-  const second = await cardOf(floats, options)
-  assert.is(second.keys.base_model_relation, undefined)
-  assert.is(second.keys.library_name, 'transformers')
+  const release = releases.find(({ id }) => id === 'open_llama_7b_v2')
+  const repo = 'me/open_llama_7b_v2-GGUF'
+  const subject = { ...bareSubject, release, repo, isQuantised: true }
+  const keysOf = (subject: Subject, yaml = '') =>
+    readFrontMatter(
+      editFrontMatter(yaml, frontMatterChanges(subject, undefined, {}), '\n', 'README.md'),
+      'README.md',
+    )
+  const first = keysOf(subject)
+  assert.is(first.base_model, 'openlm-research/open_llama_7b_v2')
+  assert.is(first.base_model_relation, 'quantized')
+  const second = keysOf({ ...subject, isQuantised: false }, toYaml(first))
+  assert.is(second.base_model, 'openlm-research/open_llama_7b_v2')
+  assert.is(second.base_model_relation, undefined)
   // The release's own repository has no base.
-  rmSync(join(floats, 'README.md'))
-  const own = await cardOf(floats, {
-    model: options.model,
-    repo: 'openlm-research/open_llama_7b_v2',
-  })
-  assert.is(own.keys.base_model, undefined)
+  const own = keysOf({ ...subject, repo: 'openlm-research/open_llama_7b_v2', isQuantised: false })
+  assert.is(own.base_model, undefined)
+  const folder = await converted('tiny-v2', { to: 'gguf', dtype: 'q4_k_m' })
+  const { text } = await cardOf(folder, { repo })
+  assert.match(text, 'llama-completion --hf-repo me/open_llama_7b_v2-GGUF --hf-file ')
+})
+
+test('files without a record: of k-quants it is said that some tensors have another type', async () => {
+  const wider = /cannot be divided into the blocks of 256/
+  for (const [dtype, said] of [
+    ['q4_1', false],
+    ['q4_k_m', true],
+  ] as const) {
+    const folder = await converted('tiny-v1', { to: 'gguf', dtype })
+    rmSync(join(folder, 'openllama.json'))
+    assert.is(wider.test((await cardOf(folder)).text), said, dtype)
+  }
 })
 
 test('several GGUFs in one folder, each with its record', async () => {
@@ -341,7 +376,8 @@ test('hashes that were not recorded leave no empty column', async () => {
 
 test('a hand’s text stays byte for byte, in the front matter too', async () => {
   const folder = await converted('tiny-v2', { to: 'safetensors' })
-  const options = { model: 'open_llama_3b_v2', evals: [fixture('lm-eval', 'old.json')] }
+  const options = { evals: [fixture('lm-eval', 'old.json')] }
+  writeFileSync(join(folder, 'README.md'), '---\nlicense: apache-2.0\n---\n# Model\n')
   const { text, out } = await cardOf(folder, options)
   const own = [
     '# my comment\nmine:   {a: 1,   b: [x]}   # kept\n',
@@ -359,15 +395,12 @@ test('a hand’s text stays byte for byte, in the front matter too', async () =>
   // Nothing has changed: not one byte is written otherwise, whichever results are given.
   await writeCard(folder, options)
   assert.is(readFileSync(out, 'utf8'), edited)
-  await writeCard(folder, { model: 'open_llama_3b_v2' })
+  await writeCard(folder)
   assert.is(readFileSync(out, 'utf8'), edited)
   // Other weights: our parts change and the hand's do not.
   const other = await converted('tiny-v1', { to: 'gguf', dtype: 'q8_0' })
   cpSync(out, join(other, 'README.md'))
-  const next = await cardOf(other, {
-    model: 'open_llama_3b_v2',
-    evals: [fixture('lm-eval', 'new.json')],
-  })
+  const next = await cardOf(other, { evals: [fixture('lm-eval', 'new.json')] })
   for (const part of own) assert.ok(next.text.includes(part), part)
   assert.match(next.text, 'license:   mit  # mine\n')
   assert.ok(next.text.endsWith(own[3] ?? '?'))

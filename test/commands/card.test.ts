@@ -1,10 +1,11 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openllama } from '../support/cli.js'
 import { convert } from '../support/convert.js'
 import { fixture } from '../support/paths.js'
+import { makeSparse } from '../support/sparse.js'
 import { tempDir } from '../support/temp.js'
 
 const test = suite('commands: card')
@@ -32,7 +33,11 @@ test('writes a card and says what it wrote', async () => {
 })
 
 test('--json, --out, several --eval, --loss: one document, files beside the card', async () => {
-  const folder = await model()
+  const folder = join(tempDir(), 'open_llama_3b_v2')
+  mkdirSync(folder)
+  const geometry = { vocab: 32000, hidden: 3200, intermediate: 8640, layers: 26 }
+  const heads = { heads: 32, kvHeads: 32, headDim: 100 }
+  await makeSparse(join(folder, 'streaming_params'), { ...geometry, ...heads }, 'bf16')
   const place = tempDir()
   writeFileSync(join(place, 'log.jsonl'), '{"step":1,"loss":3}\n{"step":2,"loss":2}\n')
   const out = join(place, 'cards', 'CARD.md')
@@ -119,6 +124,12 @@ test('a conversion’s own check: the card has the record’s figures, one by on
 const refused: [what: string, exit: number, args: (folder: string) => string[], message: RegExp][] =
   [
     ['no directory', 2, () => [], /dir/],
+    [
+      'another model than the release',
+      2,
+      (folder) => [folder, '--model', 'open_llama_3b_v2'],
+      /hidden_size is 256, open_llama_3b_v2 has 3200/,
+    ],
     ['an unknown release', 2, (folder) => [folder, '--model', 'gpt'], /open_llama_13b/],
     [
       'a file in place of its folder',
