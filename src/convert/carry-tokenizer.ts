@@ -9,7 +9,7 @@ import {
   readTokenizerText,
   tokenizerJsonOf,
 } from '../tokenizer/load.js'
-import { judgeOwn, proveTokenizer } from './tokenizer-proof.js'
+import { isRight, judgeOwn, proveTokenizer } from './tokenizer-proof.js'
 
 /** Formats that have no place for a tokenizer.json. */
 const withoutFolder: readonly FormatName[] = ['gguf', 'meta']
@@ -39,26 +39,53 @@ export async function keptFiles(
   return keep || only ? readTokenizerFiles(tokenizer) : undefined
 }
 
+/** How the tokenizer of a target is to be written, and what the user should know of it. */
+export interface CarriedTokenizer {
+  /** Why the tokenizer.json is to be left out; the target has to be described anew. */
+  leaveOut?: string
+  /** The source's own files, which are right where ours cannot be. */
+  kept?: KeptFile[]
+  warnings: string[]
+}
+
 /**
- * Checks the tokenizer.json of a target on the probes before anything is written.
- * @returns warnings
+ * Checks the tokenizer.json of a target against SentencePiece before anything is written. One
+ * that is not right is left out, and the tokenizer.model stays what counts; a source whose own
+ * tokenizer.json is right passes its files on.
  */
 export async function checkTargetTokenizer(
-  { tokenizer: { beside } }: Checkpoint,
+  { tokenizer: files }: Checkpoint,
   tokenizer: LoadedTokenizer,
   target: Target,
   kept: boolean,
-): Promise<string[]> {
+): Promise<CarriedTokenizer> {
   const name = target.files.find((file) => basename(file.name) === 'tokenizer.json')
   const text = name && new TextDecoder().decode(name.literals[0]?.bytes)
-  if (text === undefined && !kept) return []
-  const path = tokenizerJsonOf(beside)
+  if (text === undefined && !kept) return { warnings: [] }
+  const path = tokenizerJsonOf(files.beside)
   const own = path === undefined ? undefined : { path, text: await readTokenizerText(path) }
-  return [
-    ...(kept || text === undefined ? [] : await proveTokenizer(tokenizer, text)),
-    // The same text is as right as what was just proved.
-    ...(own === undefined || (!kept && own.text === text)
-      ? []
-      : await judgeOwn(tokenizer, own, kept)),
-  ]
+  if (text === undefined || kept) {
+    return { warnings: own === undefined ? [] : await judgeOwn(tokenizer, own, kept) }
+  }
+  const proof = await proveTokenizer(tokenizer, text)
+  if (proof.wrong !== undefined) {
+    if (own !== undefined && (await isRight(tokenizer, own))) {
+      return {
+        leaveOut: proof.wrong,
+        kept: await readTokenizerFiles(files),
+        warnings: [
+          `${proof.wrong}. The source's own is right: its files are passed on as they are`,
+        ],
+      }
+    }
+    return {
+      leaveOut: proof.wrong,
+      warnings: [
+        `${proof.wrong}. No tokenizer.json is written: the tokenizer.model is what counts (in Python: SentencePiece, or transformers with use_fast=False)`,
+      ],
+    }
+  }
+  // The same text is as right as what was just proved.
+  const judged = own === undefined || own.text === text
+  return { warnings: [...proof.warnings, ...(judged ? [] : await judgeOwn(tokenizer, own, kept))] }
 }

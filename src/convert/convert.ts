@@ -5,7 +5,7 @@ import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
 import { list } from '../checkpoint/geometry.js'
 import { readAbout } from '../formats/about.js'
-import type { OnnxTarget } from '../formats/format.js'
+import type { OnnxTarget, TargetOptions } from '../formats/format.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
@@ -14,7 +14,8 @@ import { formatBytes } from '../io/units.js'
 import { isMix, type Mix, mixes } from '../quantise/mixes.js'
 import { isNBits, type NBits, nbitsNames } from '../quantise/nbits.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
-import { checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
+import { whyNoTokenizerJson } from '../tokenizer/tokenizer-json.js'
+import { type CarriedTokenizer, checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
 import { execute, type Progress } from './execute.js'
 import { allotMemory, minMemory } from './memory.js'
 import { chooseMix, chooseNBits, type MixOptions, type Quantisation } from './mix.js'
@@ -149,7 +150,7 @@ export async function prepareConversion(
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
   const { maxShardSize, name, metadata } = options
   const about = await readAbout(checkpoint)
-  const target = await format.describe(checkpoint, {
+  const wanted: TargetOptions = {
     dtype: isMix(options.dtype) || isNBits(options.dtype) ? 'auto' : options.dtype,
     ...quantisation?.target,
     about,
@@ -162,9 +163,20 @@ export async function prepareConversion(
     ...(metadata === undefined ? {} : { metadata }),
     ...(maxShardSize === undefined ? {} : { maxShardSize }),
     ...(single ? { fileName: basename(out) } : {}),
-  })
-  const kept = keptTokenizer !== undefined
-  const proof = tokenizer ? await checkTargetTokenizer(checkpoint, tokenizer, target, kept) : []
+    ...(tokenizer && whyNoTokenizerJson(tokenizer.model) ? { withoutTokenizerJson: true } : {}),
+  }
+  const described = await format.describe(checkpoint, wanted)
+  const carried: CarriedTokenizer = tokenizer
+    ? await checkTargetTokenizer(checkpoint, tokenizer, described, keptTokenizer !== undefined)
+    : { warnings: [] }
+  const target =
+    carried.leaveOut === undefined
+      ? described
+      : await format.describe(checkpoint, {
+          ...wanted,
+          withoutTokenizerJson: true,
+          ...(carried.kept ? { keptTokenizer: carried.kept } : {}),
+        })
   const plan = planConversion(checkpoint, target, quantisation?.importance)
   return {
     checkpoint,
@@ -178,7 +190,7 @@ export async function prepareConversion(
       ...about.notes,
       ...target.notes,
       ...(quantisation?.notes ?? []),
-      ...proof,
+      ...carried.warnings,
     ],
     casts: summarizeCasts(plan),
     ...(quantisation ? { quantisation } : {}),

@@ -9,34 +9,49 @@ import { pieceProbes, probes } from '../tokenizer/probes.js'
 /** Hashes of what this process has proved: outputs of one model have one tokenizer. */
 const proved = new Set<string>()
 
-/**
- * Holds the tokenizer.json that is to be written against SentencePiece on the
- * built-in probes.
- * @returns warnings: what it approximates
- * @throws check error with an example where it is wrong
- */
-export async function proveTokenizer(tokenizer: LoadedTokenizer, text: string): Promise<string[]> {
-  const key = createHash('sha256').update(tokenizer.bytes).update(text).digest('hex')
-  if (proved.has(key)) return []
-  const warnings = await prove(tokenizer, text)
-  if (warnings.length === 0) proved.add(key)
-  return warnings
+/** How a tokenizer.json that is to be written compares with SentencePiece. */
+export interface Proof {
+  /** What it approximates. */
+  warnings: string[]
+  /** Why it must not be written, with an example; undefined where it is right. */
+  wrong?: string
 }
 
-async function prove(tokenizer: LoadedTokenizer, text: string): Promise<string[]> {
+/**
+ * Holds the tokenizer.json that is to be written against SentencePiece on the
+ * built-in probes and on the model's own pieces.
+ */
+export async function proveTokenizer(tokenizer: LoadedTokenizer, text: string): Promise<Proof> {
+  const key = createHash('sha256').update(tokenizer.bytes).update(text).digest('hex')
+  if (proved.has(key)) return { warnings: [] }
+  const proof = await prove(tokenizer, text)
+  if (proof.warnings.length === 0 && proof.wrong === undefined) proved.add(key)
+  return proof
+}
+
+async function prove(tokenizer: LoadedTokenizer, text: string): Promise<Proof> {
   const name = 'tokenizer.json'
-  const pair = await compareOn(probes, tokenizer, text, name, name)
+  const texts = [...probes, ...pieceProbes(tokenizer.model)]
+  const pair = await compareOn(texts, tokenizer, text, name, name)
   const wrong = unexplained(pair)
-  if (wrong === 0) return []
-  const said = `the tokenizer.json made from ${tokenizer.path} differs from SentencePiece on ${wrong} of ${probes.length} probes`
-  const example = exampleOf(pair, tokenizer)
+  if (wrong === 0) return { warnings: [] }
+  const said = `the tokenizer.json made from ${tokenizer.path} differs from SentencePiece on ${wrong} of ${texts.length} texts: ${oneLine(exampleOf(pair, tokenizer))}`
   // Two ways to read a text may weigh the same to SentencePiece's f32 and not to others' f64.
-  if (tokenizer.model.trainer.modelType === 'unigram') return [`${said}: ${oneLine(example)}`]
-  throw new OpenLlamaError('check', [said, ...example].join('\n'), {
-    suggestions: [
-      'Nothing was written. Please report it with the tokenizer.model; --keep-tokenizer takes the source’s own files as they are.',
-    ],
-  })
+  return tokenizer.model.trainer.modelType === 'unigram'
+    ? { warnings: [said] }
+    : { warnings: [], wrong: said + tieNote(tokenizer) }
+}
+
+/** Why no tokenizer.json may be right: it has an order of merges where SentencePiece has places. */
+function tieNote({ model }: LoadedTokenizer): string {
+  const counts = new Map<number, number>()
+  for (const { type, score } of model.pieces) {
+    if (type === 'normal') counts.set(score, (counts.get(score) ?? 0) + 1)
+  }
+  const most = [...counts.values()].reduce((a, b) => Math.max(a, b), 0)
+  return most < 2
+    ? ''
+    : `. ${most} of its pieces have one score, among which SentencePiece goes by the place in the text, and a tokenizer.json cannot`
 }
 
 /**
@@ -65,6 +80,20 @@ export async function judgeOwn(
     ...(wrong > 0 ? [disagreement] : []),
     ...pair.limits.map(({ limit, count }) => `${limit.what} (${count} probes). ${limit.advice}`),
   ]
+}
+
+/** Whether the source's own tokenizer.json equals its tokenizer.model. */
+export async function isRight(
+  tokenizer: LoadedTokenizer,
+  own: { path: string; text: string },
+): Promise<boolean> {
+  const texts = [...probes, ...pieceProbes(tokenizer.model)]
+  try {
+    return unexplained(await compareOn(texts, tokenizer, own.text, own.path, 'its own')) === 0
+  } catch (error) {
+    if (error instanceof OpenLlamaError) return false
+    throw error
+  }
 }
 
 async function compareOn(

@@ -1,6 +1,6 @@
 import { basename, dirname, join, resolve } from 'node:path'
 import type { OpenedTokenizer } from '../formats/open-tokenizer.js'
-import { inputError } from '../io/errors.js'
+import { inputError, OpenLlamaError } from '../io/errors.js'
 import { type OutputFile, writeOutputs } from '../io/output.js'
 import { type TokenizerFacts, tokenizerFacts } from '../tokenizer/generation.js'
 import type { LoadedTokenizer } from '../tokenizer/load.js'
@@ -44,7 +44,9 @@ export async function convertTokenizer(
   else {
     const made = jsonFiles(tokenizer, opened, path)
     files = made.files
-    warnings.push(...made.warnings, ...(await proveTokenizer(tokenizer, made.text)))
+    const proof = await proveTokenizer(tokenizer, made.text)
+    if (proof.wrong !== undefined) throw wrongJson(proof.wrong, tokenizer)
+    warnings.push(...made.warnings, ...proof.warnings)
     if (json !== undefined) warnings.push(...(await judgeOwn(tokenizer, json, false)))
   }
   await writeOutputs(files, force)
@@ -75,6 +77,15 @@ function jsonFiles(
           bytes: bytesOf(content),
         })),
   }
+}
+
+function wrongJson(wrong: string, { path }: LoadedTokenizer): OpenLlamaError {
+  return new OpenLlamaError('check', wrong, {
+    path,
+    suggestions: [
+      'Nothing was written. Programs that load the tokenizer.model itself get the right tokens.',
+    ],
+  })
 }
 
 function noModel({ source, json, gguf }: OpenedTokenizer, to: TokenizerTarget): Error {

@@ -49,6 +49,8 @@ export interface TargetOptions {
   tokenizerJson?: SourceFile
   /** Tokenizer files that folders get as they are, in the place of ours. */
   keptTokenizer?: readonly KeptFile[]
+  /** Folders get tokenizer.model and no tokenizer.json, since none can be right. */
+  withoutTokenizerJson?: boolean
   /** The model's name (--name), for formats that keep one. */
   name?: string
   /** What lies beside the weights and says where the model is from. */

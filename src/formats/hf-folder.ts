@@ -4,7 +4,7 @@ import { configToHf, generationConfigToHf } from '../checkpoint/config.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { formatJson } from '../io/json.js'
 import type { ConfiguredIds } from '../tokenizer/load.js'
-import { tokenizerFiles } from '../tokenizer/tokenizer-files.js'
+import { modelOnlyFiles, tokenizerFiles } from '../tokenizer/tokenizer-files.js'
 import type { TargetFile, TargetOptions } from './format.js'
 
 /** Said where the source has no tokenizer that can be taken along. */
@@ -15,7 +15,7 @@ export const noTokenizer =
 export function hfFiles(
   checkpoint: Checkpoint,
   tensors: readonly Tensor[],
-  { tokenizer, keptTokenizer }: TargetOptions,
+  { tokenizer, keptTokenizer, withoutTokenizerJson = false }: TargetOptions,
 ): { files: TargetFile[]; notes: string[] } {
   const { config } = checkpoint
   const matrix = tensors.find(({ shape }) => shape.length === 2)
@@ -28,10 +28,10 @@ export function hfFiles(
     return { files, notes: [] }
   }
   if (tokenizer === undefined) return { files, notes: [noTokenizer] }
-  const written = tokenizerFiles(tokenizer.model, tokenizer.path, {
-    ...configured(config),
-    sources: tokenizer.sources,
-  })
+  const options = { ...configured(config), sources: tokenizer.sources }
+  const written = withoutTokenizerJson
+    ? modelOnlyFiles(tokenizer.model, options)
+    : tokenizerFiles(tokenizer.model, tokenizer.path, options)
   files.push(literalFile('tokenizer.model', tokenizer.bytes))
   for (const [name, text] of Object.entries(written.files)) {
     files.push(literalFile(name, new TextEncoder().encode(text)))

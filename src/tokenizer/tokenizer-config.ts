@@ -150,10 +150,14 @@ interface Claim {
   readonly said: string
 }
 
-/** Writes `tokenizer_config.json`. */
+/**
+ * Writes `tokenizer_config.json`.
+ * @param modelOnly there is no tokenizer.json beside it
+ */
 export function tokenizerConfigJson(
   model: SentencePieceModel,
   settings: TokenizerSettings,
+  { modelOnly = false }: { modelOnly?: boolean } = {},
 ): string {
   const beyond = settings.added.map((token): [string, Json] => [
     String(token.id),
@@ -173,12 +177,14 @@ export function tokenizerConfigJson(
     chat_template: settings.chatTemplate,
     clean_up_tokenization_spaces: false,
     eos_token: settings.tokens.eos?.text,
+    // SentencePiece's own spaces, and not those of transformers before 4.31.
+    legacy: modelOnly ? false : undefined,
     // Else transformers adds token_type_ids, at which `generate` of transformers 4 fails.
     model_input_names: ['input_ids', 'attention_mask'],
     model_max_length: settings.modelMaxLength,
     pad_token: settings.tokens.pad?.text,
     split_special_tokens: settings.specialsInText ? undefined : true,
-    tokenizer_class: 'PreTrainedTokenizerFast',
+    tokenizer_class: modelOnly ? 'LlamaTokenizer' : 'PreTrainedTokenizerFast',
     unk_token: settings.tokens.unk?.text,
   })
 }

@@ -6,7 +6,7 @@ import {
   type TokenizerSettings,
   tokenizerConfigJson,
 } from './tokenizer-config.js'
-import { tokenizerJson } from './tokenizer-json.js'
+import { tokenizerJson, whyNoTokenizerJson } from './tokenizer-json.js'
 
 /** The tokenizer's part of a Hugging Face folder. */
 export interface TokenizerFiles {
@@ -19,6 +19,28 @@ export interface TokenizerFiles {
   readonly settings: TokenizerSettings
   /** Contradictions in the sources, and where the files cannot equal SentencePiece. */
   readonly warnings: readonly string[]
+}
+
+/**
+ * What lies beside a tokenizer.model that no tokenizer.json can equal: programs load the model
+ * itself.
+ */
+export function modelOnlyFiles(
+  model: SentencePieceModel,
+  options: TokenizerConfigOptions = {},
+): { readonly files: { readonly [name: string]: string }; readonly warnings: readonly string[] } {
+  const settings = settleTokenizer(model, options)
+  const reason = whyNoTokenizerJson(model)
+  return {
+    files: {
+      'tokenizer_config.json': tokenizerConfigJson(model, settings, { modelOnly: true }),
+      'special_tokens_map.json': specialTokensMapJson(settings),
+    },
+    warnings: [
+      ...settings.warnings,
+      ...(reason === undefined ? [] : [`no tokenizer.json is written: ${reason}`]),
+    ],
+  }
 }
 
 /**

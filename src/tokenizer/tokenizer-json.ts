@@ -1,6 +1,6 @@
 import { inputError } from '../io/errors.js'
 import { type Json, stringify } from './json.js'
-import { findMerges, type Merges, unstablePieces } from './merges.js'
+import { brokenPieces, findMerges } from './merges.js'
 import type { NormalizerSpec, SentencePieceModel } from './sentencepiece.js'
 import { type AddedToken, addedTokenJson, type Token } from './tokenizer-config.js'
 
@@ -59,15 +59,10 @@ export function tokenizerJson(
   path: string,
   options: TokenizerJsonOptions = {},
 ): TokenizerJson {
-  const { modelType, whitespaceAsSuffix } = model.trainer
-  if (modelType !== 'bpe' && modelType !== 'unigram') {
-    throw unsupported(path, `a model of type "${modelType}"; BPE and unigram have a tokenizer.json`)
-  }
-  if (whitespaceAsSuffix) {
-    throw unsupported(path, 'treat_whitespace_as_suffix has no equal in a tokenizer.json')
-  }
+  const reason = whyNoTokenizerJson(model)
+  if (reason !== undefined) throw unsupported(path, reason)
   const warnings: string[] = []
-  const parts = modelType === 'bpe' ? bpe(model, warnings) : unigram(model, warnings)
+  const parts = model.trainer.modelType === 'bpe' ? bpe(model, warnings) : unigram(model, warnings)
   if (model.normalizer.precompiledCharsmap.length > 0) {
     warnings.push(
       `The normaliser "${model.normalizer.name}" is a compiled table of characters, which ` +
@@ -92,6 +87,17 @@ export function tokenizerJson(
     model: parts.model,
   })
   return { text, warnings }
+}
+
+/** Why a model has no equal as a tokenizer.json; undefined where it has. */
+export function whyNoTokenizerJson({ trainer }: SentencePieceModel): string | undefined {
+  const { modelType, whitespaceAsSuffix } = trainer
+  if (modelType !== 'bpe' && modelType !== 'unigram') {
+    return `a model of type "${modelType}"; BPE and unigram have a tokenizer.json`
+  }
+  return whitespaceAsSuffix
+    ? 'treat_whitespace_as_suffix has no equal in a tokenizer.json'
+    : undefined
 }
 
 function unsupported(path: string, what: string): Error {
@@ -222,10 +228,23 @@ function bpe(model: SentencePieceModel, warnings: string[]): Parts {
     )
   }
   const cutOut = userDefinedPattern(model)
-  if (cutOut !== undefined) warnings.push(...wholeSegmentWarnings(model, merges))
+  const broken = cutOut === undefined ? [] : brokenPieces(model, merges)
+  const uncut = broken.filter(({ cut }) => cut === undefined).map(({ text }) => text)
+  if (uncut.length > 0) {
+    warnings.push(
+      `${uncut.length} pieces come out whole where they fill all of the text between two ` +
+        `user-defined pieces, and in parts in SentencePiece: ${examples(uncut)}.`,
+    )
+  }
+  const cuts = wholeSegmentPattern(broken.flatMap(({ cut }) => (cut === undefined ? [] : [cut])))
   const spaced = model.pieces.some(({ text }) => text.includes(' '))
   return {
-    preTokenizer: cutOut === undefined ? null : split(cutOut),
+    preTokenizer:
+      cutOut === undefined
+        ? null
+        : cuts === undefined
+          ? split(cutOut)
+          : { type: 'Sequence', pretokenizers: [split(cutOut), split(cuts)] },
     model: {
       type: 'BPE',
       dropout: null,
@@ -261,13 +280,22 @@ function split(regex: string): Json {
   return { type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false }
 }
 
-function wholeSegmentWarnings(model: SentencePieceModel, merges: Merges): string[] {
-  const unstable = unstablePieces(model, merges)
-  if (unstable.length === 0) return []
-  return [
-    `${unstable.length} pieces come out whole where they fill all of the text between two ` +
-      `user-defined pieces, and in parts in SentencePiece: ${examples(unstable)}.`,
-  ]
+/**
+ * Segments that are looked up whole and must not be (`<s>` between two user-defined
+ * pieces): the first part of each, where nothing but the second comes after it.
+ */
+function wholeSegmentPattern(cuts: readonly (readonly [string, string])[]): string | undefined {
+  if (cuts.length === 0) return undefined
+  const rests = new Map<string, string[]>()
+  for (const [first, rest] of cuts) {
+    const known = rests.get(first)
+    if (known === undefined) rests.set(first, [escapeRegex(rest)])
+    else known.push(escapeRegex(rest))
+  }
+  const firsts = [...rests].map(
+    ([first, all]) => `${escapeRegex(first)}(?=(?:${all.join('|')})${atEnd})`,
+  )
+  return `${atStart}(?:${firsts.join('|')})`
 }
 
 function examples(texts: readonly string[]): string {

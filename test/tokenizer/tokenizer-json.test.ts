@@ -7,6 +7,7 @@ import { sentencePieceEngine, tokenizerJsonEngine } from '../../src/tokenizer/en
 import { probes } from '../../src/tokenizer/probes.js'
 import { parseSentencePiece } from '../../src/tokenizer/sentencepiece.js'
 import { tokenizerJson } from '../../src/tokenizer/tokenizer-json.js'
+import { modelOf, normal } from '../support/pieces.js'
 import { fixtureModel, goldens, realFile, visible } from './fixtures.js'
 
 // tokenizers.js knows neither byte fallback in unigram models nor compiled charsmaps
@@ -92,6 +93,45 @@ test('merges: by falling score of the piece, then by the ids of left and right',
   )
   const possible = splits.filter((parts) => parts.every((part) => idOf(part) > 258))
   assert.is(merges.length, possible.length)
+})
+
+/** How many spaces Mistral's pieces of several have, in order of their ids; all have one score. */
+const mistralRuns = [2, 4, 8, 5, 16, 6, 12, 13, 10, 14, 3, 9, 7, 11, 1]
+
+test('runs of spaces of one score are cut as SentencePiece cuts them', async () => {
+  const score = -1_000_000_000
+  const runs = mistralRuns.map(
+    (count) => ({ text: '▁'.repeat(count), score, type: 'normal' }) as const,
+  )
+  const { model } = modelOf([...normal('▁a', 'a', 'b'), ...runs])
+  const theirs = await sentencePieceEngine(model)
+  const ours = await tokenizerJsonEngine(tokenizerJson(model, 'runs').text)
+  const lengths = (ids: readonly number[]) => ids.map((id) => model.pieces[id]?.text.length)
+  // What sentencepiece 0.2.3 says of 17 spaces between letters.
+  assert.equal(lengths(ours.encode(`b${' '.repeat(17)}b`)), [1, 1, 16, 1, 1])
+  for (let count = 1; count < 100; count++) {
+    for (const text of [' '.repeat(count), `a${' '.repeat(count)}b`, `b\n${' '.repeat(count)}a`]) {
+      assert.equal(ours.encode(text), theirs.encode(text), `${count} spaces`)
+    }
+  }
+})
+
+test('what SentencePiece never makes is not looked up between user-defined pieces', async () => {
+  const cut = ['[INST]', '[REF]'].map((text) => ({ text, score: 0, type: 'userDefined' }) as const)
+  // Of "wxyz" the middle is merged first, from which no rule leads to it.
+  const { model } = modelOf([
+    ...cut,
+    ...normal('xy', 's>', 'wx', 'yz', 'wxyz', 'q', '▁', 'w', 'x', 'y', 'z', 's', '>'),
+  ])
+  const theirs = await sentencePieceEngine(model)
+  const json = tokenizerJson(model, 'user-defined')
+  const ours = await tokenizerJsonEngine(json.text)
+  for (const inner of ['<s>', '</s>', '<unk>', '<0x0A>', '<0x41>', 'wxyz', 'q', 'x<s>', '<s>y']) {
+    for (const text of [`[INST]${inner}[REF]`, `[INST]${inner}`, `${inner}[REF]`, inner]) {
+      assert.equal(ours.encode(text), theirs.encode(text), text)
+    }
+  }
+  assert.equal(json.warnings, [])
 })
 
 test('BOS before every text, and EOS after it where asked for', async () => {
