@@ -246,7 +246,10 @@ async function compare(
   const failed = record.faults.length > tokenizerFaults.length || exceededMetrics(record).length > 0
   const layer =
     failed && comparable && config.length === 0
-      ? await firstDepartingLayer(ours, theirs, texts.passage, { device: 'cpu' })
+      ? await firstDepartingLayer(ours, theirs, texts.passage, {
+          device: 'cpu',
+          signal: options.signal,
+        })
       : null
   return {
     record: {

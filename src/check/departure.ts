@@ -1,8 +1,7 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { isFloat } from '../checkpoint/dtype.js'
 import { configDifferences } from '../convert/diff.js'
-import type { EngineOptions } from '../engines/engine.js'
-import { openCheckpointEngine } from '../engines/onnx.js'
+import { type StartOptions, startEngine } from '../engines/process.js'
 import { causeOf, layerOf } from './cause.js'
 import type { ParityRecord } from './record.js'
 import type { WeightFault } from './weights.js'
@@ -76,16 +75,15 @@ export async function firstDepartingLayer(
   artifact: Checkpoint,
   source: Checkpoint,
   tokens: readonly number[],
-  options: EngineOptions,
+  options: Omit<StartOptions, 'engine' | 'hiddenStates'>,
 ): Promise<number | null> {
   if (![artifact, source].every(canShow)) return null
   const states: Float32Array[][] = []
   for (const checkpoint of [artifact, source]) {
-    const engine = await openCheckpointEngine(checkpoint, {
-      ...options,
-      device: 'cpu',
-      hiddenStates: true,
-    })
+    const engine = await startEngine(
+      { checkpoint },
+      { ...options, device: 'cpu', engine: 'onnxruntime', hiddenStates: true },
+    )
     try {
       states.push((await engine.hiddenStates?.(tokens)) ?? [])
     } finally {

@@ -1,5 +1,6 @@
-import type { Engine, EngineName, EngineOptions } from '../engines/engine.js'
-import { engineFor, exactEngineFor, openEngine } from '../engines/open.js'
+import type { Engine, EngineName } from '../engines/engine.js'
+import { engineFor, exactEngineFor } from '../engines/open.js'
+import { type StartOptions, startEngine } from '../engines/process.js'
 import type { Runnable } from '../formats/open-runnable.js'
 import { OpenLlamaError } from '../io/errors.js'
 import type { CheckOptions } from './check.js'
@@ -30,7 +31,10 @@ export async function runBoth(
   notes: string[],
 ): Promise<Runs> {
   const { against, signal, onProgress } = options
-  const threads = options.threads === undefined ? {} : { threads: options.threads }
+  const how = {
+    signal,
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
+  }
   let device: Engine['device'] = 'cpu'
   const begin = (phase: Parameters<NonNullable<typeof onProgress>>[0]): void => {
     if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
@@ -38,7 +42,7 @@ export async function runBoth(
   }
   const runArtifact = async (draft?: readonly number[]): Promise<Run> => {
     begin('running the artifact')
-    const engine = await openEngine(artifact, { device: options.device, ...threads })
+    const engine = await startEngine(artifact, { device: options.device, ...how })
     device = engine.device
     notes.push(...engine.notes)
     return used(engine, (opened) => runModel(opened, texts, draft))
@@ -49,14 +53,14 @@ export async function runBoth(
   const engine = exactEngineFor(source)
   const runSource = async (draft?: readonly number[]): Promise<Run> => {
     begin('running the source')
-    const opened = await openSource(source, { device: options.device, engine, ...threads }, notes)
+    const opened = await openSource(source, { device: options.device, engine, ...how }, notes)
     notes.push(...opened.notes)
     return used(opened, (each) => runModel(each, { ...texts, vocabulary }, draft))
   }
   const runExact = async (): Promise<{ exact?: Float32Array }> => {
     if (!isRunTwice(artifact, source)) return {}
     begin('running the artifact in f32')
-    const opened = await openEngine(artifact, { device: 'cpu', engine: 'onnxruntime', ...threads })
+    const opened = await startEngine(artifact, { device: 'cpu', engine: 'onnxruntime', ...how })
     return { exact: await used(opened, ({ logits }) => logits(texts.passage)) }
   }
   if (engineFor(artifact) === 'llama.cpp' || engine !== 'llama.cpp') {
@@ -93,15 +97,15 @@ async function used<T>(engine: Engine, use: (engine: Engine) => Promise<T>): Pro
 /** The device is for the artifact: where the source's engine has not got it, the CPU will do. */
 async function openSource(
   source: Runnable,
-  options: EngineOptions & { engine: EngineName },
+  options: StartOptions & { engine: EngineName },
   notes: string[],
 ): Promise<Engine> {
   try {
-    return await openEngine(source, options)
+    return await startEngine(source, options)
   } catch (error) {
     const missing = error instanceof OpenLlamaError && error.code === 'resources'
     if (!missing || options.device === 'cpu' || options.device === 'auto') throw error
     notes.push(`the source runs on the CPU: ${error.message}`)
-    return openEngine(source, { ...options, device: 'cpu' })
+    return startEngine(source, { ...options, device: 'cpu' })
   }
 }

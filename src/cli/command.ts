@@ -1,6 +1,7 @@
 import { Command, Flags } from '@oclif/core'
-import { exitCodes, OpenLlamaError } from '../io/errors.js'
+import { exitCodes, fromAnySystemError, fromSystemError, OpenLlamaError } from '../io/errors.js'
 import { registerStore } from '../io/store.js'
+import { listenForSignals } from './interruption.js'
 
 /**
  * What all commands share: `--json`, errors that say what, where and what to
@@ -9,53 +10,77 @@ import { registerStore } from '../io/store.js'
 export abstract class OpenLlamaCommand extends Command {
   static override enableJsonFlag = true
 
-  private readonly aborter = new AbortController()
-
   /** Aborted by the first Ctrl-C; the second ends the process at once. */
-  protected get signal(): AbortSignal {
-    return this.aborter.signal
-  }
+  protected readonly signal = listenForSignals(() => this.cutOff())
 
   override async init(): Promise<void> {
     await super.init()
     // Loaded with the first hf:// path: most commands need none of it.
     registerStore('hf', async () => (await import('../hub/store.js')).openHubStore())
-    for (const name of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(name, () => {
-        this.aborter.abort()
-        process.once(name, () => process.exit(exitCodes.interrupted))
-      })
-    }
+    holdStreams()
   }
 
   protected warnings(sentences: readonly string[]): void {
     for (const sentence of sentences) this.logToStderr(`warning: ${sentence}`)
   }
 
-  override async catch(error: Error & { exitCode?: number }): Promise<void> {
-    if (!(error instanceof OpenLlamaError)) {
-      // With --json oclif prints the error and would end with 1, whatever code the error has.
-      if (this.jsonEnabled() && hasExit(error)) process.exitCode = error.oclif.exit
-      await super.catch(error)
-      return
+  override async catch(cause: Error & { exitCode?: number }): Promise<void> {
+    const error = fromAnySystemError(cause)
+    if (error instanceof OpenLlamaError) {
+      this.tell(error)
+      this.exit(error.exit)
     }
+    // With --json oclif prints the error and would end with 1, whatever code the error has.
+    if (this.jsonEnabled() && hasExit(cause)) process.exitCode = cause.oclif.exit
+    await super.catch(cause)
+  }
+
+  private tell(error: OpenLlamaError): void {
     if (this.jsonEnabled()) this.logJson(this.toErrorJson(error))
     else {
       this.logToStderr(`error: ${error.message}`)
       for (const suggestion of error.suggestions) this.logToStderr(`  ${suggestion}`)
     }
-    this.exit(error.exit)
+  }
+
+  /** Ends the program in the middle of what it does. */
+  private cutOff(): never {
+    this.tell(new OpenLlamaError('interrupted', 'interrupted'))
+    process.exit(exitCodes.interrupted)
   }
 
   protected override toErrorJson(error: unknown): object {
-    if (error instanceof OpenLlamaError) {
-      const { code, exit, message, path, format, tensor, suggestions } = error
-      return { error: { code, exit, message, path, format, tensor, suggestions } }
-    }
-    const message = error instanceof Error ? error.message : String(error)
-    const exit = hasExit(error) ? error.oclif.exit : 1
-    return { error: { code: exit === exitCodes.usage ? 'usage' : 'bug', exit, message } }
+    return errorJson(error)
   }
+}
+
+/** What `--json` gives for an error, whatever it is of: a field without a value is left out. */
+export function errorJson(error: unknown): object {
+  if (error instanceof OpenLlamaError) {
+    const { code, exit, message, path, format, tensor, suggestions } = error
+    return { error: { code, exit, message, path, format, tensor, suggestions } }
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  const exit = hasExit(error) ? error.oclif.exit : 1
+  const code = exit === exitCodes.usage ? 'usage' : 'bug'
+  return { error: { code, exit, message, suggestions: [] } }
+}
+
+let held = false
+
+/** Whoever reads our output may have read enough; that what is left of it is lost must be said. */
+function holdStreams(): void {
+  if (held) return
+  held = true
+  // Before oclif's own listener, which throws what is no broken pipe.
+  process.stdout.prependListener('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return
+    const told = fromSystemError(error, 'the standard output', 'write the result')
+    process.stderr.write(`error: ${told instanceof Error ? told.message : String(told)}\n`)
+    process.exit(exitCodes.resources)
+  })
+  // A terminal that was closed, a log whose disk is full: nothing can be said there any more.
+  process.stderr.on('error', () => {})
 }
 
 function hasExit(error: unknown): error is { oclif: { exit: number } } {

@@ -28,12 +28,25 @@ const phases = {
 const plainInterval = 5
 
 export async function startProgress(): Promise<ProgressDisplay> {
-  return process.stderr.isTTY ? startSpinner() : startLines()
+  return canDraw(process.stderr.isTTY, process.env) ? startSpinner() : startLines()
+}
+
+/** Whether a stream can show a line that changes: a log, also that of CI's terminal, cannot. */
+export function canDraw(isTerminal: boolean, env: NodeJS.ProcessEnv): boolean {
+  const { CI = '', TERM } = env
+  return isTerminal && TERM !== 'dumb' && ['', '0', 'false'].includes(CI)
 }
 
 async function startSpinner(): Promise<ProgressDisplay> {
   const { default: ora } = await import('ora')
-  const spinner = ora({ stream: process.stderr }).start('opening')
+  // Keys stay the terminal's: Ctrl-C, Ctrl-Z and Ctrl-\ would be read and thrown away otherwise. And
+  // nothing of it is changed, the cursor neither, that would have to be set right however this ends.
+  const spinner = ora({
+    stream: process.stderr,
+    isEnabled: true,
+    discardStdin: false,
+    hideCursor: false,
+  }).start('opening')
   const clock = startClock()
   return {
     update(progress) {

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { OpenLlamaError } from '../io/errors.js'
+import { fromAnySystemError, OpenLlamaError } from '../io/errors.js'
 import type { LaneSetup, Reply, Task } from './lane.js'
 import { startLane } from './lane.js'
 
@@ -21,7 +21,8 @@ port.on('message', async (task: Task | 'close') => {
 async function answer(task: Task): Promise<Reply> {
   try {
     return { ok: true, result: await lane.run(task) }
-  } catch (error) {
+  } catch (cause) {
+    const error = fromAnySystemError(cause)
     if (error instanceof OpenLlamaError) return { ok: false, error: error.parts }
     return { ok: false, bug: error instanceof Error ? error : new Error(String(error)) }
   }

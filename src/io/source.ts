@@ -48,13 +48,27 @@ async function openLocal(path: string): Promise<ByteSource> {
       const bytes = new Uint8Array(length)
       let done = 0
       while (done < length) {
-        const { bytesRead } = await handle.read(bytes, done, length - done, offset + done)
+        const bytesRead = await readSome(handle, path, bytes, done, offset)
         if (bytesRead === 0) throw truncated(path, offset, length, offset + done)
         done += bytesRead
       }
       return bytes
     },
     close: () => handle.close(),
+  }
+}
+
+async function readSome(
+  handle: FileHandle,
+  path: string,
+  into: Uint8Array,
+  done: number,
+  offset: number,
+): Promise<number> {
+  try {
+    return (await handle.read(into, done, into.length - done, offset + done)).bytesRead
+  } catch (error) {
+    throw fromSystemError(error, path, 'read it')
   }
 }
 
