@@ -3,17 +3,19 @@ import type { LlamaConfig } from '../checkpoint/config.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { tensorOf } from '../convert/diff.js'
+import { lookUp } from '../io/interruption.js'
 import { type LoadedTensor, loadTensor, type WeightFault } from './weights.js'
 
 /**
  * What may have become of a tensor, tried one after the other: whether the artifact's is what that
  * mistake makes of the source's, within what the rounding between their types leaves.
  */
-export function causeOf(
+export async function causeOf(
   fault: WeightFault,
   artifact: Checkpoint,
   source: Checkpoint,
-): string | undefined {
+  signal?: AbortSignal,
+): Promise<string | undefined> {
   const { name, outliers, worst, zero } = fault
   const limit = Math.max(fault.limit, leastLimit)
   const [value, right] = worst.values
@@ -39,7 +41,7 @@ export function causeOf(
     const order = rotaryCause(actual, own, config, name.includes('.k_proj.'), limit)
     if (order !== undefined) return order
   }
-  const other = nearest(actual, theirs, sameShape(name, source, config), source)
+  const other = await nearest(actual, theirs, sameShape(name, source, config), source, signal)
   // Norms of neighbouring layers are much alike: only one that explains what is seen is named.
   if (other === undefined || other.distance > Math.min(limit, fault.distance / 4)) return undefined
   return other.name === embeddingName && name === headName
@@ -51,14 +53,16 @@ export function causeOf(
 const leastLimit = 1e-6
 
 /** Of some tensors of the source, of one's own shape, the one whose values are the nearest. */
-function nearest(
+async function nearest(
   actual: LoadedTensor,
   own: Tensor,
   names: readonly string[],
   source: Checkpoint,
-): { name: string; distance: number } | undefined {
+  signal: AbortSignal | undefined,
+): Promise<{ name: string; distance: number } | undefined> {
   let best: { name: string; distance: number } | undefined
   for (const name of names) {
+    await lookUp(signal)
     const tensor = tensorOf(source, name)
     if (tensor === undefined || String(tensor.shape) !== String(own.shape)) continue
     const distance = distanceOf(actual, loadTensor(tensor, source.config.head_dim))

@@ -209,14 +209,14 @@ async function compare(
   ]
   const comparable = sameVocabulary && strange.length === 0 && runs.artifact.notFinite === undefined
   const held = (of: Float32Array) =>
-    compareLogits(of, runs.source.logits, texts.vocabulary, texts.following)
-  const parity = comparable ? held(logits) : undefined
+    compareLogits(of, runs.source.logits, texts.vocabulary, texts.following, options.signal)
+  const parity = comparable ? await held(logits) : undefined
   const between = coarsestRounding(artifact, source, converted)
   const limits = { ...limitsFor(mine, its, between), ...options.limits }
   const metrics = parity === undefined ? [] : judge(parity, limits)
   const rounded =
     comparable && runs.exact !== undefined
-      ? judge(held(runs.artifact.logits), limitsFor(roundingOf(artifact), its, between))
+      ? judge(await held(runs.artifact.logits), limitsFor(roundingOf(artifact), its, between))
       : undefined
   const config = configFaults(ours, theirs)
   options.onProgress?.('comparing the weights')
@@ -225,7 +225,7 @@ async function compare(
     maxMemory: 96 * 1024 * 1024,
     ...(options.signal ? { signal: options.signal } : {}),
   })
-  const weights = weightFaults(wrong, ours, theirs)
+  const weights = await weightFaults(wrong, ours, theirs, options.signal)
   const record: ParityRecord = {
     against: {
       name: basename(theirs.path.replace(/^[a-z_]+::/, '')),

@@ -20,11 +20,12 @@ export function configFaults(artifact: Checkpoint, source: Checkpoint): string[]
 }
 
 /** A sentence for each tensor that is wrong, or for all of a layer where all are in the same way. */
-export function weightFaults(
+export async function weightFaults(
   faults: readonly WeightFault[],
   artifact: Checkpoint,
   source: Checkpoint,
-): string[] {
+  signal?: AbortSignal,
+): Promise<string[]> {
   const sentences: string[] = []
   const said = new Set<WeightFault>()
   for (const layer of new Set(faults.map(({ name }) => layerOf(name)))) {
@@ -38,7 +39,7 @@ export function weightFaults(
     const { name, distance, worst } = fault
     const [value, right] = worst.values
     const cause =
-      causeOf(fault, artifact, source) ??
+      (await causeOf(fault, artifact, source, signal)) ??
       `it departs from the source's by ${distance.toPrecision(2)} of its square, most at row ${worst.row}, column ${worst.column}: ${value} for ${right}`
     sentences.push(`${name}: ${cause}`)
   }

@@ -1,4 +1,5 @@
 import { likeliest } from '../engines/engine.js'
+import { lookUp } from '../io/interruption.js'
 
 /** What two models have and have not in common at one position. */
 export interface Position {
@@ -32,12 +33,13 @@ export interface Parity {
  * @param artifact [positions, vocabulary], `source` likewise
  * @param following the token that comes after each position
  */
-export function compareLogits(
+export async function compareLogits(
   artifact: Float32Array,
   source: Float32Array,
   vocabulary: number,
   following: readonly number[],
-): Parity {
+  signal?: AbortSignal,
+): Promise<Parity> {
   const positions: Position[] = []
   let largest = 0
   let squares = 0
@@ -45,6 +47,7 @@ export function compareLogits(
   let loss = 0
   let lossSource = 0
   for (const [i, next] of following.entries()) {
+    if (i % rowsAtOnce === 0) await lookUp(signal)
     const ours = artifact.subarray(i * vocabulary, (i + 1) * vocabulary)
     const theirs = source.subarray(i * vocabulary, (i + 1) * vocabulary)
     const [zeroOurs, zeroTheirs] = [logSumExp(ours), logSumExp(theirs)]
@@ -81,20 +84,33 @@ export function compareLogits(
   }
 }
 
+/** Rows of logits after which the thread looks up: some milliseconds of work each. */
+const rowsAtOnce = 16
+
 /** Entropy of each row's distribution, in nats. */
-export function entropies(logits: Float32Array, vocabulary: number): number[] {
-  return Array.from({ length: logits.length / vocabulary }, (_, i) => {
-    const row = logits.subarray(i * vocabulary, (i + 1) * vocabulary)
-    const zero = logSumExp(row)
-    let entropy = 0
-    for (const value of row) {
-      const log = value - zero
-      const share = Math.exp(log) * log
-      // 0 × −∞ is no number, its limit is 0.
-      if (share < 0) entropy -= share
-    }
-    return entropy
-  })
+export async function entropies(
+  logits: Float32Array,
+  vocabulary: number,
+  signal?: AbortSignal,
+): Promise<number[]> {
+  const all: number[] = []
+  for (let i = 0; i < logits.length / vocabulary; i++) {
+    if (i % rowsAtOnce === 0) await lookUp(signal)
+    all.push(entropy(logits.subarray(i * vocabulary, (i + 1) * vocabulary)))
+  }
+  return all
+}
+
+function entropy(row: Float32Array): number {
+  const zero = logSumExp(row)
+  let entropy = 0
+  for (const value of row) {
+    const log = value - zero
+    const share = Math.exp(log) * log
+    // 0 × −∞ is no number, its limit is 0.
+    if (share < 0) entropy -= share
+  }
+  return entropy
 }
 
 function logSumExp(row: Float32Array): number {

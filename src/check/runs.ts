@@ -45,7 +45,7 @@ export async function runBoth(
     const engine = await startEngine(artifact, { device: options.device, ...how })
     device = engine.device
     notes.push(...engine.notes)
-    return used(engine, (opened) => runModel(opened, texts, draft))
+    return used(engine, (opened) => runModel(opened, texts, draft, signal))
   }
   if (against === undefined) return { artifact: await runArtifact(), device }
   const source = against
@@ -55,7 +55,7 @@ export async function runBoth(
     begin('running the source')
     const opened = await openSource(source, { device: options.device, engine, ...how }, notes)
     notes.push(...opened.notes)
-    return used(opened, (each) => runModel(each, { ...texts, vocabulary }, draft))
+    return used(opened, (each) => runModel(each, { ...texts, vocabulary }, draft, signal))
   }
   const runExact = async (): Promise<{ exact?: Float32Array }> => {
     if (!isRunTwice(artifact, source)) return {}

@@ -34,6 +34,7 @@ export async function runModel(
   engine: Engine,
   { passage, prompt, tokens, vocabulary }: RunTexts,
   draft: readonly number[] = [],
+  signal?: AbortSignal,
 ): Promise<Run> {
   const logits = await engine.logits(passage)
   const notFinite = findNotFinite(logits, vocabulary)
@@ -45,7 +46,7 @@ export async function runModel(
           onStep: (seconds) => steps.push(seconds),
         })
       : []
-  const all = notFinite === undefined ? entropies(logits, vocabulary) : []
+  const all = notFinite === undefined ? await entropies(logits, vocabulary, signal) : []
   return {
     logits,
     made,

@@ -1,8 +1,8 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { matrixOf } from '../checkpoint/tensor.js'
-import { floats, openTilePairs, tensorOf } from '../convert/diff.js'
-import { OpenLlamaError } from '../io/errors.js'
+import { areEqual, floats, openTilePairs, type TilePairs, tensorOf } from '../convert/diff.js'
+import { lookUp } from '../io/interruption.js'
 
 /** A tensor of the artifact that is not what rounding makes of the source's. */
 export interface WeightFault {
@@ -43,14 +43,12 @@ export async function compareWeights(
   const names = [...artifact.tensors.keys()]
   try {
     for (const [i, name] of names.entries()) {
-      if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
-      // Between tensors the thread looks up: a signal must not wait for the last one.
-      await new Promise((resolve) => setImmediate(resolve))
+      await lookUp(signal)
       const ours = tensorOf(artifact, name)
       const theirs = tensorOf(source, name)
       if (ours === undefined || theirs === undefined) continue
       if (String(ours.shape) !== String(theirs.shape)) continue
-      const fault = compareTensor(pairs, ours, theirs, limitOf(ours, theirs))
+      const fault = await compareTensor(pairs, ours, theirs, limitOf(ours, theirs), signal)
       if (fault !== undefined) faults.push(fault)
       onProgress?.(i + 1, names.length)
     }
@@ -60,15 +58,16 @@ export async function compareWeights(
   }
 }
 
-function compareTensor(
-  { walk }: ReturnType<typeof openTilePairs>,
+async function compareTensor(
+  { tiles }: TilePairs,
   ours: Tensor,
   theirs: Tensor,
   limit: { distance: number; value: number },
-): WeightFault | undefined {
+  signal: AbortSignal | undefined,
+): Promise<WeightFault | undefined> {
   // What was only copied needs no arithmetic.
   const same = ours.dtype === theirs.dtype
-  if (same && walk(ours, theirs, ours.dtype, (a, s) => Buffer.compare(a, s) === 0)) return undefined
+  if (same && (await areEqual(tiles(ours, theirs, ours.dtype), signal))) return undefined
   const sums = { squares: 0, total: 0, ours: 0 }
   // In a block a value depends on its neighbours: the worst is told, and none is held to a limit.
   const single = limit.value !== Infinity
@@ -76,7 +75,8 @@ function compareTensor(
   let outliers = 0
   let excess = 0
   let worst: WeightFault['worst'] = { row: 0, column: 0, values: [0, 0] }
-  walk(ours, theirs, 'f32', (left, right, tile) => {
+  for (const { ours: left, theirs: right, tile } of tiles(ours, theirs, 'f32')) {
+    await lookUp(signal)
     const [a, s] = [floats(left), floats(right)]
     let squares = 0
     let total = 0
@@ -101,8 +101,7 @@ function compareTensor(
     sums.squares += squares
     sums.total += total
     sums.ours += own
-    return true
-  })
+  }
   const distance = sums.total === 0 ? sums.squares : sums.squares / sums.total
   const finite = Number.isFinite(distance)
   const tooFar = !finite || distance > limit.distance
@@ -138,14 +137,14 @@ export function loadTensor(tensor: Tensor, headDim: number): LoadedTensor {
   const values = new Float32Array(rows * columns)
   const pairs = openTilePairs(16 * 1024 * 1024)
   try {
-    pairs.walk(tensor, tensor, 'f32', (bytes, _, tile) => {
-      const part = floats(bytes)
+    for (const { ours, tile } of pairs.tiles(tensor, tensor, 'f32')) {
+      const part = floats(ours)
       for (let r = 0; r < tile.rows && tile.row + r < rows; r++) {
         const row = part.subarray(r * tile.columns, (r + 1) * tile.columns)
         values.set(row, (tile.row + r) * columns + tile.column)
       }
-      return tile.row + tile.rows < rows || tile.column + tile.columns < columns
-    })
+      if (tile.row + tile.rows >= rows && tile.column + tile.columns >= columns) break
+    }
   } finally {
     pairs.close()
   }

@@ -4,7 +4,7 @@ import type { LlamaConfig } from '../checkpoint/config.js'
 import { type DType, isFloat } from '../checkpoint/dtype.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
 import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
-import { OpenLlamaError } from '../io/errors.js'
+import { lookUp } from '../io/interruption.js'
 import { alignment, loadKernels } from '../kernels/kernels.js'
 import { inMemory, isElsewhere, regionsOf } from './bands.js'
 import { openFiles } from './files.js'
@@ -74,9 +74,7 @@ export async function diffCheckpoints(
   let done = 0
   try {
     for (const name of names) {
-      if (options.signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
-      // Between tensors the thread looks up: a signal must not wait for the last one.
-      await new Promise((resolve) => setImmediate(resolve))
+      await lookUp(options.signal)
       const ours = tensorOf(a, name)
       const theirs = tensorOf(b, name)
       if (ours === undefined) tensors.push({ name, status: 'missing' })
@@ -113,20 +111,20 @@ type Comparison =
 
 /** Two tensors side by side, tile by tile, in Hugging Face's layout. */
 export interface TilePairs {
-  /** Shows both sides of each tile in `dtype`, until `visit` says stop. */
-  walk(
-    a: Tensor,
-    b: Tensor,
-    dtype: DType,
-    visit: (ours: Uint8Array, theirs: Uint8Array, tile: Tile) => boolean,
-    region?: Tile,
-  ): boolean
+  /** Both sides of each tile in `dtype`; their bytes are there until the next. */
+  tiles(a: Tensor, b: Tensor, dtype: DType, region?: Tile): Generator<TilePair>
   /**
    * Two tensors piece by piece, as far as their bytes are not on this machine: what
-   * is yielded can be walked until the next.
+   * is yielded can be read until the next.
    */
   pieces(a: Tensor, b: Tensor, signal?: AbortSignal): AsyncGenerator<Piece>
   close(): void
+}
+
+export interface TilePair {
+  ours: Uint8Array
+  theirs: Uint8Array
+  tile: Tile
 }
 
 /** A region of two tensors whose bytes are at hand; all of them where no region is named. */
@@ -158,17 +156,17 @@ export function openTilePairs(budget: number): TilePairs {
     return inMemory(source, region, name)
   }
   return {
-    walk(a, b, dtype, visit, region) {
+    *tiles(a, b, dtype, region) {
       const ours = canonicalMove(a, dtype)
       const theirs = canonicalMove(b, dtype)
       const [first, second] = [tilesOf(ours, room, region), tilesOf(theirs, room, region)]
-      return (first.length >= second.length ? first : second).every((tile) =>
-        visit(
-          loadTile(sides[0], files, ours, tile).output,
-          loadTile(sides[1], files, theirs, tile).output,
+      for (const tile of first.length >= second.length ? first : second) {
+        yield {
+          ours: loadTile(sides[0], files, ours, tile).output,
+          theirs: loadTile(sides[1], files, theirs, tile).output,
           tile,
-        ),
-      )
+        }
+      }
     },
     async *pieces(a, b, signal) {
       const cut = [a, b].find(isElsewhere)
@@ -193,7 +191,7 @@ function openComparer(budget: number): {
   compare(a: Tensor, b: Tensor, signal?: AbortSignal): Promise<Comparison>
   close(): void
 } {
-  const { walk, pieces, close } = openTilePairs(budget)
+  const { tiles, pieces, close } = openTilePairs(budget)
   return {
     async compare(a, b, signal) {
       if (String(a.shape) !== String(b.shape)) {
@@ -206,27 +204,22 @@ function openComparer(budget: number): {
       let casts = rounding
       for await (const piece of pieces(a, b, signal)) {
         const equalIn = (dtype: DType) =>
-          walk(
-            piece.a,
-            piece.b,
-            dtype,
-            (ours, theirs) => Buffer.compare(ours, theirs) === 0,
-            piece.region,
-          )
-        if (equalIn(exact)) {
+          areEqual(tiles(piece.a, piece.b, dtype, piece.region), signal)
+        if (await equalIn(exact)) {
           const { rows, columns } = piece.region ?? { rows: 0, columns: 0 }
           difference.elements += rows * columns
           continue
         }
         equal = false
-        casts = casts.filter(equalIn)
+        const explaining: DType[] = []
+        for (const cast of casts) if (await equalIn(cast)) explaining.push(cast)
+        casts = explaining
         // Where it is the only piece, a cast that explains all of it ends the matter.
         if (piece.region === undefined && casts.length > 0) continue
-        const count = (ours: Uint8Array, theirs: Uint8Array, tile: Tile): true => {
+        for (const { ours, theirs, tile } of tiles(piece.a, piece.b, 'f32', piece.region)) {
+          await lookUp(signal)
           countDifferences(difference, floats(ours), floats(theirs), tile)
-          return true
         }
-        walk(piece.a, piece.b, 'f32', count, piece.region)
       }
       if (equal) return { status: 'equal', dtypes: pair }
       const [cast] = casts
@@ -238,6 +231,18 @@ function openComparer(budget: number): {
     },
     close,
   }
+}
+
+/** Whether both sides of all tiles have the same bytes. */
+export async function areEqual(
+  tiles: Iterable<TilePair>,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  for (const { ours, theirs } of tiles) {
+    await lookUp(signal)
+    if (Buffer.compare(ours, theirs) !== 0) return false
+  }
+  return true
 }
 
 /**

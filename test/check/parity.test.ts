@@ -13,7 +13,7 @@ const logits = (rows: number[][], constant = 0) =>
 const near = (actual: number, expected: number) =>
   assert.ok(Math.abs(actual - expected) < 1e-6, `${actual} is not ${expected}`)
 
-test('two distributions by hand: KL from the source, perplexity, agreement', () => {
+test('two distributions by hand: KL from the source, perplexity, agreement', async () => {
   const artifact = logits([
     [0.25, 0.25, 0.5],
     [0.1, 0.8, 0.1],
@@ -25,7 +25,7 @@ test('two distributions by hand: KL from the source, perplexity, agreement', () 
     ],
     7,
   )
-  const parity = compareLogits(artifact, source, 3, [0, 1])
+  const parity = await compareLogits(artifact, source, 3, [0, 1])
   // ½ ln(½ / ¼) + ¼ ln(¼ / ½) = ¼ ln 2 at the first position, nothing at the second.
   near(parity.positions[0]?.kld ?? Number.NaN, Math.log(2) / 4)
   near(parity.kldMean, Math.log(2) / 8)
@@ -48,8 +48,8 @@ test('two distributions by hand: KL from the source, perplexity, agreement', () 
   near(parity.nmse, (2 * Math.log(2) ** 2) / total)
 })
 
-test('entropy is that of the distribution, also of a certain one', () => {
-  const [even = 0, certain = 1] = entropies(
+test('entropy is that of the distribution, also of a certain one', async () => {
+  const [even = 0, certain = 1] = await entropies(
     Float32Array.of(1, 1, 1, 1, 0, Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY, -200),
     4,
   )

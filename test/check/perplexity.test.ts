@@ -19,7 +19,7 @@ for (const file of ['f32.gguf', 'Q4_K_M.gguf']) {
     const engine = await openLlamaEngine(path, config, { device: 'cpu', threads: 1 })
     const logits = await engine.logits(tokens.slice(0, -1))
     await engine.dispose()
-    const { perplexity } = compareLogits(logits, logits, vocab, tokens.slice(1))
+    const { perplexity } = await compareLogits(logits, logits, vocab, tokens.slice(1))
 
     const { load } = await startLlama()
     const model = await load({ modelPath: path, gpuLayers: 0 }, 'it')
