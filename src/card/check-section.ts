@@ -44,12 +44,15 @@ function one(record: CardRecord, check: RecordedCheck, withName: boolean): strin
         : `Greedy decoding gives the same first ${greedy.common} of ${greedy.of} tokens in both.`,
     )
   }
-  if (check.departure !== undefined) parts.push(`Where they depart: ${plain(check.departure)}`)
+  const { departure } = check
+  // What is among the remarks already needs no second mention.
+  if (departure !== undefined && !check.faults.includes(departure))
+    parts.push(`Where they depart: ${plain(departure)}`)
   if (check.prompt !== '') parts.push('The prompt:', codeBlock('text', safe(check.prompt)))
   if (check.continuation !== '') {
     parts.push('Its greedy continuation:', codeBlock('text', safe(check.continuation)))
   }
-  const remarks = [...check.faults, ...check.notes]
+  const remarks = [...new Set([...check.faults, ...check.notes])]
   if (remarks.length > 0)
     parts.push('Remarks:', remarks.map((each) => `- ${plain(each)}`).join('\n'))
   return parts.join('\n\n')

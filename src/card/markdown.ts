@@ -6,14 +6,16 @@
 
 /** Characters that turn text around, hide in it, or are none. */
 const unshowable =
-  /[\p{Cc}\p{Cs}\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb]/gu
+  /[\p{Cc}\p{Cs}\u00ad\u061c\u115f\u1160\u17b4-\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e007f}]/gu
 
 /** Names in a card have one line and some hundred characters at most. */
 const longest = 300
 
 /** A text in one line, every character of which can be seen. */
 export function oneLine(text: string, limit = longest): string {
-  const shown = [...text.trim().replace(unshowable, '\ufffd')]
+  // A name from a file may have megabytes; no character takes more than two units.
+  const start = text.slice(0, 4096 + 2 * limit).trim()
+  const shown = [...start.replace(unshowable, '\ufffd')]
   return shown.length <= limit ? shown.join('') : `${shown.slice(0, limit - 1).join('')}…`
 }
 
@@ -39,12 +41,18 @@ export function plain(text: string): string {
 export function code(text: string): string {
   const shown = oneLine(text)
   if (shown === '') return '` `'
+  // In a table a backslash would escape the bar's own escape; entities mean the same everywhere.
+  if (/\\+\|/.test(shown)) return `<code>${shown.replace(/[^\p{L}\p{N} ]/gu, entity)}</code>`
   const runs = [...shown.matchAll(/`+/g)].map(([run]) => run.length)
   let ticks = 1
   while (runs.includes(ticks)) ticks++
   const fence = '`'.repeat(ticks)
   const pad = shown.startsWith('`') || shown.endsWith('`') ? ' ' : ''
   return `${fence}${pad}${shown}${pad}${fence}`
+}
+
+function entity(character: string): string {
+  return `&#${character.codePointAt(0)};`
 }
 
 /** A block of code; the fence is longer than any in it. */
@@ -77,10 +85,10 @@ export function table(
 /** What a word is quoted as in a shell. */
 export function shellWord(text: string): string {
   if (/^[\w./:@%+=-]+$/.test(text) && !text.startsWith('-')) return text
-  // A line break would be another line of the block.
+  // A line break would be another line of the block, and who copies it must see what it is.
   const whole = text.startsWith('-') ? `./${text}` : text
-  if (!/\p{Cc}/u.test(whole)) return `'${whole.replaceAll("'", "'\\''")}'`
-  const escaped = whole.replace(/[\\']/g, '\\$&').replace(/\p{Cc}/gu, (character) => {
+  if (whole.search(unshowable) === -1) return `'${whole.replaceAll("'", "'\\''")}'`
+  const escaped = whole.replace(/[\\']/g, '\\$&').replace(unshowable, (character) => {
     const bytes = new TextEncoder().encode(character)
     return Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')
   })
@@ -89,8 +97,10 @@ export function shellWord(text: string): string {
 
 /** A string literal of Python and of JavaScript: JSON's, with everything unshowable escaped. */
 export function literal(text: string): string {
-  return JSON.stringify(text).replace(
-    unshowable,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  return JSON.stringify(text).replace(unshowable, (character) =>
+    Array.from(
+      { length: character.length },
+      (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`,
+    ).join(''),
   )
 }

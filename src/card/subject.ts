@@ -121,7 +121,8 @@ function licenceOf(checkpoints: readonly Checkpoint[]): Licence | undefined {
       id,
       isGiven: false,
       ...(name ? { name: oneLine(name) } : {}),
-      ...(link ? { link: oneLine(link) } : {}),
+      // An address of the web, or a file of the repository: nothing that a browser would run.
+      ...(link && /^(?:https?:\/\/[^\s]+|[\w./-]+)$/i.test(link) ? { link: oneLine(link) } : {}),
     }
   }
   return undefined
@@ -129,7 +130,9 @@ function licenceOf(checkpoints: readonly Checkpoint[]): Licence | undefined {
 
 function sourceOf(records: readonly CardRecord[], repo: string | undefined): string | undefined {
   const [first, ...others] = new Set(records.map(({ source }) => source.repository))
-  return others.length === 0 && first !== repo ? first : undefined
+  // A record may be anybody's: only what is a repository's name gets into the front matter.
+  const isName = first !== undefined && /^[\w.-]+\/[\w.-]+$/.test(first)
+  return others.length === 0 && isName && first !== repo ? first : undefined
 }
 
 /** A config.json has some kilobytes. */

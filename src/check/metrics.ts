@@ -33,13 +33,18 @@ export function roundsTo(type: string): string {
   return `which rounds activations to ${type}`
 }
 
-/** Where the two part, and why, in one sentence; empty where they do not. */
+/**
+ * Where the two part, and why, in one sentence; empty where they do not, or where nothing is to be
+ * said beyond `faults`, which are told already.
+ */
 export function describeDeparture(
   departure: { layer: number | null; cause: string | null; detail: string } | undefined,
+  faults: readonly string[],
 ): string {
   if (departure === undefined) return ''
   const { layer, cause, detail } = departure
   const where = layer === null ? '' : layer < 0 ? 'in the embedding' : `first in layer ${layer}`
   const why = cause ?? detail
+  if (faults.includes(why)) return where === '' ? '' : `departs ${where}`
   return where === '' ? why : `departs ${where}: ${why}`
 }

@@ -69,12 +69,9 @@ ${[
 }
 
 function faultsSection({ record: { smoke, parity } }: CheckResult): string {
-  const departure = describeDeparture(parity?.departure)
-  const faults = [
-    ...smoke.faults,
-    ...(parity?.faults ?? []),
-    ...(departure === '' ? [] : [departure]),
-  ]
+  const found = [...new Set([...smoke.faults, ...(parity?.faults ?? [])])]
+  const departure = describeDeparture(parity?.departure, found)
+  const faults = [...found, ...(departure === '' ? [] : [departure])]
   return faults.length === 0 ? '' : section('What is wrong', list(faults))
 }
 
@@ -165,9 +162,14 @@ ${sentences.map((sentence) => `<li>${text(sentence)}</li>`).join('\n')}
 </ul>`
 }
 
-/** What a model says, or a file is called, is never markup. */
+/** Characters that turn the text around them, or are none. */
+const misleading =
+  /[^\P{Cc}\n\t]|[\p{Cs}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]/gu
+
+/** What a model says, or a file is called, is never markup, and stays in its place. */
 function text(raw: string): string {
   return raw
+    .replace(misleading, '\ufffd')
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')

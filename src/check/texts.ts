@@ -1,6 +1,7 @@
 import type { Runnable } from '../formats/open-runnable.js'
 import { inputError } from '../io/errors.js'
 import { readSmallFile } from '../io/source.js'
+import { textOf } from '../io/text.js'
 import type { CheckOptions } from './check.js'
 import { defaultPrompt, passage } from './passage.js'
 import type { RunTexts } from './smoke.js'
@@ -73,5 +74,5 @@ export async function textsFor(
 const mostCorpus = 16 * 1024 * 1024
 
 async function readCorpus(path: string): Promise<string> {
-  return new TextDecoder().decode(await readSmallFile(path, mostCorpus))
+  return textOf(await readSmallFile(path, mostCorpus), path)
 }

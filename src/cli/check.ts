@@ -39,8 +39,9 @@ export function describeCheck({
     if (greedy.common < greedy.of && continuations.source !== undefined) {
       lines.push(`  the source goes on:${continuations.source.trimEnd()}`)
     }
-    lines.push(...faults.map((fault) => `  FAILED: ${fault}`))
-    if (departure !== undefined) lines.push(`  ${describeDeparture(departure)}`)
+    lines.push(...[...new Set(faults)].map((fault) => `  FAILED: ${fault}`))
+    const parting = describeDeparture(departure, faults)
+    if (parting !== '') lines.push(`  ${parting}`)
   }
   return [...lines, '', verdict === 'passed' ? 'ok' : 'FAILED'].join('\n')
 }

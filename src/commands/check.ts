@@ -61,6 +61,7 @@ export default class Check extends OpenLlamaCommand {
       multiple: true,
       multipleNonGreedy: true,
       helpValue: 'METRIC=VALUE',
+      dependsOn: ['against'],
       summary:
         'Another limit for kld, kld_median, kld_p999, top1, logit, nmse or perplexity; may be repeated',
     }),

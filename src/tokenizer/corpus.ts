@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { fromSystemError } from '../io/errors.js'
+import { textReader } from '../io/text.js'
 
 /**
  * The longest text, in UTF-16 units, that is compared at once. A longer line is
@@ -9,14 +10,16 @@ const maxLineLength = 65_536
 
 /**
  * The lines of a UTF-8 text file, without their line feeds (a carriage return
- * stays), in bounded memory. Bytes that are no UTF-8 become U+FFFD.
+ * stays), in bounded memory.
+ * @throws input error for a file that is no text in UTF-8
  */
 export async function* readLines(path: string): AsyncGenerator<string> {
   let rest = ''
+  // It carries characters that a chunk cuts in two.
+  const text = textReader(path)
   try {
-    // The stream's decoder carries characters that a chunk cuts in two.
-    for await (const chunk of createReadStream(path, { encoding: 'utf8' })) {
-      const lines = (rest + String(chunk)).split('\n')
+    for await (const chunk of createReadStream(path)) {
+      const lines = (rest + text.read(chunk)).split('\n')
       rest = lines.pop() ?? ''
       for (const line of lines) yield* cut(line)
       if (rest.length > maxLineLength) {
@@ -25,6 +28,7 @@ export async function* readLines(path: string): AsyncGenerator<string> {
         yield* parts
       }
     }
+    rest += text.end()
   } catch (error) {
     throw fromSystemError(error, path, 'read the corpus')
   }

@@ -48,6 +48,18 @@ test('a table keeps its columns', () => {
   )
 })
 
+test('a bar behind a backslash keeps the columns too', () => {
+  assert.is(code('a\\|b'), '<code>a&#92;&#124;b</code>')
+  assert.is(code('<i>\\|`'), '<code>&#60;i&#62;&#92;&#124;&#96;</code>')
+})
+
+test('a name of megabytes takes no time', () => {
+  const long = `x${'\u202e'.repeat(2 ** 23)}`
+  const began = performance.now()
+  for (let i = 0; i < 200; i++) assert.is([...oneLine(long)].length, 300)
+  assert.ok(performance.now() - began < 2000)
+})
+
 test('a link only to the web', () => {
   assert.is(link('a', 'https://x.org/y'), '[a](https://x.org/y)')
   for (const url of ['javascript:alert(1)', 'https://x) [b](https://y', 'http://x', 'https://x y'])
@@ -72,17 +84,29 @@ test('words come out of a shell as they went in', () => {
     '-rf',
     'é\u0085',
     '*',
+    'a\u202egpj.sh',
+    'x\u{e0041}y',
     '',
   ]
   for (const word of words) {
     const out = execFileSync('bash', ['-c', `printf %s ${shellWord(word)}`], { encoding: 'utf8' })
     assert.is(out, word.startsWith('-') ? `./${word}` : word)
-    assert.not.match(shellWord(word), '\n')
+    assert.not.match(shellWord(word), /[\n\u202e\u{e0041}]/u)
   }
 })
 
 test('literals are what they were', () => {
-  for (const text of ['"', '\\', 'a\nb', '\u2028', '\u202e', 'é', '"""', '</script>']) {
+  for (const text of [
+    '"',
+    '\\',
+    'a\nb',
+    '\u{e0041}',
+    '\u2028',
+    '\u202e',
+    'é',
+    '"""',
+    '</script>',
+  ]) {
     assert.is(JSON.parse(literal(text)), text)
     assert.is(oneLine(literal(text)), literal(text))
   }

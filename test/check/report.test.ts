@@ -70,6 +70,53 @@ test('is replaced by the next report, and replaces nothing else', async () => {
   assert.is(readFileSync(other, 'utf8'), '<!doctype html>\n<p>mine</p>')
 })
 
+test('a fault is told once, though it is a cause too', () => {
+  const fault = 'layers.3.q_proj: it is in the other rotary order'
+  const { parity } = failed.record
+  assert.ok(parity)
+  const page = (departure: { layer: number | null; detail: string }) =>
+    reportPage('a', {
+      ...failed,
+      record: {
+        ...failed.record,
+        parity: { ...parity, faults: [fault, fault], departure: { ...departure, cause: fault } },
+      },
+    })
+  const [, list = ''] =
+    /What is wrong<\/h2>\s*<ul>([\s\S]*?)<\/ul>/.exec(page({ layer: 3, detail: fault })) ?? []
+  assert.is(list.trim(), `<li>${fault}</li>\n<li>departs first in layer 3</li>`)
+  assert.is(page({ layer: null, detail: fault }).split(fault).length, 2)
+})
+
+test('text of any kind stays text, in its place', () => {
+  const evil = '</script></style></title>"\'><img src=x onerror=a>\u202eb\u2066\u0085\u001b[2J<!--'
+  const { parity } = failed.record
+  assert.ok(parity)
+  const page = reportPage(evil, {
+    ...failed,
+    type: evil,
+    record: {
+      ...failed.record,
+      device: evil,
+      smoke: { prompt: evil, continuation: evil, tokens: 3, faults: [evil] },
+      parity: {
+        ...parity,
+        against: { name: evil, format: evil, dtype: evil, engine: 'onnxruntime' },
+        faults: [`a ${evil}`],
+        departure: { layer: 0, cause: `b ${evil}`, detail: evil },
+      },
+      notes: [evil],
+    },
+    continuations: { artifact: evil, source: evil },
+  })
+  const known = reportPage('', { ...failed, record: { ...failed.record, notes: [''] } })
+  // As many tags as without it: one style, one title, no comment but our own.
+  for (const tag of ['<style', '</style', '<title', '</title', '<!--', '<script', '<img']) {
+    assert.is(page.split(tag).length, known.split(tag).length, tag)
+  }
+  assert.not.match(page, /[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/u)
+})
+
 /** Where Debian, macOS and CI images have one; CHROMIUM names another. */
 const executablePath = [
   process.env.CHROMIUM,

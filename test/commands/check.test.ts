@@ -71,7 +71,11 @@ test('a device that is not there: exit 6, never another in its place', async () 
 
 test('no checkpoint, and a wrong limit: exit 2', async () => {
   assert.is((await check()).code, 2)
-  assert.is((await check(sound, '--limit', 'speed=3')).code, 2)
+  // A limit of a comparison that is not made.
+  const alone = await check(sound, '--limit', 'kld=0.1')
+  assert.is(alone.code, 2)
+  assert.match(alone.stderr, /--against/)
+  assert.is((await check(sound, '--against', source, '--limit', 'speed=3')).code, 2)
 })
 
 test('--devices lists both engines, with what is there and nothing else', async () => {

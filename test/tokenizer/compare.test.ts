@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { textOf } from '../../src/io/text.js'
 import { compareEngines, showExample, unexplained } from '../../src/tokenizer/compare.js'
 import { readLines } from '../../src/tokenizer/corpus.js'
 import type { Engine } from '../../src/tokenizer/engine.js'
 import { llamaCppLimits, tokenizerFacts } from '../../src/tokenizer/generation.js'
 import { probes } from '../../src/tokenizer/probes.js'
 import { parseSentencePiece } from '../../src/tokenizer/sentencepiece.js'
+import { fails } from '../support/errors.js'
 import { fixtureModel, realFile } from './fixtures.js'
 
 /** One id for each code point. */
@@ -131,7 +133,23 @@ test('reads lines as they are', async () => {
   assert.equal(await linesOf(''), [])
   assert.equal(await linesOf('a\nb'), ['a', 'b'])
   assert.equal(await linesOf('a\r\n\n b \n'), ['a\r', '', ' b '])
-  assert.equal(await linesOf(Uint8Array.of(0x61, 0xff, 0x0a, 0x62)), ['a\ufffd', 'b'])
+  assert.equal(await linesOf('\ufeffa'), ['\ufeffa'])
+})
+
+test('a corpus that is no text is refused, whatever it is', async () => {
+  await fails(
+    () => linesOf(Uint8Array.of(0x61, 0xff, 0x0a)),
+    'input',
+    'corpus.txt',
+    'no text in UTF-8',
+  )
+  await fails(() => linesOf(new Uint8Array(1000)), 'input', 'corpus.txt', 'byte 0 is 0')
+  await fails(() => linesOf(Uint8Array.of(0x61, 0xe2, 0x82)), 'input', 'no text in UTF-8')
+  const late = Buffer.concat([Buffer.alloc(100_000, 'a\n'), Uint8Array.of(0)])
+  await fails(() => linesOf(late), 'input', 'byte 100000 is 0')
+  await fails(() => linesOf(Buffer.from('\ufeffab', 'utf16le')), 'input', 'It is UTF-16')
+  assert.is(textOf(Buffer.from('\ufeffab'), 'x'), 'ab')
+  await fails(() => textOf(new Uint8Array(9), 'x'), 'input', 'byte 0 is 0')
 })
 
 test('characters that two reads share arrive whole', async () => {
