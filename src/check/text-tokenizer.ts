@@ -2,6 +2,7 @@ import { basename } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { lookUp } from '../checkpoint/metadata.js'
 import { llamaVocabulary } from '../engines/llama-vocabulary.js'
+import { hasVocabulary } from '../formats/gguf-vocabulary.js'
 import { sentencePieceEngine, tokenizerJsonEngine } from '../tokenizer/engine.js'
 import { type Generation, tokenizerFacts } from '../tokenizer/generation.js'
 import { loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
@@ -65,6 +66,7 @@ export async function openTextTokenizer(
   const tokens = metadata.get('tokenizer.ggml.tokens')
   const [file] = checkpoint.files
   if (tokens?.type !== 'string[]' || file === undefined) return undefined
+  if (!hasVocabulary(checkpoint.metadata ?? [])) return undefined
   const vocabulary = await llamaVocabulary(file.path)
   return {
     from: basename(file.path),

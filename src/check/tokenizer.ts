@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { lookUp } from '../checkpoint/metadata.js'
 import { llamaVocabulary } from '../engines/llama-vocabulary.js'
+import { hasVocabulary } from '../formats/gguf-vocabulary.js'
 import type { OpenedTokenizer } from '../formats/open-tokenizer.js'
 import { fromSystemError, inputError, OpenLlamaError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
@@ -65,9 +66,11 @@ export async function checkTokenizer(
     const json = await tokenizerJsonSide(opened, notes)
     if (json !== undefined) sides.push(json)
     if (opened.gguf !== undefined) {
-      const { path } = opened.gguf
+      const { path, metadata } = opened.gguf
       if (isRemote(path))
         notes.push(`llama.cpp is left out: ${basename(path)} is not on this machine`)
+      else if (!hasVocabulary(metadata))
+        notes.push(`llama.cpp is left out: ${basename(path)} has no vocabulary`)
       else sides.push(await llamaCppSide(opened, path))
     }
     if (sides.length < 2) throw nothingToCompare(opened, sides)

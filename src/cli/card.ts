@@ -1,4 +1,5 @@
 import type { CardResult } from '../card/card.js'
+import { printable } from '../io/printable.js'
 import { formatBytes } from '../io/units.js'
 import { formatTable } from './table.js'
 
@@ -6,5 +7,7 @@ import { formatTable } from './table.js'
 export function describeCard({ out, files, model, sections }: CardResult): string {
   const of = model === null ? 'no known release' : `of ${model}`
   const rows = files.map(({ path, bytes }) => [`  ${path}`, formatBytes(bytes)])
-  return [out, `${of}; sections ${sections.join(', ')}`, formatTable(rows, [1])].join('\n')
+  return [printable(out), `${of}; sections ${sections.join(', ')}`, formatTable(rows, [1])].join(
+    '\n',
+  )
 }

@@ -8,6 +8,7 @@ import {
 } from '../check/metrics.js'
 import type { MetricRecord } from '../check/record.js'
 import type { DeviceFound } from '../engines/devices.js'
+import { printable } from '../io/printable.js'
 import { formatTable } from './table.js'
 
 /** What a check found, for people. */
@@ -23,13 +24,13 @@ export function describeCheck({
     `runs in ${engine} on ${device} (${type}${rate})`,
     `  ${smoke.prompt.trimEnd().replaceAll('\n', '\n  ')}`,
     `  →${smoke.continuation.trimEnd().replaceAll('\n', '\n  ')}`,
-    ...smoke.faults.map((fault) => `  FAILED: ${fault}`),
+    ...smoke.faults.map((fault) => `  FAILED: ${printable(fault)}`),
   ]
   if (parity !== undefined) {
     const { against, positions, metrics, rounded, faults, greedy, departure } = parity
     lines.push(
       '',
-      `against ${against.name} (${against.format}, ${against.dtype}, in ${against.engine}), ${positions} positions`,
+      `against ${printable(against.name)} (${against.format}, ${against.dtype}, in ${against.engine}), ${positions} positions`,
       ...describeMetrics(metrics),
     )
     if (rounded !== undefined) {
@@ -39,9 +40,9 @@ export function describeCheck({
     if (greedy.common < greedy.of && continuations.source !== undefined) {
       lines.push(`  the source goes on:${continuations.source.trimEnd()}`)
     }
-    lines.push(...[...new Set(faults)].map((fault) => `  FAILED: ${fault}`))
+    lines.push(...[...new Set(faults)].map((fault) => `  FAILED: ${printable(fault)}`))
     const parting = describeDeparture(departure, faults)
-    if (parting !== '') lines.push(`  ${parting}`)
+    if (parting !== '') lines.push(`  ${printable(parting)}`)
   }
   return [...lines, '', verdict === 'passed' ? 'ok' : 'FAILED'].join('\n')
 }

@@ -1,7 +1,11 @@
-import { Command, Flags } from '@oclif/core'
+import { Command, Flags, ux } from '@oclif/core'
 import { exitCodes, fromAnySystemError, fromSystemError, OpenLlamaError } from '../io/errors.js'
+import { printableJson, printableLines, printableSentence } from '../io/printable.js'
 import { registerStore } from '../io/store.js'
 import { listenForSignals } from './interruption.js'
+
+/** A warning in which a file's own names stand is cut where it is longer. */
+const maxWarning = 2000
 
 /**
  * What all commands share: `--json`, errors that say what, where and what to
@@ -21,7 +25,22 @@ export abstract class OpenLlamaCommand extends Command {
   }
 
   protected warnings(sentences: readonly string[]): void {
-    for (const sentence of sentences) this.logToStderr(`warning: ${sentence}`)
+    for (const sentence of sentences) {
+      this.logToStderr(`warning: ${printableSentence(sentence, maxWarning)}`)
+    }
+  }
+
+  /** What stands in a text comes from files and servers: a terminal gets none of it raw. */
+  override log(text = ''): void {
+    super.log(printableLines(text))
+  }
+
+  override logToStderr(text = ''): void {
+    super.logToStderr(printableLines(text))
+  }
+
+  override logJson(json: unknown): void {
+    ux.stdout(printableJson(JSON.stringify(json, null, 2)))
   }
 
   override async catch(cause: Error & { exitCode?: number }): Promise<void> {
@@ -32,6 +51,8 @@ export abstract class OpenLlamaCommand extends Command {
     }
     // With --json oclif prints the error and would end with 1, whatever code the error has.
     if (this.jsonEnabled() && hasExit(cause)) process.exitCode = cause.oclif.exit
+    cause.message = printableStyled(cause.message)
+    if (cause.stack !== undefined) cause.stack = printableStyled(cause.stack)
     await super.catch(cause)
   }
 
@@ -93,6 +114,17 @@ function hasExit(error: unknown): error is { oclif: { exit: number } } {
     typeof error.oclif.exit === 'number'
   )
 }
+
+/** The same where oclif has written a part of its message dim. */
+function printableStyled(text: string): string {
+  return text
+    .split(dim)
+    .map((part, i) => (i % 2 === 1 ? part : printableLines(part)))
+    .join('')
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are control characters
+const dim = /(\x1b\[(?:2|22)m)/
 
 /** Flags that say how a source is to be understood. */
 export const sourceFlags = {

@@ -5,6 +5,7 @@ import { shown } from '../checkpoint/geometry.js'
 import type { Conversion, ConvertResult } from '../convert/convert.js'
 import type { Quantisation } from '../convert/mix.js'
 import { type CastSummary, weightBytes } from '../convert/plan.js'
+import { printable } from '../io/printable.js'
 import { formatBytes, formatCount } from '../io/units.js'
 import { formatTable } from './table.js'
 
@@ -108,7 +109,7 @@ export function describeResult(result: ConvertResult): string {
   const bytes = result.target.files.reduce((sum, file) => sum + file.bytes, 0)
   const files = result.target.files.map(({ name, bytes }) => [`  ${name}`, formatBytes(bytes)])
   return [
-    result.out,
+    printable(result.out),
     `${result.tensors} tensors, ${formatCount(result.parameters)} parameters, ${formatBytes(bytes)}; ${result.casts.map(describeCast).join('; ')}`,
     formatTable(files, [1]),
     ...(result.check ? [describeRecord(result.check)] : []),

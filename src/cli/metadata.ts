@@ -3,6 +3,7 @@ import type { Edit } from '../formats/gguf-edit.js'
 import { shortest } from '../formats/gguf-rope.js'
 import type { SetResult } from '../formats/gguf-set.js'
 import type { Json } from '../io/json.js'
+import { printable } from '../io/printable.js'
 import { formatTable } from './table.js'
 
 /** Longer texts (chat templates, descriptions) are cut. */
@@ -12,7 +13,7 @@ const maxText = 60
 export function describeMetadata(entries: readonly MetadataEntry[]): string {
   return formatTable([
     ['metadata', 'type', 'value'],
-    ...entries.map((entry) => [printable(entry.key), entry.type, shownValue(entry)]),
+    ...entries.map((entry) => [entry.key, entry.type, shownValue(entry)]),
   ])
 }
 
@@ -34,13 +35,16 @@ export function describeEdit(path: string, edit: Edit, dryRun: boolean): string 
     rewrite: dryRun ? 'would be written anew' : 'written anew',
   }
   const rows = edit.changes.map(({ key, before, after }) => [
-    `  ${printable(key)}`,
+    `  ${key}`,
     after.type,
     before === undefined ? '(new)' : shownValue(before),
     '→',
     shownValue(after),
   ])
-  return [`${path}: ${how[edit.kind]}`, ...(rows.length > 0 ? [formatTable(rows)] : [])].join('\n')
+  return [
+    `${printable(path)}: ${how[edit.kind]}`,
+    ...(rows.length > 0 ? [formatTable(rows)] : []),
+  ].join('\n')
 }
 
 export function editJson(
@@ -72,15 +76,10 @@ function plainValue({ value }: MetadataValue): Json {
   return Array.from(elements, (item) => (typeof item === 'bigint' ? String(item) : item))
 }
 
-/** Files are not trusted with the terminal: control characters are shown, not sent. */
-function printable(text: string): string {
-  return text.replaceAll('\n', '⏎').replaceAll(/\p{Cc}/gu, '�')
-}
-
 function shownValue({ type, value }: MetadataValue): string {
   if (typeof value === 'object') return `${value.length} elements`
   if (typeof value === 'number') return String(type === 'float32' ? shortest(value) : value)
   if (typeof value !== 'string') return String(value)
-  const line = printable(value)
-  return line.length > maxText ? `${line.slice(0, maxText)}… (${value.length} characters)` : line
+  const line = printable(value.slice(0, maxText))
+  return value.length > maxText ? `${line}… (${value.length} characters)` : line
 }

@@ -1,3 +1,4 @@
+import { printable } from '../io/printable.js'
 import { formatBytes, formatSeconds } from '../io/units.js'
 
 /** What is going on, and bytes of it. */
@@ -53,7 +54,7 @@ async function startSpinner(): Promise<ProgressDisplay> {
       spinner.text = `${phases[progress.phase]}  ${clock(progress)}`
     },
     say(what) {
-      spinner.text = what
+      spinner.text = printable(what)
     },
     stop: () => spinner.stop(),
   }
@@ -76,7 +77,7 @@ function startLines(): ProgressDisplay {
     // What is soon done needs no line.
     say(what) {
       clearTimeout(pending)
-      pending = setTimeout(write, plainInterval * 1000, what)
+      pending = setTimeout(write, plainInterval * 1000, printable(what))
     },
     stop: () => clearTimeout(pending),
   }

@@ -1,4 +1,5 @@
 import type { Pulled } from '../hub/pull.js'
+import { printable } from '../io/printable.js'
 import { formatBytes } from '../io/units.js'
 import { formatTable } from './table.js'
 
@@ -6,8 +7,8 @@ import { formatTable } from './table.js'
 export function describePulled({ path, repository, commit, files, fetched }: Pulled): string {
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0)
   return [
-    path,
-    `${repository} at ${commit}: ${files.length} files, ${formatBytes(total)}, of which ${formatBytes(fetched)} were fetched`,
+    printable(path),
+    `${printable(repository)} at ${commit}: ${files.length} files, ${formatBytes(total)}, of which ${formatBytes(fetched)} were fetched`,
     formatTable(
       files.map((file) => [`  ${file.path}`, formatBytes(file.bytes)]),
       [1],

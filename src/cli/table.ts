@@ -1,11 +1,17 @@
+import { printableName } from '../io/printable.js'
+
+/** A cell that is longer is cut: names from files may have megabytes. */
+const maxCell = 400
+
 /**
  * Rows as aligned columns.
  * @param right indexes of the columns that are aligned to the right: numbers
  */
 export function formatTable(
-  rows: readonly (readonly string[])[],
+  cells: readonly (readonly string[])[],
   right: readonly number[] = [],
 ): string {
+  const rows = cells.map((row) => row.map((cell) => printableName(cell, maxCell)))
   const widths: number[] = []
   for (const row of rows) {
     row.forEach((cell, i) => {

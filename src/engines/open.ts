@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { isFloat } from '../checkpoint/dtype.js'
-import { lookUp } from '../checkpoint/metadata.js'
+import { hasVocabulary } from '../formats/gguf-vocabulary.js'
 import { inputError, type OpenLlamaError } from '../io/errors.js'
 import type { Engine, EngineName, EngineOptions } from './engine.js'
 
@@ -16,7 +16,7 @@ export interface Opened {
  */
 export function engineFor({ checkpoint }: Opened): EngineName {
   if (checkpoint.format !== 'gguf') return 'onnxruntime'
-  return hasVocabulary(checkpoint) || !isAllFloat(checkpoint) ? 'llama.cpp' : 'onnxruntime'
+  return canTokenize(checkpoint) || !isAllFloat(checkpoint) ? 'llama.cpp' : 'onnxruntime'
 }
 
 /**
@@ -27,8 +27,8 @@ export function exactEngineFor(opened: Opened): EngineName {
   return isAllFloat(opened.checkpoint) ? 'onnxruntime' : engineFor(opened)
 }
 
-function hasVocabulary({ metadata }: Checkpoint): boolean {
-  return metadata === undefined || lookUp(metadata).get('tokenizer.ggml.tokens') !== undefined
+function canTokenize({ metadata }: Checkpoint): boolean {
+  return metadata === undefined || hasVocabulary(metadata)
 }
 
 function isAllFloat({ tensors }: Checkpoint): boolean {
@@ -46,7 +46,7 @@ export async function openEngine(
 ): Promise<Engine> {
   const { checkpoint, graph } = opened
   if ((options.engine ?? engineFor(opened)) === 'llama.cpp') {
-    if (!hasVocabulary(checkpoint)) throw withoutVocabulary(checkpoint)
+    if (!canTokenize(checkpoint)) throw withoutVocabulary(checkpoint)
     const [first] = checkpoint.files
     // Each engine comes with libraries of some 30 MB: the one that is used is loaded.
     const { openLlamaEngine } = await import('./llama.js')

@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import type { MetadataEntry } from '../checkpoint/metadata.js'
+import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
 import { property } from '../io/json.js'
 import { bpeVocab } from '../tokenizer/bpe-vocab.js'
 import { llamaCppLimits } from '../tokenizer/generation.js'
@@ -85,3 +85,16 @@ function specialIds({ config }: Checkpoint): Record<'bos' | 'eos' | 'pad', numbe
 function limitNotes({ model }: LoadedTokenizer): string[] {
   return llamaCppLimits(model).map(({ what, advice }) => `${what}. ${advice}`)
 }
+
+/** Whether llama.cpp finds a vocabulary: asked to tokenize without one, it ends the process. */
+export function hasVocabulary(metadata: readonly MetadataEntry[]): boolean {
+  const found = lookUp(metadata)
+  const model = found.text('tokenizer.ggml.model')
+  return (
+    !(model === undefined || withoutOne.includes(model)) &&
+    found.get('tokenizer.ggml.tokens') !== undefined
+  )
+}
+
+/** What llama.cpp calls a model that has none. */
+const withoutOne = ['no_vocab', 'none']

@@ -1,3 +1,5 @@
+import { printableName, printableSentence } from './printable.js'
+
 /**
  * What went wrong, by who can mend it. The exit codes are those that users and
  * pipelines may rely on (docs/cli.md).
@@ -26,6 +28,12 @@ export interface ErrorDetails {
 }
 
 /**
+ * Characters at most, since names, paths and texts from files may have megabytes: in all less than
+ * 2,000 in a message, and as many again in what to do.
+ */
+const most = { path: 400, name: 200, what: 1200, suggestions: 4, suggestion: 480 }
+
+/**
  * The one error class of the library: what, where (`path`, `tensor`, both
  * numbers in the message) and what to do. Anything else that is thrown is a bug.
  */
@@ -39,19 +47,24 @@ export class OpenLlamaError extends Error {
   readonly suggestions: string[]
 
   constructor(code: ErrorCode, what: string, details: ErrorDetails = {}) {
+    const tensor =
+      details.tensor === undefined ? undefined : printableName(details.tensor, most.name)
     const where = [
       details.format,
-      details.path,
-      details.tensor === undefined ? undefined : `tensor "${details.tensor}"`,
+      details.path === undefined ? undefined : printableName(details.path, most.path),
+      tensor === undefined ? undefined : `tensor "${tensor}"`,
     ].filter((part) => part !== undefined)
-    super([...where, what].join(': '), { cause: details.cause })
+    const short = printableSentence(what, most.what)
+    super([...where, short].join(': '), { cause: details.cause })
     this.name = 'OpenLlamaError'
     this.code = code
-    this.what = what
+    this.what = short
     this.path = details.path
     this.format = details.format
-    this.tensor = details.tensor
-    this.suggestions = details.suggestions ?? []
+    this.tensor = tensor
+    this.suggestions = (details.suggestions ?? [])
+      .slice(0, most.suggestions)
+      .map((each) => printableSentence(each, most.suggestion))
   }
 
   /** The parts that it was made of: plain data, as threads can pass it on. */
