@@ -1,5 +1,6 @@
 import type { Hook } from '@oclif/core'
 import { usageError } from '../io/errors.js'
+import { printableJson } from '../io/printable.js'
 import { errorJson } from './command.js'
 
 /** A command that is not there is a usage error like any other, in JSON too. */
@@ -8,7 +9,7 @@ const notFound: Hook.CommandNotFound = async function ({ id, argv = [] }) {
     suggestions: ['`openllama --help` lists them.'],
   })
   if (id === '--json' || argv.includes('--json')) {
-    process.stdout.write(`${JSON.stringify(errorJson(error), null, 2)}\n`)
+    process.stdout.write(`${printableJson(JSON.stringify(errorJson(error), null, 2))}\n`)
   } else {
     process.stderr.write(`error: ${error.message}\n  ${error.suggestions.join('\n  ')}\n`)
   }
