@@ -22,6 +22,7 @@ import {
   type Role,
   roleOf,
 } from './names.js'
+import { quantisationIn, refuseAdapters, refuseQuantised } from './quantised.js'
 import type { Layout, Part, Tensor } from './tensor.js'
 
 export type FormatName = 'easylm' | 'flax' | 'safetensors' | 'pytorch' | 'meta' | 'gguf' | 'onnx'
@@ -59,6 +60,15 @@ export interface StoredArray {
   bigEndian?: true
 }
 
+/** An array whose elements are of a type that weights of these models never have. */
+export interface OtherArray {
+  name: string
+  /** As its format calls it: I64, LongStorage. */
+  type: string
+  /** The file that it is in. */
+  path: string
+}
+
 /** What a format's reader finds in the headers of a checkpoint. */
 export interface Listing {
   format: FormatName
@@ -68,6 +78,8 @@ export interface Listing {
   /** The files that weights are in. */
   files: SourceFile[]
   arrays: StoredArray[]
+  /** Buffers of integers, levels of a quantisation: passed over, or called by their name. */
+  others?: readonly OtherArray[]
   /** What the checkpoint's own metadata says of the model. */
   config?: ConfigSource
   /** The metadata themselves, where the format has any (GGUF): name, origin, vocabulary. */
@@ -123,11 +135,21 @@ export function understand(
   { given, heads }: ConfigChoice,
   tokenizer: TokenizerFiles,
 ): Checkpoint {
-  const { format, path, naming, arrays } = listing
+  const { format, path, naming, arrays, others = [] } = listing
   const where = { format, path }
+  const told = given ?? listing.config
+  const names = [...arrays, ...others].map(({ name }) => name)
+  refuseAdapters(names, where)
+  refuseQuantised(
+    names,
+    others.map(({ type }) => type),
+    quantisationIn(told?.values.other),
+    where,
+  )
+  refuseOtherTypes(others, naming, format)
   const byName = new Map<string, { array: StoredArray; role: Role; shape: Shape }>()
   const unknown: string[] = []
-  const derived: string[] = []
+  const derived = others.map(({ name }) => name).filter(isDerived)
   for (const array of arrays) {
     if (isDerived(array.name)) {
       derived.push(array.name)
@@ -159,13 +181,12 @@ export function understand(
       },
     )
   }
-  const leftOut: string[] = []
+  const leftOut = otherNotes(others.filter(({ name }) => !isDerived(name)))
   if (derived.length > 0) {
     leftOut.push(
       `${derived.length === 1 ? 'a tensor' : `${derived.length} tensors`} that the model computes from its configuration ${derived.length === 1 ? 'is' : 'are'} left out: ${list(derived, 3)}`,
     )
   }
-  const told = given ?? listing.config
   const shared = isShared(byName) && told?.values.tie_word_embeddings !== false
   if (shared) {
     byName.delete(headName)
@@ -202,6 +223,27 @@ export function understand(
     ...(listing.metadata === undefined ? {} : { metadata: listing.metadata }),
     notes: [...listing.notes, ...leftOut, ...warnings],
   }
+}
+
+/** @throws input error for a weight whose elements are of a type that is not read */
+function refuseOtherTypes(others: readonly OtherArray[], naming: Naming, format: FormatName): void {
+  const weight = others.find(({ name }) => roleOf(name, naming) !== undefined)
+  if (weight === undefined) return
+  throw inputError(`its elements are of ${weight.type}, which is not supported`, {
+    format,
+    path: weight.path,
+    tensor: weight.name,
+    suggestions: ['Weights are of 64, 32 or 16-bit floats, or bfloat16.'],
+  })
+}
+
+/** Buffers of types that weights never have; a LLaMA model has none. */
+function otherNotes(others: readonly OtherArray[]): string[] {
+  if (others.length === 0) return []
+  const named = others.map(({ name, type }) => `${name} (${type})`)
+  return [
+    `${others.length === 1 ? 'a buffer' : `${others.length} buffers`} that no LLaMA model has ${others.length === 1 ? 'is' : 'are'} left out: ${list(named, 3)}`,
+  ]
 }
 
 /**

@@ -153,11 +153,18 @@ function modelTypeOf(json: JsonObject, path: string): ModelType {
   const named = Array.isArray(json.architectures) ? json.architectures[0] : undefined
   const type = json.model_type ?? 'llama'
   if (type !== 'llama' && type !== 'mistral') throw unsupported(type, path)
+  if (named !== undefined && typeof named === 'string' && otherNames.has(named)) return type
   if (named !== undefined && !Object.values(modelTypes).some((known) => known === named)) {
     throw unsupported(named, path)
   }
   return type
 }
+
+/**
+ * The class under its first name, and the models without a head: whether the files have
+ * one, or the embedding serves as it, the tensors show.
+ */
+const otherNames = new Set(['LLaMAForCausalLM', 'LlamaModel', 'MistralModel'])
 
 function unsupported(architecture: Json, path: string): Error {
   return inputError(`the architecture ${JSON.stringify(architecture)} is not supported`, {

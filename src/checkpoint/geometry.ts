@@ -86,6 +86,8 @@ export function measureGeometry(
 /** Where a configuration, or a part of one, comes from. */
 export interface ConfigSource {
   values: Partial<LlamaConfig>
+  /** The class that a config.json names. */
+  architecture?: string
   /** As the user knows it: a path, or a preset's name. */
   from: string
 }
@@ -177,6 +179,15 @@ export function settleConfig(
       path,
       suggestions: [
         'The checkpoint is incomplete; or, where the embedding serves as the head, say so with --config: a config.json that has "tie_word_embeddings": true.',
+      ],
+    })
+  }
+  const { architecture = '' } = given ?? {}
+  if (tied && base.tie_word_embeddings !== true && /Model$/.test(architecture)) {
+    throw inputError(`there is no output head: it was saved from ${architecture}, which has none`, {
+      path,
+      suggestions: [
+        `Save it from ${architecture.replace(/Model$/, 'ForCausalLM')}; or, where the embedding serves as the head, say so in config.json: "tie_word_embeddings": true.`,
       ],
     })
   }
@@ -291,12 +302,17 @@ function differences(taken: Preset, fitting: Preset[]): string[] {
   })
 }
 
+/** The usual rows of a head, by which the possible counts are ordered. */
+const usualHeadDims = [128, 64, 100, 96, 80, 256, 48, 40, 32, 20, 16]
+
 function openHeadCount({ sizes }: MeasuredGeometry, path: string): Error {
-  const fitting = [256, 128, 100, 96, 80, 64, 48, 40, 32, 20, 16]
-    .filter((headDim) => sizes.query % headDim === 0 && sizes.key % headDim === 0)
+  const rank = (headDim: number) =>
+    (usualHeadDims.indexOf(headDim) + usualHeadDims.length + 1) % (usualHeadDims.length + 1)
+  const fitting = headDimsOf(sizes)
+    .sort((a, b) => rank(a) - rank(b) || b - a)
     .map((headDim) => `${sizes.query / headDim} (head_dim ${headDim})`)
   return usageError(
-    `the shapes leave the number of attention heads open: ${sizes.query} rows of queries and ${sizes.key} of keys would fit ${fitting.length > 0 ? list(fitting) : 'many'}`,
+    `the shapes leave the number of attention heads open: ${sizes.query} rows of queries and ${sizes.key} of keys would fit ${fitting.length > 0 ? list(fitting, 60) : 'none'}`,
     {
       path,
       suggestions: [
@@ -304,6 +320,16 @@ function openHeadCount({ sizes }: MeasuredGeometry, path: string): Error {
       ],
     },
   )
+}
+
+/** All sizes of a head by which the rows of queries and keys are whole heads, evenly shared. */
+function headDimsOf({ query, key }: Geometry): number[] {
+  const found: number[] = []
+  for (let headDim = 2; headDim <= key; headDim += 2) {
+    if (query % headDim === 0 && key % headDim === 0) found.push(headDim)
+  }
+  // Query heads in the ratio of key-value heads: whether one divides the other does not depend on headDim.
+  return query % key === 0 ? found : []
 }
 
 /** The record, once every field has been seen; the table of tensors mentions each. */

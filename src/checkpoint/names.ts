@@ -7,7 +7,7 @@ import type { Layout } from './tensor.js'
  */
 
 /** Whose names and layout a format's tensors have. */
-export type Naming = 'hf' | 'easylm' | 'meta' | 'gguf'
+export type Naming = 'hf' | 'easylm' | 'meta' | 'gguf' | 'hf-flax'
 
 /** The sizes that shapes are made of. */
 export interface Geometry {
@@ -30,6 +30,9 @@ export interface Role {
   /** Absent where the embedding serves as the output head too. */
   optional: boolean
 }
+
+export const embeddingName = 'model.embed_tokens.weight'
+export const headName = 'lm_head.weight'
 
 export const roles: readonly Role[] = [
   role(
@@ -112,15 +115,14 @@ export const roles: readonly Role[] = [
   }),
 ]
 
-export const embeddingName = 'model.embed_tokens.weight'
-export const headName = 'lm_head.weight'
-
 /** Where a naming's layout departs from Hugging Face's. */
 const conventions: Record<Naming, { transposed: boolean; rotary: 'half' | 'interleaved' }> = {
   hf: { transposed: false, rotary: 'half' },
   easylm: { transposed: true, rotary: 'interleaved' },
   meta: { transposed: false, rotary: 'interleaved' },
   gguf: { transposed: false, rotary: 'interleaved' },
+  // transformers' Flax models: flax's kernels, and the rest as transformers has it.
+  'hf-flax': { transposed: true, rotary: 'half' },
 }
 
 /**
@@ -157,11 +159,15 @@ export function roleOf(storedName: string, naming: Naming): Named | undefined {
 
 /**
  * Buffers that older code saved with the weights although the model computes
- * them from its configuration: the frequencies and tables of rotary embedding.
+ * them from its configuration: the frequencies and tables of rotary embedding,
+ * and the triangle that masks later tokens.
  */
 export function isDerived(storedName: string): boolean {
-  return /(^|\.)(rotary_emb\.(inv_freq|cos_cached|sin_cached)|rope\.freqs)$/.test(storedName)
+  return derived.test(storedName)
 }
+
+const derived =
+  /(^|\.)(rotary_emb\.(original_)?(inv_freq|cos_cached|sin_cached)|rope\.freqs|freqs_(cis|cos|sin)|position_ids|(attention|self_attn|model)\.(mask|masked_bias|causal_mask))$/
 
 /** The name that `naming` has for a role. */
 export function nameOf({ role, layer }: Named, naming: Naming): string {
@@ -194,7 +200,18 @@ function role(
   shape: readonly GeometryField[],
   { rotary = false, optional = false } = {},
 ): Role {
-  return { names: { hf, easylm, meta, gguf }, shape, rotary, optional }
+  return {
+    names: { hf, easylm, meta, gguf, 'hf-flax': flaxName(hf, shape) },
+    shape,
+    rotary,
+    optional,
+  }
+}
+
+/** What transformers' Flax models call a tensor: a path, of kernels where it is a matrix. */
+function flaxName(hf: string, { length }: readonly GeometryField[]): string {
+  const leaf = hf === embeddingName ? 'embedding' : length === 2 ? 'kernel' : 'weight'
+  return hf.replace(/weight$/, leaf).replaceAll('.', '/')
 }
 
 function table(naming: Naming): Map<string, Role> {
@@ -206,4 +223,5 @@ const tables: Record<Naming, Map<string, Role>> = {
   easylm: table('easylm'),
   meta: table('meta'),
   gguf: table('gguf'),
+  'hf-flax': table('hf-flax'),
 }

@@ -16,6 +16,7 @@ import {
   readText,
   skipValue,
 } from './msgpack.js'
+import { indexOf, joinShards } from './shards.js'
 import { outputTensors, withHead } from './target.js'
 import { isStateRoot, type Leaf, listLeaves } from './train-state.js'
 
@@ -34,12 +35,30 @@ export const flax: Format = {
     (head[0] >> 4 === 8 || head[0] === 0xde || head[0] === 0xdf) &&
     looksLikeKey(head),
 
+  detectDirectory: (entries) => indexOf(entries, indexName, /\.msgpack\.index\.json$/),
+
   async open(path) {
-    const source = await openFile(path)
-    try {
-      return await listTree(source)
-    } finally {
-      await source.close()
+    const index = path.endsWith('.index.json') ? await joinShards(path, 'flax') : undefined
+    const listings: Listing[] = []
+    for (const file of index?.files ?? [path]) {
+      const source = await openFile(file)
+      try {
+        listings.push(await listTree(source))
+      } finally {
+        await source.close()
+      }
+    }
+    const arrays = listings.flatMap((listing) => listing.arrays)
+    index?.check(arrays, [])
+    const [first] = listings
+    if (first === undefined) throw inputError('it names no files', { format: 'flax', path })
+    return {
+      ...first,
+      path,
+      naming: listings.some(({ naming }) => naming === 'hf-flax') ? 'hf-flax' : first.naming,
+      files: listings.flatMap(({ files }) => files),
+      arrays,
+      notes: [...new Set(listings.flatMap(({ notes }) => notes))],
     }
   },
 
@@ -53,6 +72,9 @@ export const flax: Format = {
     )
   },
 }
+
+/** transformers' index of a Flax model in several files, each a tree of its own. */
+const indexName = 'flax_model.msgpack.index.json'
 
 /** The nested maps of names, with the arrays as leaves, depth first. */
 function layOutTree(

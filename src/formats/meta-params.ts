@@ -59,26 +59,38 @@ export function configFromParams(
   vocabulary: number | undefined,
 ): { config: ConfigSource; notes: string[] } {
   const number = (name: string) => positive(params, name, path)
+  refuseOtherModels(params, path)
+  const mistrals = isMistrals(params)
   const dim = whole(params, 'dim', path)
   const heads = whole(params, 'n_heads', path)
   const layers = whole(params, 'n_layers', path)
   const keyHeads = whole(params, 'n_kv_heads', path) ?? heads
   const epsilon = number('norm_eps') ?? defaults.norm_eps
-  const theta = number('rope_theta') ?? defaults.rope_theta
+  const theta = number('rope_theta') ?? (mistrals ? mistralTheta(params) : defaults.rope_theta)
   // -1: the tokenizer's, which the embedding has as many rows as.
   const vocab = params.vocab_size === -1 ? undefined : whole(params, 'vocab_size', path)
   const scaled = params.use_scaled_rope === true
   const third = isThirdGeneration(vocab ?? vocabulary ?? 0)
-  const length = contextLength({ scaled, third, theta, epsilon, dim, grouped: keyHeads !== heads })
+  const told = whole(params, 'max_seq_len', path) ?? whole(params, 'max_position_embeddings', path)
+  const assumed = mistrals
+    ? mistralLength
+    : contextLength({ scaled, third, theta, epsilon, dim, grouped: keyHeads !== heads })
+  const headDim = whole(params, 'head_dim', path)
+  const inner = whole(params, 'hidden_dim', path)
+  const window = whole(params, 'sliding_window', path)
   const values: Partial<LlamaConfig> = {
     ...(dim === undefined ? {} : { hidden_size: dim }),
     ...(layers === undefined ? {} : { num_hidden_layers: layers }),
     ...(heads === undefined ? {} : { num_attention_heads: heads }),
     ...(keyHeads === undefined ? {} : { num_key_value_heads: keyHeads }),
     ...(vocab === undefined ? {} : { vocab_size: vocab }),
+    ...(headDim === undefined ? {} : { head_dim: headDim }),
+    ...(inner === undefined ? {} : { intermediate_size: inner }),
+    ...(mistrals ? { model_type: 'mistral' } : {}),
+    ...(window === undefined ? {} : { other: { sliding_window: window } }),
     rms_norm_eps: epsilon,
     rope_theta: theta,
-    max_position_embeddings: length,
+    max_position_embeddings: told ?? assumed,
     rope_scaling: scaled
       ? {
           ...scaling,
@@ -89,9 +101,49 @@ export function configFromParams(
     ...(third ? { bos_token_id: vocabulary3, eos_token_id: vocabulary3 + 1 } : {}),
   }
   const notes = [
-    `params.json does not say how long a context may be: max_position_embeddings ${length} is assumed (--config says otherwise)`,
+    ...(told === undefined
+      ? [
+          `params.json does not say how long a context may be: max_position_embeddings ${assumed} is assumed (--config says otherwise)`,
+        ]
+      : []),
+    ...(mistrals && params.rope_theta === undefined
+      ? [`params.json does not say rope_theta: Mistral's code takes ${theta}`]
+      : []),
   ]
   return { config: { values, from: path }, notes }
+}
+
+/** Mistral's params.json says the two sizes that Meta's code computes. */
+function isMistrals(params: JsonObject): boolean {
+  return params.head_dim !== undefined && params.hidden_dim !== undefined
+}
+
+/** What Mistral's code takes where a params.json does not say it; its first models had a window, and 10^4. */
+function mistralTheta({ sliding_window }: JsonObject): number {
+  return sliding_window === undefined || sliding_window === null ? 1e6 : 1e4
+}
+
+/** What the 7B releases have. */
+const mistralLength = 32768
+
+/** @throws input error for models that need another graph than LLaMA's */
+function refuseOtherModels(params: JsonObject, path: string): void {
+  const others = {
+    moe: 'a mixture of experts',
+    vision_encoder: 'a model of images too',
+    yarn: 'a model with YaRN',
+    llama_4_scaling: 'a model with scaled attention',
+    quantization: 'a quantised model',
+  }
+  for (const [field, what] of Object.entries(others)) {
+    if (params[field] === undefined || params[field] === null) continue
+    throw inputError(`it is ${what} ("${field}"), which is not read from this layout`, {
+      path,
+      suggestions: [
+        'Take the files with Hugging Face’s names (model-*.safetensors) and their config.json.',
+      ],
+    })
+  }
 }
 
 /** What the released models of these values were trained for. */

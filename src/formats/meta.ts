@@ -31,12 +31,14 @@ export const meta: Format = {
       folder,
     )
     const told = await paramsBeside(folder, arrays)
+    const others = new Map(files.flatMap((file) => file.others.map((other) => [other.name, other])))
     return {
       format: 'meta',
       path,
       naming: 'meta',
       files: files.map(({ file }) => file),
       arrays,
+      others: [...others.values()],
       ...(told ? { config: told.config } : {}),
       notes: [...new Set(files.flatMap(({ notes }) => notes)), ...(told?.notes ?? [])],
     } satisfies Listing

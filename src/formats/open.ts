@@ -201,5 +201,7 @@ async function chosenConfig(choice: string): Promise<ConfigSource> {
 
 async function readConfig(path: string): Promise<ConfigSource> {
   const json = parseJsonObject(await readSmallFile(path, maxConfig), path)
-  return { values: configFromHf(json, path), from: path }
+  const values = configFromHf(json, path)
+  const [architecture] = Array.isArray(json.architectures) ? json.architectures : []
+  return { values, from: path, ...(typeof architecture === 'string' ? { architecture } : {}) }
 }

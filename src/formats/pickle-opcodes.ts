@@ -161,6 +161,14 @@ export function startsPickle(head: Uint8Array): boolean {
   return head[0] === 0x80 && head[1] !== undefined && head[1] >= 2 && head[1] <= 5
 }
 
+/**
+ * Whether a file that starts so may be a pickle of protocol 0 or 1, which have no mark: a global,
+ * an empty container, or a mark that one follows. Much else starts so; the name must speak for it.
+ */
+export function startsTextPickle(head: Uint8Array): boolean {
+  return head.length > 2 && '(c]})'.includes(String.fromCharCode(head[0] ?? 0))
+}
+
 interface Found {
   argument: Literal
   end: number

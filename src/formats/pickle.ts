@@ -26,6 +26,8 @@ export interface PickleDict<Thing> {
 export interface AllowList<Thing> {
   /** What a global stands for, or undefined where it is not allowed. */
   global(name: string): Thing | undefined
+  /** What to say of a global that is not allowed, where more can be told from its name. */
+  refused?(name: string): { what: string; suggestions: string[] } | undefined
   /** @throws input error where `thing` cannot be called so */
   call(thing: Thing, args: PickleValue<Thing>[]): PickleValue<Thing>
   /** @throws input error where the pickle may not refer to what lies outside of it */
@@ -232,6 +234,8 @@ function step<Thing>(machine: Machine<Thing>, { name, argument }: Opcode): void 
 function find<Thing>({ allowed, cursor }: Machine<Thing>, name: string): PickleValue<Thing> {
   const thing = allowed.global(name)
   if (thing !== undefined) return { kind: 'thing', thing }
+  const told = allowed.refused?.(name)
+  if (told) throw inputError(told.what, { ...cursor.where, suggestions: told.suggestions })
   throw inputError(
     `its pickle names ${printable(name)}, which no checkpoint of weights needs: it is refused, and nothing of it was run`,
     {

@@ -1,5 +1,12 @@
-import type { Checksum, FormatName, SourceFile, StoredArray } from '../checkpoint/checkpoint.js'
+import type {
+  Checksum,
+  FormatName,
+  OtherArray,
+  SourceFile,
+  StoredArray,
+} from '../checkpoint/checkpoint.js'
 import { inputError } from '../io/errors.js'
+import type { JsonObject } from '../io/json.js'
 import { type ByteSource, openFile, readStart } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
 import { isKind, type PickleValue, unpickle } from './pickle.js'
@@ -16,6 +23,9 @@ import { readEntry, readZip, startsZip, type ZipEntry } from './zip.js'
 export interface TorchFile {
   file: SourceFile
   arrays: StoredArray[]
+  others: OtherArray[]
+  /** The arguments of the model's constructor, where they are saved beside the weights. */
+  modelArgs: JsonObject | undefined
   notes: string[]
 }
 
@@ -31,16 +41,22 @@ export async function listTorchFile(path: string, format: FormatName): Promise<T
     const head = await readStart(source, 512)
     refuseStandIns(path, head)
     const contents = await (startsZip(head) ? readArchive : readLegacy)(source, format)
-    const { tensors, notes } = stateDictOf(contents.value, { format, path })
-    const arrays = [...tensors].map(([name, tensor]) => {
-      const offset = contents.payloads.get(tensor.storage.key)
-      if (offset === undefined) throw new Error(`storage ${tensor.storage.key} has no payload`)
-      return locateTensor(name, tensor, { path, offset }, format)
-    })
+    const { tensors, modelArgs, notes } = stateDictOf(contents.value, { format, path })
+    const arrays: StoredArray[] = []
+    const others: OtherArray[] = []
+    for (const [name, tensor] of tensors) {
+      const { key, type } = tensor.storage
+      const offset = contents.payloads.get(key)
+      if (offset === undefined) throw new Error(`storage ${key} has no payload`)
+      if (type.dtype === undefined) others.push({ name, type: type.name, path })
+      else arrays.push(locateTensor(name, tensor, type.dtype, { path, offset }, format))
+    }
     const { checksums } = contents
     return {
       file: { path, size: source.size, ...(checksums.length > 0 ? { checksums } : {}) },
       arrays,
+      others,
+      modelArgs,
       notes: [...contents.notes, ...notes],
     }
   } finally {

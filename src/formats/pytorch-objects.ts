@@ -1,5 +1,7 @@
 import type { DType } from '../checkpoint/dtype.js'
+import { list } from '../checkpoint/geometry.js'
 import { inputError } from '../io/errors.js'
+import type { Json, JsonObject } from '../io/json.js'
 import { type AllowList, isKind, type PickleDict, type PickleValue, printable } from './pickle.js'
 
 /**
@@ -11,6 +13,8 @@ export type TorchThing =
   | ({ kind: 'type' } & StorageType)
   | ({ kind: 'storage' } & Storage)
   | ({ kind: 'tensor' } & TorchTensor)
+  /** What is neither weights nor a name: a dtype, a device, bytes. */
+  | { kind: 'data'; name: string }
 
 export type TorchValue = PickleValue<TorchThing>
 
@@ -42,16 +46,55 @@ export interface TorchTensor {
   strides: number[]
 }
 
-type TorchFunction = 'OrderedDict' | 'tensor' | 'parameter'
+type TorchFunction =
+  | 'OrderedDict'
+  | 'Counter'
+  | 'set'
+  | 'Size'
+  | 'data'
+  | 'tensor'
+  | 'typed tensor'
+  | 'parameter'
+  | 'of a type'
 
-/** All that may be called. What is rebuilt here is plain data, whatever torch would do. */
-const functions: Record<string, TorchFunction> = {
-  'collections.OrderedDict': 'OrderedDict',
-  'torch._utils._rebuild_tensor_v2': 'tensor',
-  'torch._utils._rebuild_parameter': 'parameter',
+/**
+ * All that may be called: what torch.load(weights_only=True) takes for plain data. What is
+ * rebuilt here is plain data, whatever torch would do.
+ */
+const functions: ReadonlyMap<string, TorchFunction> = new Map([
+  ['collections.OrderedDict', 'OrderedDict'],
+  ['collections.Counter', 'Counter'],
+  ['builtins.set', 'set'],
+  ['builtins.bytearray', 'data'],
+  ['builtins.complex', 'data'],
+  // By the names of Python 2, as protocol 2 has them.
+  ['__builtin__.set', 'set'],
+  ['__builtin__.bytearray', 'data'],
+  ['__builtin__.complex', 'data'],
+  ['_codecs.encode', 'data'],
+  ['torch.Size', 'Size'],
+  ['torch.device', 'data'],
+  // A tensor of a class of its own, which is named among its arguments and refused there.
+  ['torch._utils._rebuild_wrapper_subclass', 'data'],
+  ['torch._utils._rebuild_tensor', 'tensor'],
+  ['torch._utils._rebuild_tensor_v2', 'tensor'],
+  // The type is of the tensor, not of the storage: torch's newer types have none of their own.
+  ['torch._utils._rebuild_tensor_v3', 'typed tensor'],
+  ['torch._utils._rebuild_parameter', 'parameter'],
   // The same with attributes of the parameter, which were spelled by this list too and are not kept.
-  'torch._utils._rebuild_parameter_with_state': 'parameter',
-}
+  ['torch._utils._rebuild_parameter_with_state', 'parameter'],
+  ['torch.nn.parameter.Parameter', 'parameter'],
+  // A tensor with attributes: the function that makes it, its class, and the function's arguments.
+  ['torch._tensor._rebuild_from_type_v2', 'of a type'],
+])
+
+/** torch's element types that storages have names for, and its others: read, so that they can be named. */
+const dtypeNames = new Set([
+  ...['bfloat16', 'float16', 'float32', 'float64', 'bool', 'complex32', 'complex64', 'complex128'],
+  ...['int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64'],
+  ...['float8_e4m3fn', 'float8_e4m3fnuz', 'float8_e5m2', 'float8_e5m2fnuz', 'float8_e8m0fnu'],
+  ...['float4_e2m1fn_x2', 'qint8', 'quint8', 'qint32', 'quint4x2', 'quint2x4'],
+])
 
 /** Buffers may be of integers; they are understood so that they can be called by their names. */
 const storageTypes: ReadonlyMap<string, StorageType> = new Map(
@@ -67,6 +110,13 @@ const storageTypes: ReadonlyMap<string, StorageType> = new Map(
       ['CharStorage', undefined, 1],
       ['ByteStorage', undefined, 1],
       ['BoolStorage', undefined, 1],
+      ['ComplexFloatStorage', undefined, 8],
+      ['ComplexDoubleStorage', undefined, 16],
+      ['QInt8Storage', undefined, 1],
+      ['QUInt8Storage', undefined, 1],
+      ['QInt32Storage', undefined, 4],
+      // Of bytes: the tensors on it say what they are of.
+      ['storage.UntypedStorage', undefined, 1],
     ] as const
   ).map(([name, dtype, bytes]) => [`torch.${name}`, { name, dtype, bytes }]),
 )
@@ -92,11 +142,15 @@ export function torchGlobals(where: { format: string; path: string }): {
   const malformed = (what: string) => inputError(`its pickle ${what}`, where)
   const allowed: AllowList<TorchThing> = {
     global(name) {
-      const fn = Object.hasOwn(functions, name) ? functions[name] : undefined
+      const fn = functions.get(name)
       if (fn !== undefined) return { kind: 'function', name: fn }
       const type = storageTypes.get(name)
-      return type && { kind: 'type', ...type }
+      if (type !== undefined) return { kind: 'type', ...type }
+      const isData = name.startsWith('torch.') && dtypeNames.has(name.slice('torch.'.length))
+      return isData || name === 'torch.Tensor' ? { kind: 'data', name } : undefined
     },
+
+    refused: (name) => refusalOf(name),
 
     call(thing, args) {
       if (thing.kind !== 'function') throw malformed(`calls a ${thing.kind}`)
@@ -104,8 +158,31 @@ export function torchGlobals(where: { format: string; path: string }): {
         case 'OrderedDict':
           if (args.length > 0) throw malformed('makes an OrderedDict of something')
           return { kind: 'dict', entries: [] }
+        case 'Counter': {
+          const [counts] = args
+          return isKind(counts, 'dict') ? counts : { kind: 'dict', entries: [] }
+        }
+        case 'set': {
+          const [items] = args
+          return isKind(items, 'list') ? items : { kind: 'list', items: [] }
+        }
+        case 'Size': {
+          const [sizes] = args
+          return isKind(sizes, 'tuple') ? sizes : { kind: 'tuple', items: [] }
+        }
+        case 'data':
+          return { kind: 'thing', thing: { kind: 'data', name: 'data' } }
         case 'tensor':
           return { kind: 'thing', thing: { kind: 'tensor', ...rebuildTensor(args, malformed) } }
+        case 'typed tensor':
+          return { kind: 'thing', thing: { kind: 'tensor', ...rebuildTyped(args, malformed) } }
+        case 'of a type': {
+          const [maker, , inner] = args
+          if (isKind(maker, 'thing') && isKind(inner, 'tuple') && isMaker(maker.thing)) {
+            return allowed.call(maker.thing, inner.items)
+          }
+          throw malformed('makes a tensor by what makes none')
+        }
         case 'parameter': {
           const [tensor] = args
           if (isKind(tensor, 'thing') && tensor.thing.kind === 'tensor') return tensor
@@ -128,6 +205,49 @@ export function torchGlobals(where: { format: string; path: string }): {
   }
   return { allowed, storages }
 }
+
+/** The functions that make a tensor of a storage; not the one that would call a second of them. */
+function isMaker(thing: TorchThing): boolean {
+  return (
+    thing.kind === 'function' &&
+    (thing.name === 'tensor' || thing.name === 'typed tensor' || thing.name === 'parameter')
+  )
+}
+
+/** What is saved in pieces, by whom, and what puts it together: known by the classes it names. */
+function refusalOf(name: string): { what: string; suggestions: string[] } | undefined {
+  if (/^torch\.distributed\.(_?tensor|_shard|_composable|fsdp|device_mesh)\b/.test(name)) {
+    return {
+      what: `it is a shard of FSDP (a distributed tensor, ${printable(name)}): it holds a part of every weight`,
+      suggestions: [mergeFsdp],
+    }
+  }
+  if (/^torchao\./.test(name)) {
+    return {
+      what: `its weights are quantised by torchao (${printable(name)})`,
+      suggestions: ['Take the original model, in bf16 or f16.'],
+    }
+  }
+  if (/^deepspeed\./.test(name)) {
+    return {
+      what: `it is a partition of DeepSpeed's ZeRO, or its optimiser's state (${printable(name)})`,
+      suggestions: [mergeZero],
+    }
+  }
+  if (/^transformers\.training_args|^trl\.|^accelerate\./.test(name)) {
+    return {
+      what: `it holds the settings of a training run (${printable(name)}), not weights; nothing of it was run`,
+      suggestions: ['Name the file of the weights beside it.'],
+    }
+  }
+  return undefined
+}
+
+export const mergeFsdp =
+  'Merge the shards first: accelerate merge-weights FOLDER OUT (of verl: python -m verl.model_merger merge), or save with FULL_STATE_DICT.'
+
+export const mergeZero =
+  'Put the partitions together first: python zero_to_fp32.py FOLDER OUT, which DeepSpeed saves beside them.'
 
 type Malformed = (what: string) => Error
 
@@ -180,6 +300,17 @@ function rebuildTensor(args: TorchValue[], malformed: Malformed): TorchTensor {
   return { storage: { key, type, elements, start }, offset, shape: dimensions, strides: steps }
 }
 
+/** (storage of bytes, offset, shape, strides, requires_grad, hooks, dtype): offset and strides count elements. */
+function rebuildTyped(args: TorchValue[], malformed: Malformed): TorchTensor {
+  const tensor = rebuildTensor(args, malformed)
+  const dtype = args[6]
+  const name = isKind(dtype, 'thing') && dtype.thing.kind === 'data' ? dtype.thing.name : undefined
+  if (name === undefined) throw malformed('makes a tensor without a type')
+  // Nothing is read of it: such types are no weights that are supported.
+  const type = { name: name.slice('torch.'.length), dtype: undefined, bytes: 1 }
+  return { ...tensor, storage: { ...tensor.storage, type } }
+}
+
 function sizesOf(value: TorchValue | undefined): number[] | undefined {
   if (!isKind(value, 'tuple') && !isKind(value, 'list')) return undefined
   const sizes = value.items.filter(isSize)
@@ -204,15 +335,17 @@ const maxWrappers = 8
 export function stateDictOf(
   value: TorchValue,
   where: { format: string; path: string },
-): { tensors: Map<string, TorchTensor>; notes: string[] } {
+): { tensors: Map<string, TorchTensor>; modelArgs: JsonObject | undefined; notes: string[] } {
   let dict: TorchValue = value
+  let modelArgs: JsonObject | undefined
   const notes: string[] = []
   for (let wrapped = wrapperOf(dict); wrapped; wrapped = wrapperOf(dict)) {
     if (notes.length === maxWrappers) {
       throw inputError(`its state dict is within more than ${maxWrappers} dictionaries`, where)
     }
-    const others = wrapped.others.length > 0 ? `; left out: ${wrapped.others.join(', ')}` : ''
+    const others = wrapped.others.length > 0 ? `; left out: ${list(wrapped.others)}` : ''
     notes.push(`the weights are under "${wrapped.key}"${others}`)
+    modelArgs ??= argumentsIn(dict)
     dict = wrapped.dict
   }
   const tensors = new Map<string, TorchTensor>()
@@ -224,19 +357,68 @@ export function stateDictOf(
     } else if (typeof key !== 'string') {
       throw inputError('a tensor of it has no name', where)
     } else if (tensors.has(name)) {
-      throw inputError('it is in the state dict twice', { ...where, tensor: name })
+      throw inputError('it is in the state dict twice', { ...where, tensor: printable(name) })
     } else {
       tensors.set(name, item.thing)
     }
   }
   if (tensors.size === 0) {
-    throw inputError('there is no state dict in it: no tensor has a name', {
+    throw noStateDict(value, where)
+  }
+  const empty = [...tensors.values()].every(({ shape }) => shape.includes(0))
+  if (empty) {
+    throw inputError(
+      `its ${tensors.size} tensors are all empty: the weights are in partitions of DeepSpeed's ZeRO 3 or of FSDP`,
+      { ...where, suggestions: [mergeZero, mergeFsdp] },
+    )
+  }
+  if (others.length > 0) notes.push(`what is no tensor is left out: ${list(others)}`)
+  return { tensors, modelArgs, notes }
+}
+
+function noStateDict(value: TorchValue, where: { format: string; path: string }): Error {
+  const keys = keysOf(value)
+  if (keys.includes('param_groups') && keys.includes('state')) {
+    return inputError("it is an optimiser's state, not a model", {
       ...where,
-      suggestions: ['Save the model’s state_dict(), not the model or an optimiser.'],
+      suggestions: ['Name the file of the weights beside it.'],
     })
   }
-  if (others.length > 0) notes.push(`what is no tensor is left out: ${others.join(', ')}`)
-  return { tensors, notes }
+  if (keys.includes('optimizer_state_dict') || keys.includes('param_shapes')) {
+    return inputError("it is a partition of DeepSpeed's ZeRO: no weight in it has a name", {
+      ...where,
+      suggestions: [mergeZero],
+    })
+  }
+  return inputError('there is no state dict in it: no tensor has a name', {
+    ...where,
+    suggestions: ['Save the model’s state_dict(), not the model or an optimiser.'],
+  })
+}
+
+function keysOf(value: TorchValue): string[] {
+  if (!isKind(value, 'dict')) return []
+  return value.entries.flatMap(([key]) => (typeof key === 'string' ? [key] : []))
+}
+
+/** The arguments of the model's constructor, as llama2.c's training saves them beside the weights. */
+function argumentsIn(dict: TorchValue): JsonObject | undefined {
+  if (!isKind(dict, 'dict')) return undefined
+  const value = dict.entries.find(([key]) => key === 'model_args')?.[1]
+  if (!isKind(value, 'dict')) return undefined
+  const plain = value.entries.flatMap(([key, item]): [string, Json][] =>
+    typeof key === 'string' &&
+    (item === null || ['string', 'number', 'boolean'].includes(typeof item))
+      ? [[key, plainOf(item)]]
+      : [],
+  )
+  return Object.fromEntries(plain)
+}
+
+function plainOf(value: TorchValue): Json {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+    ? value
+    : null
 }
 
 function wrapperOf(

@@ -1,7 +1,7 @@
 import type { StoredArray } from '../checkpoint/checkpoint.js'
-import { elementCount } from '../checkpoint/dtype.js'
+import { type DType, elementCount } from '../checkpoint/dtype.js'
 import { shown } from '../checkpoint/geometry.js'
-import { matrixOf } from '../checkpoint/tensor.js'
+import { matrixOf, type Part } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
 import type { TorchTensor } from './pytorch-objects.js'
 
@@ -12,24 +12,26 @@ export interface Payload {
 }
 
 /**
- * Locates a tensor within its storage: row-major with any distance between
- * rows, or column-major, which is the transpose of its shape.
- * @throws input error for strides that are neither, and for what goes beyond the storage
+ * Elements of a tensor of which no two lie side by side: each is read by itself, which takes
+ * some seconds for as many as these.
+ */
+const mostScattered = 2 ** 24
+
+/**
+ * Locates a tensor within its storage: row-major with any distance between rows, none
+ * too (a view that torch expanded), or column-major, which is the transpose of its shape;
+ * or, where it is small, with a distance between all elements.
+ * @throws input error for larger tensors of such strides, and for what goes beyond the storage
  */
 export function locateTensor(
   name: string,
   { storage, offset, shape, strides }: TorchTensor,
+  dtype: DType,
   payload: Payload,
   format: string,
 ): StoredArray {
   const where = { format, path: payload.path, tensor: name }
-  const { dtype, bytes } = storage.type
-  if (dtype === undefined) {
-    throw inputError(`its elements are of a ${storage.type.name}, which is not supported`, {
-      ...where,
-      suggestions: ['Weights are of DoubleStorage, FloatStorage, HalfStorage or BFloat16Storage.'],
-    })
-  }
+  const { bytes } = storage.type
   if (elementCount(shape) === undefined) {
     throw inputError(`its shape is ${shown(shape)}, which is no size that a tensor can have`, where)
   }
@@ -43,31 +45,51 @@ export function locateTensor(
   const [rows, columns] = matrixOf(shape)
   const [rowStride, columnStride] = matrixStrides(shape, strides)
   const begin = payload.offset + (storage.start + offset) * bytes
-  const part = (rows: number, columns: number, pitch: number) => ({
+  const window = (at: Window): Part => ({
     row: 0,
     column: 0,
-    rows,
-    columns,
-    pitch,
+    rows: at.rows,
+    columns: at.columns,
+    pitch: at.pitch,
     extents: [
       {
         path: payload.path,
-        offset: begin,
-        length: rows * columns === 0 ? 0 : ((rows - 1) * pitch + columns) * bytes,
+        offset: begin + (at.offset ?? 0) * bytes,
+        length: at.rows * at.columns === 0 ? 0 : ((at.rows - 1) * at.pitch + at.columns) * bytes,
       },
     ],
   })
   // A stride along an axis of one element is never taken; torch writes anything there.
-  if ((columns === 1 || columnStride === 1) && (rows === 1 || rowStride >= columns)) {
-    return { name, dtype, shape, parts: [part(rows, columns, rows === 1 ? columns : rowStride)] }
+  if (columns === 1 || columnStride === 1) {
+    const pitch = rows === 1 ? columns : rowStride
+    return { name, dtype, shape, parts: [window({ rows, columns, pitch })] }
   }
-  if ((rows === 1 || rowStride === 1) && (columns === 1 || columnStride >= rows)) {
-    return { name, dtype, shape, transposed: true, parts: [part(columns, rows, columnStride)] }
+  if (rows === 1 || rowStride === 1) {
+    const turned = { rows: columns, columns: rows, pitch: columnStride }
+    return { name, dtype, shape, transposed: true, parts: [window(turned)] }
   }
-  throw inputError(
-    `its strides are ${shown(strides)} for the shape ${shown(shape)}: neither its rows nor its columns lie in order`,
-    { ...where, suggestions: ['Save it with .contiguous() applied to every tensor.'] },
-  )
+  if (rows * columns > mostScattered) {
+    throw inputError(
+      `its strides are ${shown(strides)} for the shape ${shown(shape)}: neither its rows nor its columns lie in order`,
+      { ...where, suggestions: ['Save it with .contiguous() applied to every tensor.'] },
+    )
+  }
+  // Each column is a matrix of its own, of one column.
+  const parts = Array.from({ length: columns }, (_, column) => ({
+    ...window({ rows, columns: 1, pitch: rowStride, offset: column * columnStride }),
+    column,
+  }))
+  return { name, dtype, shape, parts }
+}
+
+/** A rectangle of the matrix and, in elements, where it lies in the storage. */
+interface Window {
+  rows: number
+  columns: number
+  /** From one row to the next. */
+  pitch: number
+  /** From where the tensor begins. */
+  offset?: number
 }
 
 /**

@@ -1,14 +1,24 @@
-import { basename, dirname } from 'node:path'
+import { dirname } from 'node:path'
 import type { Checkpoint, Listing, StoredArray } from '../checkpoint/checkpoint.js'
 import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
-import { inputError } from '../io/errors.js'
-import { join } from '../io/store.js'
+import { stateNames } from '../checkpoint/wrapped.js'
 import type { Format, Target, TargetFile, TargetOptions } from './format.js'
 import { hfFiles } from './hf-folder.js'
-import { paramsBeside } from './meta-params.js'
+import { configFromParams, paramsBeside } from './meta-params.js'
+import { startsTextPickle } from './pickle-opcodes.js'
 import { listTorchFile, startsTorchFile, type TorchFile } from './pytorch-file.js'
 import { layOutTorchFile } from './pytorch-layout.js'
-import { defaultShard, joinShards, shardIndex, shardName, splitShards } from './shards.js'
+import {
+  checkOnce,
+  defaultShard,
+  indexOf,
+  joinShards,
+  shardIndex,
+  shardName,
+  shardSiblings,
+  shardsOf,
+  splitShards,
+} from './shards.js'
 import { outputTensors } from './target.js'
 
 /** PyTorch's state dicts with Hugging Face's names: pytorch_model.bin, or its shards. */
@@ -16,29 +26,36 @@ export const pytorch: Format = {
   name: 'pytorch',
   title: 'PyTorch state dict',
 
-  detect: startsTorchFile,
+  detect: (head, name) =>
+    startsTorchFile(head) || (/\.(pkl|pickle)$/i.test(name) && startsTextPickle(head)),
 
   detectDirectory(entries) {
-    if (entries.includes(indexName)) return indexName
+    const usual = indexOf(entries, indexName, /\.(bin|pt|pth)\.index\.json$/)
+    if (usual !== undefined) return usual
     if (entries.includes('pytorch_model.bin')) return 'pytorch_model.bin'
-    const shard = entries.find((name) => shardPattern.test(name))
-    if (shard !== undefined) return shard
     const files = entries.filter(
-      (name) => /\.(bin|pt|pth)$/.test(name) && !/^(consolidated\.|training_args\.bin$)/.test(name),
+      (name) =>
+        /\.(bin|pt|pth|ckpt)$/.test(name) &&
+        !name.startsWith('consolidated.') &&
+        !isBesideWeights(name),
     )
-    return files.length === 1 ? files[0] : undefined
+    return shardsOf(files, 'bin|pt|pth') ?? (files.length === 1 ? files[0] : undefined)
   },
 
   async open(path) {
-    const shards = path.endsWith('.index.json') ? await joinShards(path, 'pytorch') : undefined
+    const index = path.endsWith('.index.json') ? await joinShards(path, 'pytorch') : undefined
     const files: TorchFile[] = []
-    for (const file of shards?.files ?? (await siblings(path))) {
+    for (const file of index?.files ?? (await shardSiblings(path, 'pytorch'))) {
       files.push(await listTorchFile(file, 'pytorch'))
     }
     const arrays = files.flatMap((file) => file.arrays)
-    if (shards) shards.check(arrays)
-    else checkOnce(arrays)
-    return listing(path, files, arrays)
+    if (index)
+      index.check(
+        arrays,
+        files.flatMap((file) => file.others),
+      )
+    else checkOnce(arrays, 'pytorch')
+    return listing(path, files)
   },
 
   describe,
@@ -46,48 +63,36 @@ export const pytorch: Format = {
 
 const indexName = 'pytorch_model.bin.index.json'
 
-/** A shard: the stem, its number, the number of all. */
-const shardPattern = /^(.+)-(\d{5})-of-(\d{5})\.(bin|pt|pth)$/
+/** What a Trainer and its kin save beside the weights: no models. */
+const besideWeights =
+  /^(training_args\.bin|(optimizer|scheduler|scaler|sampler)(_\d+)?\.(pt|bin)|rng_state(_\d+)?\.pth|random_states_\d+\.pkl|custom_checkpoint_\d+\.pkl)$/
 
-/** All shards of the checkpoint that a file is one of, by their names, where there is no index. */
-async function siblings(path: string): Promise<string[]> {
-  const match = shardPattern.exec(basename(path))
-  if (match === null) return [path]
-  const [, stem, number, last = '', extension] = match
-  const count = Number(last)
-  if (Number(number) > count || Number(number) === 0) {
-    throw inputError(`it would be shard ${Number(number)} of ${count}`, { format: 'pytorch', path })
-  }
-  const digits = (n: number) => String(n).padStart(5, '0')
-  return Array.from({ length: count }, (_, i) =>
-    join(dirname(path), `${stem}-${digits(i + 1)}-of-${last}.${extension}`),
-  )
+/** Whether a file of this name is of training alone: an optimiser's state, random state, settings. */
+export function isBesideWeights(name: string): boolean {
+  return besideWeights.test(name)
 }
 
-function checkOnce(arrays: readonly StoredArray[]): void {
-  const paths = new Map<string, string | undefined>()
-  for (const { name, parts } of arrays) {
-    const path = parts[0]?.extents[0]?.path
-    if (paths.has(name)) {
-      throw inputError(`it is in ${paths.get(name)} too`, { format: 'pytorch', path, tensor: name })
-    }
-    paths.set(name, path)
-  }
-}
-
-async function listing(path: string, files: TorchFile[], arrays: StoredArray[]): Promise<Listing> {
+async function listing(path: string, files: TorchFile[]): Promise<Listing> {
+  const arrays = files.flatMap((file) => file.arrays)
+  const others = files.flatMap((file) => file.others)
   // Meta's own names are found in single files too, whatever those are called.
-  const naming = arrays.some(({ name }) => name === 'tok_embeddings.weight') ? 'meta' : 'hf'
-  const told = naming === 'meta' ? await paramsBeside(dirname(path), arrays) : undefined
+  const { notes, ...named } = stateNames(arrays, others, { format: 'pytorch', path })
+  const told = named.naming === 'meta' ? await toldBy(path, files, named.arrays) : undefined
   return {
     format: 'pytorch',
     path,
-    naming,
     files: files.map(({ file }) => file),
-    arrays,
+    ...named,
     ...(told ? { config: told.config } : {}),
-    notes: [...new Set(files.flatMap(({ notes }) => notes)), ...(told?.notes ?? [])],
+    notes: [...new Set(files.flatMap((file) => file.notes)), ...notes, ...(told?.notes ?? [])],
   }
+}
+
+/** What the constructor's arguments say that are in the file, or in the params.json beside it. */
+async function toldBy(path: string, files: TorchFile[], arrays: readonly StoredArray[]) {
+  const args = files.find(({ modelArgs }) => modelArgs !== undefined)?.modelArgs
+  if (args === undefined) return paramsBeside(dirname(path), arrays)
+  return configFromParams(args, `${path} (model_args)`, undefined)
 }
 
 /** Lays out a checkpoint of one or more shards with its configuration. */

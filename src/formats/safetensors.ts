@@ -1,13 +1,27 @@
-import type { Checkpoint, StoredArray } from '../checkpoint/checkpoint.js'
+import { dirname } from 'node:path'
+import type { Checkpoint, OtherArray, StoredArray } from '../checkpoint/checkpoint.js'
 import { checkArrayBytes } from '../checkpoint/checkpoint.js'
-import { type DType, type Float, isFloat } from '../checkpoint/dtype.js'
+import { type DType, elementCount, type Float, isFloat } from '../checkpoint/dtype.js'
+import { shown } from '../checkpoint/geometry.js'
 import { type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
+import { stateNames } from '../checkpoint/wrapped.js'
 import { inputError } from '../io/errors.js'
 import { isJsonObject, type JsonObject, parseJsonObject } from '../io/json.js'
 import { type ByteSource, openFile } from '../io/source.js'
 import type { Format, Target, TargetFile, TargetOptions } from './format.js'
 import { hfFiles } from './hf-folder.js'
-import { defaultShard, joinShards, shardIndex, shardName, splitShards } from './shards.js'
+import { paramsBeside } from './meta-params.js'
+import {
+  checkOnce,
+  defaultShard,
+  indexOf,
+  joinShards,
+  shardIndex,
+  shardName,
+  shardSiblings,
+  shardsOf,
+  splitShards,
+} from './shards.js'
 import { outputTensors } from './target.js'
 
 /** Hugging Face's safetensors: a JSON header of names, dtypes, shapes and offsets, then the bytes. */
@@ -23,29 +37,44 @@ export const safetensors = {
   },
 
   detectDirectory(entries) {
-    if (entries.includes(indexName)) return indexName
     const files = entries.filter((name) => name.endsWith('.safetensors'))
     return (
+      indexOf(entries, indexName, /\.safetensors\.index\.json$/) ??
       files.find((name) => name === 'model.safetensors') ??
-      (files.length === 1 ? files[0] : undefined)
+      (files.length === 1 ? files[0] : shardsOf(entries, 'safetensors'))
     )
   },
 
   async open(path) {
     const arrays: StoredArray[] = []
+    const others: OtherArray[] = []
     const files = []
-    const shards = path.endsWith('.index.json') ? await joinShards(path, 'safetensors') : undefined
-    for (const file of shards?.files ?? [path]) {
+    const index = path.endsWith('.index.json') ? await joinShards(path, 'safetensors') : undefined
+    for (const file of index?.files ?? (await shardSiblings(path, 'safetensors'))) {
       const source = await openFile(file)
       try {
-        arrays.push(...(await listFile(source)))
+        const listed = await listEntries(source)
+        arrays.push(...listed.arrays)
+        others.push(...listed.others)
         files.push({ path: file, size: source.size })
       } finally {
         await source.close()
       }
     }
-    shards?.check(arrays)
-    return { format: 'safetensors', path, naming: 'hf', files, arrays, notes: [] }
+    if (index) index.check(arrays, others)
+    else checkOnce(arrays, 'safetensors')
+    const { notes, ...named } = stateNames(arrays, others, { format: 'safetensors', path })
+    // Mistral's own layout, and Meta's, in this container.
+    const told =
+      named.naming === 'meta' ? await paramsBeside(dirname(path), named.arrays) : undefined
+    return {
+      format: 'safetensors',
+      path,
+      files,
+      ...named,
+      ...(told ? { config: told.config } : {}),
+      notes: [...notes, ...(told?.notes ?? [])],
+    }
   },
 
   describe,
@@ -65,11 +94,31 @@ const dtypeNames: ReadonlyMap<string, DType> = new Map([
   ['BF16', 'bf16'],
 ])
 
+/** The format's other types, and the bits of an element: buffers, and levels of quantisations. */
+const otherBits: ReadonlyMap<string, number> = new Map([
+  ...['BOOL', 'U8', 'I8', 'F8_E5M2', 'F8_E4M3', 'F8_E8M0', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'].map(
+    (name) => [name, 8] as const,
+  ),
+  ...['U16', 'I16'].map((name) => [name, 16] as const),
+  ...['U32', 'I32'].map((name) => [name, 32] as const),
+  ...['U64', 'I64', 'C64'].map((name) => [name, 64] as const),
+  ['F4', 4],
+  ['F6_E2M3', 6],
+  ['F6_E3M2', 6],
+])
+
+/** The tensors of one file whose elements are floats. */
+export async function listFile(source: ByteSource): Promise<StoredArray[]> {
+  return (await listEntries(source)).arrays
+}
+
 /**
  * Lists the tensors of one file and holds the header to the format's rules:
  * offsets in order without gap or overlap, sizes that fit, no byte left over.
  */
-export async function listFile(source: ByteSource): Promise<StoredArray[]> {
+async function listEntries(
+  source: ByteSource,
+): Promise<{ arrays: StoredArray[]; others: OtherArray[] }> {
   const { path, size } = source
   const where = { format: 'safetensors', path }
   if (size < 8)
@@ -93,19 +142,26 @@ export async function listFile(source: ByteSource): Promise<StoredArray[]> {
   return parseHeader(header, 8 + length, source)
 }
 
-function parseHeader(header: JsonObject, start: number, { path, size }: ByteSource): StoredArray[] {
-  const arrays: { array: StoredArray; begin: number; end: number }[] = []
+/** What the header says of a tensor, and where its bytes lie after it. */
+interface Entry {
+  name: string
+  begin: number
+  end: number
+  /** Undefined where its elements are no floats. */
+  array?: StoredArray
+  type: string
+}
+
+function parseHeader(
+  header: JsonObject,
+  start: number,
+  { path, size }: ByteSource,
+): { arrays: StoredArray[]; others: OtherArray[] } {
+  const entries: Entry[] = []
   for (const [name, value] of Object.entries(header)) {
     if (name === '__metadata__') continue
     const where = { format: 'safetensors' as const, path, tensor: name }
     if (!isJsonObject(value)) throw inputError('its entry is no object', where)
-    const dtype = dtypeNames.get(String(value.dtype))
-    if (dtype === undefined) {
-      throw inputError(`its dtype is ${JSON.stringify(value.dtype)}, which is not supported`, {
-        ...where,
-        suggestions: [`Supported are ${[...dtypeNames.keys()].join(', ')}.`],
-      })
-    }
     const shape = numbers(value.shape)
     const offsets = numbers(value.data_offsets)
     const [begin, end] = offsets ?? []
@@ -119,19 +175,64 @@ function parseHeader(header: JsonObject, start: number, { path, size }: ByteSour
         suggestions: ['It is truncated; download it again.'],
       })
     }
+    const type = typeof value.dtype === 'string' ? value.dtype : ''
+    const dtype = dtypeNames.get(type)
+    const entry = { name, begin, end, type }
+    if (dtype === undefined) {
+      checkOther(value.dtype, shape, end - begin, where)
+      entries.push(entry)
+      continue
+    }
     checkArrayBytes(dtype, shape, end - begin, where)
     const extent = { path, offset: start + begin, length: end - begin }
-    arrays.push({ array: { name, dtype, shape, parts: [wholePart(shape, [extent])] }, begin, end })
+    entries.push({ ...entry, array: { name, dtype, shape, parts: [wholePart(shape, [extent])] } })
   }
-  arrays.sort((a, b) => a.begin - b.begin || a.end - b.end)
+  checkPlaces(entries, start, { path, size })
+  const arrays = entries.flatMap(({ array }) => array ?? [])
+  return {
+    arrays: [...arrays, ...aliases(header, entries)],
+    others: entries.flatMap(({ name, type, array }) => (array ? [] : { name, type, path })),
+  }
+}
+
+/** Checks an array of a type that weights never have. */
+function checkOther(
+  dtype: unknown,
+  shape: number[],
+  bytes: number,
+  where: { format: 'safetensors'; path: string; tensor: string },
+): void {
+  const bits = typeof dtype === 'string' ? otherBits.get(dtype) : undefined
+  if (bits === undefined) {
+    throw inputError(`its dtype is ${JSON.stringify(dtype)?.slice(0, 80)}, which is not known`, {
+      ...where,
+      suggestions: [`Supported are ${[...dtypeNames.keys()].join(', ')}.`],
+    })
+  }
+  const elements = elementCount(shape)
+  if (elements === undefined || elements * bits !== bytes * 8) {
+    throw inputError(
+      `${shown(shape)} of ${dtype} does not take the ${bytes} bytes that it has`,
+      where,
+    )
+  }
+}
+
+/** Sorts the entries by their place, and holds them to be side by side to the file's end. */
+function checkPlaces(
+  entries: Entry[],
+  start: number,
+  { path, size }: { path: string; size: number },
+): void {
+  entries.sort((a, b) => a.begin - b.begin || a.end - b.end)
   let position = 0
-  for (const { array, begin, end } of arrays) {
+  for (const { name, begin, end } of entries) {
     if (begin !== position) {
       const kind = begin < position ? 'overlaps the tensor before it' : 'leaves a gap before it'
       throw inputError(`it begins at byte ${begin} and ${kind}, which ends at ${position}`, {
         format: 'safetensors',
         path,
-        tensor: array.name,
+        tensor: name,
       })
     }
     position = end
@@ -142,7 +243,19 @@ function parseHeader(header: JsonObject, start: number, { path, size }: ByteSour
       path,
     })
   }
-  return arrays.map(({ array }) => array)
+}
+
+/**
+ * Tensors that are others under a second name: safetensors' save_model leaves
+ * one of two tied weights out and notes in the metadata which it is the same as.
+ */
+function aliases({ __metadata__: metadata }: JsonObject, entries: readonly Entry[]): StoredArray[] {
+  if (!isJsonObject(metadata)) return []
+  const byName = new Map(entries.map((entry) => [entry.name, entry]))
+  return Object.entries(metadata).flatMap(([name, target]) => {
+    const { array } = (typeof target === 'string' && byName.get(target)) || {}
+    return array && !byName.has(name) ? { ...array, name } : []
+  })
 }
 
 function numbers(value: unknown): number[] | undefined {

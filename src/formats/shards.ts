@@ -1,11 +1,11 @@
-import { dirname } from 'node:path'
-import type { StoredArray } from '../checkpoint/checkpoint.js'
+import { basename, dirname } from 'node:path'
+import type { OtherArray, StoredArray } from '../checkpoint/checkpoint.js'
 import { list } from '../checkpoint/geometry.js'
 import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
 import { isJsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
-import { join } from '../io/store.js'
+import { join, kindOf, listFolder } from '../io/store.js'
 import type { TargetFile } from './format.js'
 import { jsonFile } from './hf-folder.js'
 
@@ -58,11 +58,119 @@ export function shardIndex(name: string, tensors: readonly Tensor[]): TargetFile
   })
 }
 
+/**
+ * The index among a folder's entries: the usual one, or the only one of another name.
+ * @param pattern what the names of such indexes end with
+ */
+export function indexOf(
+  entries: readonly string[],
+  usual: string,
+  pattern: RegExp,
+): string | undefined {
+  if (entries.includes(usual)) return usual
+  const indexes = entries.filter((name) => pattern.test(name))
+  return indexes.length === 1 ? indexes[0] : undefined
+}
+
+/** A shard's name: the stem, its number, the number of all, the extension. */
+const shardPattern = /^(.+)-(\d{5})-of-(\d{5})\.([a-z]+)$/
+
+/** The first shard among a folder's entries, where all shards there are of one checkpoint. */
+export function shardsOf(entries: readonly string[], extensions: string): string | undefined {
+  const shards = entries.filter((name) =>
+    extensions.split('|').includes(shardPattern.exec(name)?.[4] ?? ''),
+  )
+  const [first] = shards
+  const kinds = new Set(shards.map((name) => name.replace(shardPattern, '$1 $3 $4')))
+  return kinds.size === 1 ? first : undefined
+}
+
+/**
+ * All shards of the checkpoint that a file is one of, by their names, where there is no index.
+ * @throws input error that says which of them are not there
+ */
+export async function shardSiblings(path: string, format: string): Promise<string[]> {
+  const match = shardPattern.exec(basename(path))
+  if (match === null) return [path]
+  const [, stem, number, last = '', extension] = match
+  const count = Number(last)
+  if (Number(number) > count || Number(number) === 0) {
+    throw inputError(`it would be shard ${Number(number)} of ${count}`, { format, path })
+  }
+  const digits = (n: number) => String(n).padStart(5, '0')
+  const names = Array.from(
+    { length: count },
+    (_, i) => `${stem}-${digits(i + 1)}-of-${last}.${extension}`,
+  )
+  await checkThere(names, `${count} shards by the name of ${basename(path)}`, { format, path })
+  return names.map((name) => join(dirname(path), name))
+}
+
+/**
+ * Checks that files are in the folder of `where.path`.
+ * @param what they are, after "of the "
+ * @throws input error that says how many and which are missing, and what is there in their place
+ */
+async function checkThere(
+  names: readonly string[],
+  what: string,
+  where: { format: string; path: string },
+): Promise<void> {
+  const folder = dirname(where.path)
+  const there = await Promise.all(names.map((name) => kindOf(join(folder, name))))
+  const missing = names.filter((_, i) => there[i] === undefined)
+  if (missing.length === 0) return
+  const entries = await listFolder(folder)
+  const dead = missing.filter((name) => entries.includes(name))
+  const known = new Set(names)
+  const [, , , extension] = shardPattern.exec(missing[0] ?? '')?.slice(1) ?? []
+  const others = entries.filter(
+    (name) =>
+      !known.has(name) && extension !== undefined && shardPattern.exec(name)?.[4] === extension,
+  )
+  const said = [
+    `of the ${what} ${missing.length} ${missing.length === 1 ? 'is' : 'are'} missing: ${list(missing.toSorted())}`,
+    ...(dead.length === 0
+      ? []
+      : [
+          `${dead.length === missing.length ? 'there are' : `of ${dead.length} there are`} only links to nowhere`,
+        ]),
+    ...(others.length === 0
+      ? []
+      : [
+          `there ${others.length === 1 ? 'is' : 'are'} ${list(others.toSorted())}, which ${others.length === 1 ? 'is none' : 'are none'} of them`,
+        ]),
+  ]
+  throw inputError(said.join('; '), {
+    ...where,
+    suggestions: [
+      others.length === 0
+        ? 'The download was interrupted, or is not whole: pull the repository again (openllama pull OWNER/REPO).'
+        : 'The index and the shards are of two versions: pull the repository again (openllama pull OWNER/REPO), or take the index away to read the shards by their names.',
+    ],
+  })
+}
+
+/** @throws input error for a tensor that is in two files */
+export function checkOnce(arrays: readonly StoredArray[], format: string): void {
+  const paths = new Map<string, string | undefined>()
+  for (const { name, parts } of arrays) {
+    const path = parts[0]?.extents[0]?.path
+    if (paths.has(name)) {
+      throw inputError(`it is in ${paths.get(name)} too`, { format, path, tensor: name })
+    }
+    paths.set(name, path)
+  }
+}
+
 /** The files that an index names, and a check that they hold what it says. */
 export async function joinShards(
   indexPath: string,
   format: string,
-): Promise<{ files: string[]; check(arrays: readonly StoredArray[]): void }> {
+): Promise<{
+  files: string[]
+  check(arrays: readonly StoredArray[], others: readonly OtherArray[]): void
+}> {
   const where = { format, path: indexPath }
   const index = parseJsonObject(await readSmallFile(indexPath, maxIndex), indexPath)
   if (!isJsonObject(index.weight_map)) throw inputError('it has no weight_map', where)
@@ -75,21 +183,26 @@ export async function joinShards(
         { ...where, tensor },
       )
     }
-    fileOf.set(tensor, join(folder, file))
+    fileOf.set(tensor, file)
   }
+  const names = [...new Set(fileOf.values())].sort()
+  await checkThere(names, `${names.length} files that it names`, where)
   return {
-    files: [...new Set(fileOf.values())].sort(),
-    check(arrays) {
+    files: names.map((name) => join(folder, name)),
+    check(arrays, others) {
       const found = new Set<string>()
-      for (const { name, parts } of arrays) {
+      const placed = [
+        ...arrays.map(({ name, parts }) => ({ name, at: parts[0]?.extents[0]?.path })),
+        ...others.map(({ name, path }) => ({ name, at: path })),
+      ]
+      for (const { name, at } of placed) {
         if (found.has(name)) throw inputError('it is in two shards', { ...where, tensor: name })
         found.add(name)
-        const at = parts[0]?.extents[0]?.path
-        const expected = fileOf.get(name)
-        if (expected === undefined)
+        const file = fileOf.get(name)
+        if (file === undefined)
           throw inputError(`it is in ${at}, and not in the index`, { ...where, tensor: name })
-        if (at !== undefined && at !== expected) {
-          throw inputError(`the index has it in ${expected}, it is in ${at}`, {
+        if (at !== undefined && at !== join(folder, file)) {
+          throw inputError(`the index has it in ${file}, it is in ${at}`, {
             ...where,
             tensor: name,
           })

@@ -25,7 +25,8 @@ export function listLeaves(
     const name = names[i]
     return array && name !== undefined ? [{ ...array, name }] : []
   })
-  return { format, path, naming: 'easylm', files: [{ path, size }], arrays, notes }
+  const naming = arrays.some(({ name }) => name.startsWith('model/')) ? 'hf-flax' : 'easylm'
+  return { format, path, naming, files: [{ path, size }], arrays, notes }
 }
 
 /**

@@ -4,7 +4,7 @@ import { allTensors, layoutIn, type Naming, nameOf, roleOf } from '../../src/che
 import { small, tensorsOf } from '../support/llama.js'
 
 const test = suite('checkpoint: names')
-const namings: Naming[] = ['hf', 'easylm', 'meta', 'gguf']
+const namings = ['hf', 'easylm', 'meta', 'gguf'] as const satisfies Naming[]
 const expected = tensorsOf({ ...small, layers: 12 })
 
 for (const naming of namings) {

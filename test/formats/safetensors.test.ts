@@ -70,10 +70,21 @@ test('what the format forbids: each with tensor and numbers', async () => {
       file({ a: entry(0, 8, [2 ** 40, 2 ** 40]) }, 8),
       ['tensor "a"', 'no size'],
     ],
+    ['an unknown dtype', file({ a: entry(0, 8, [2], 'F9') }, 8), ['tensor "a"', 'F9', 'BF16']],
     [
-      'an unknown dtype',
+      'a dtype that is an object',
+      file({ a: { ...entry(0, 8), dtype: {} } }, 8),
+      ['tensor "a"', 'dtype'],
+    ],
+    [
+      'integers of a wrong size',
       file({ a: entry(0, 8, [2], 'F8_E4M3') }, 8),
-      ['tensor "a"', 'F8_E4M3', 'BF16'],
+      ['tensor "a"', '[2] of F8_E4M3', 8],
+    ],
+    [
+      'six-bit floats that fill no whole bytes',
+      file({ a: entry(0, 2, [3], 'F6_E2M3') }, 2),
+      ['tensor "a"', 'F6_E2M3', 2],
     ],
     ['no dtype', file({ a: { shape: [2], data_offsets: [0, 8] } }, 8), ['tensor "a"', 'dtype']],
     [
@@ -165,7 +176,7 @@ test('an index that disagrees with its shards', async () => {
       'two.safetensors',
       'three.safetensors',
     ],
-    [{ a: 'one.safetensors', b: 'four.safetensors' }, 'four.safetensors', 'no such file'],
+    [{ a: 'one.safetensors', b: 'four.safetensors' }, 'four.safetensors', '1 is missing'],
     [{ a: 'one.safetensors', b: '../two.safetensors' }, 'tensor "b"', 'no file of this folder'],
     [{ a: 'one.safetensors', b: '/etc/passwd' }, 'tensor "b"', 'no file of this folder'],
     [{ a: 'one.safetensors', b: 'C:two.safetensors' }, 'tensor "b"', 'no file of this folder'],
