@@ -9,7 +9,7 @@ import {
   readTokenizerText,
   tokenizerJsonOf,
 } from '../tokenizer/load.js'
-import { isRight, judgeOwn, proveTokenizer } from './tokenizer-proof.js'
+import { isRight, judgeOwn, proveRebuilt, proveTokenizer } from './tokenizer-proof.js'
 
 /** Formats that have no place for a tokenizer.json. */
 const withoutFolder: readonly FormatName[] = ['gguf', 'meta']
@@ -17,7 +17,7 @@ const withoutFolder: readonly FormatName[] = ['gguf', 'meta']
 /**
  * The source's tokenizer files that go into the output as they are: all of them
  * with --keep-tokenizer, or where there is no SentencePiece model to make better
- * ones from (LLaMA 3 and its kin).
+ * ones from (LLaMA 3 and its kin, and what transformers 5 saves).
  */
 export async function keptFiles(
   { tokenizer, path }: Checkpoint,
@@ -35,7 +35,9 @@ export async function keptFiles(
       suggestions: ['Name some with --tokenizer, or leave the flag out.'],
     })
   }
-  const only = loaded === undefined && tokenizerJsonOf(tokenizer.beside) !== undefined
+  const only =
+    (loaded === undefined || loaded.json !== undefined) &&
+    tokenizerJsonOf(tokenizer.beside) !== undefined
   return keep || only ? readTokenizerFiles(tokenizer) : undefined
 }
 
@@ -59,6 +61,11 @@ export async function checkTargetTokenizer(
   target: Target,
   kept: boolean,
 ): Promise<CarriedTokenizer> {
+  if (tokenizer.json !== undefined) {
+    // Folders have the file itself; the others have what was made of it.
+    const made = withoutFolder.includes(target.format)
+    return { warnings: made ? await proveRebuilt(tokenizer, tokenizer.json) : [] }
+  }
   const name = target.files.find((file) => basename(file.name) === 'tokenizer.json')
   const text = name && new TextDecoder().decode(name.literals[0]?.bytes)
   if (text === undefined && !kept) return { warnings: [] }

@@ -82,6 +82,31 @@ export async function judgeOwn(
   ]
 }
 
+/**
+ * Holds a model that was rebuilt from a tokenizer.json against that file.
+ * @returns what the user should know of it
+ * @throws check error where the two give other tokens
+ */
+export async function proveRebuilt(tokenizer: LoadedTokenizer, json: string): Promise<string[]> {
+  const texts = [...probes, ...pieceProbes(tokenizer.model)]
+  const pair = await compareOn(texts, tokenizer, json, tokenizer.path, 'tokenizer.json')
+  const wrong = unexplained(pair)
+  if (wrong > 0) {
+    throw new OpenLlamaError(
+      'check',
+      `what SentencePiece has for this tokenizer.json differs from it on ${wrong} of ${texts.length} texts: ${oneLine(exampleOf(pair, tokenizer))}`,
+      {
+        path: tokenizer.path,
+        suggestions: ['Pass the tokenizer.model that it came from with --tokenizer.'],
+      },
+    )
+  }
+  return [
+    `there is only a tokenizer.json: scores are rebuilt from the order of its merges, with the same tokens on ${texts.length - pair.explained} of ${texts.length} texts`,
+    ...pair.limits.map(({ limit, count }) => `${limit.what} (${count} texts). ${limit.advice}`),
+  ]
+}
+
 /** Whether the source's own tokenizer.json equals its tokenizer.model. */
 export async function isRight(
   tokenizer: LoadedTokenizer,

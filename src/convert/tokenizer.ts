@@ -5,7 +5,7 @@ import { type OutputFile, writeOutputs } from '../io/output.js'
 import { type TokenizerFacts, tokenizerFacts } from '../tokenizer/generation.js'
 import type { LoadedTokenizer } from '../tokenizer/load.js'
 import { tokenizerFiles } from '../tokenizer/tokenizer-files.js'
-import { judgeOwn, proveTokenizer } from './tokenizer-proof.js'
+import { judgeOwn, proveRebuilt, proveTokenizer } from './tokenizer-proof.js'
 
 /** The files that a tokenizer can be written as. */
 export const tokenizerTargets = ['tokenizer.json', 'tokenizer.model'] as const
@@ -40,8 +40,12 @@ export async function convertTokenizer(
   const path = resolve(out.endsWith(to.slice('tokenizer'.length)) ? out : join(out, to))
   const warnings = [...notes]
   let files: OutputFile[]
-  if (to === 'tokenizer.model') files = [{ path, bytes: tokenizer.bytes }]
-  else {
+  if (to === 'tokenizer.model') {
+    if (tokenizer.json !== undefined) {
+      warnings.push(...(await proveRebuilt(tokenizer, tokenizer.json)))
+    }
+    files = [{ path, bytes: tokenizer.bytes }]
+  } else {
     const made = jsonFiles(tokenizer, opened, path)
     files = made.files
     const proof = await proveTokenizer(tokenizer, made.text)

@@ -1,5 +1,5 @@
-import { inputError } from '../io/errors.js'
 import { property } from '../io/json.js'
+import { brief, listOf, refuse } from './json-vocabulary.js'
 
 /**
  * The merges of a tokenizer.json's BPE model, as "left right"; in a file they are
@@ -21,18 +21,21 @@ export function readMerges(
     const parts: unknown[] = typeof merge === 'string' ? merge.split(' ') : listOf(merge)
     const [left, right] = parts
     if (parts.length !== 2 || typeof left !== 'string' || typeof right !== 'string') {
-      throw refuse(path, `merge ${rank} is no pair: ${JSON.stringify(merge)}`)
+      throw refuse(path, `merge ${rank} is no pair: ${brief(merge)}`)
     }
     if (left === '' || right === '') {
-      throw refuse(path, `merge ${rank} is cyclic: it joins "${left}${right}" with nothing`)
+      throw refuse(path, `merge ${rank} is cyclic: it joins ${brief(left + right)} with nothing`)
     }
     for (const part of [left, right, left + right]) {
       if (!vocabulary.has(part)) {
-        throw refuse(path, `merge ${rank} ("${left}" and "${right}") needs "${part}", no token`)
+        throw refuse(
+          path,
+          `merge ${rank} (${brief(left)} and ${brief(right)}) needs ${brief(part)}, no token`,
+        )
       }
     }
     const pair = `${left} ${right}`
-    if (seen.has(pair)) throw refuse(path, `merge ${rank} ("${pair}") is there twice`)
+    if (seen.has(pair)) throw refuse(path, `merge ${rank} (${brief(pair)}) is there twice`)
     seen.add(pair)
     return pair
   })
@@ -48,16 +51,4 @@ export function checkMerges(json: unknown, path: string): void {
     if (typeof content === 'string') vocabulary.add(content)
   }
   readMerges(model, vocabulary, path)
-}
-
-function listOf(value: unknown): unknown[] {
-  return Array.isArray(value) ? value : []
-}
-
-function refuse(path: string, what: string): Error {
-  return inputError(what, {
-    format: 'tokenizer.json',
-    path,
-    suggestions: ['Download it again, or take it from the original release.'],
-  })
 }

@@ -1,9 +1,10 @@
-import { inputError } from '../io/errors.js'
+import { property } from '../io/json.js'
 import { readMerges } from './bpe-merges.js'
 import type { KnownLimit } from './compare.js'
 import { llamaCppName } from './generation.js'
 import { templateEntries } from './gguf-template.js'
 import type { GgufEntry } from './gguf-vocab.js'
+import { brief, listOf, maxTokens, readTokens, refuse } from './json-vocabulary.js'
 import {
   describeSteps,
   knownPreTokenizers,
@@ -32,9 +33,6 @@ export interface BpeVocab {
   readonly warnings: readonly string[]
 }
 
-/** As for SentencePiece: a wrong claim must not exhaust memory. */
-const maxTokens = 10_000_000
-
 const tokenTypes = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const
 
 interface Token {
@@ -47,17 +45,17 @@ interface Token {
  * @param path what to call it in an error
  */
 export function bpeVocab(json: unknown, path: string, options: BpeVocabOptions = {}): BpeVocab {
-  const model = get(json, 'model')
-  if (get(model, 'type') !== 'BPE') {
-    throw refuse(path, `a model of type ${JSON.stringify(get(model, 'type')) ?? 'none'}, not BPE`)
+  const model = property(json, 'model')
+  if (property(model, 'type') !== 'BPE') {
+    throw refuse(path, `a model of type ${brief(property(model, 'type'))}, not BPE`)
   }
-  if (get(model, 'byte_fallback') === true) {
+  if (property(model, 'byte_fallback') === true) {
     throw refuse(path, 'it was made from a SentencePiece model, whose scores it does not hold', [
       'Pass the tokenizer.model that it came from with --tokenizer.',
     ])
   }
-  const ignoreMerges = get(model, 'ignore_merges') === true
-  const steps = readSteps(get(json, 'pre_tokenizer'), path)
+  const ignoreMerges = property(model, 'ignore_merges') === true
+  const steps = readSteps(property(json, 'pre_tokenizer'), path)
   const pre = recogniseSteps(steps, ignoreMerges)
   if (pre === undefined) {
     const how = ignoreMerges ? 'whole words looked up first' : 'merges only'
@@ -66,7 +64,7 @@ export function bpeVocab(json: unknown, path: string, options: BpeVocabOptions =
       'Other formats carry the tokenizer.json as it is.',
     ])
   }
-  const tokens = readTokens(json, model, path)
+  const tokens = tokensOf(json, path)
   const size = options.vocabSize ?? tokens.length
   if (size < tokens.length) {
     throw refuse(path, `${tokens.length} tokens, and only ${size} rows of the embedding`)
@@ -80,7 +78,7 @@ export function bpeVocab(json: unknown, path: string, options: BpeVocabOptions =
     value === undefined || value < 0 || value >= size
       ? []
       : [{ key: `${prefix}${name}_token_id`, type: 'uint32', value }]
-  const adds = readTemplate(get(json, 'post_processor'))
+  const adds = readTemplate(property(json, 'post_processor'))
   const entries: GgufEntry[] = [
     { key: `${prefix}model`, type: 'string', value: 'gpt2' },
     { key: `${prefix}pre`, type: 'string', value: pre },
@@ -102,63 +100,49 @@ export function bpeVocab(json: unknown, path: string, options: BpeVocabOptions =
     { key: `${prefix}add_bos_token`, type: 'bool', value: adds.before },
     { key: `${prefix}add_eos_token`, type: 'bool', value: adds.after },
   ]
-  const template = templateEntries(get(json, 'chat_template'))
+  const template = templateEntries(property(json, 'chat_template'))
   return {
     pre,
     entries: [...entries, ...template.entries],
-    warnings: [...normalizerWarnings(get(json, 'normalizer')), ...template.warnings],
+    warnings: [...normalizerWarnings(property(json, 'normalizer')), ...template.warnings],
   }
 }
 
 function readSteps(json: unknown, path: string): SplitStep[] {
-  const type = get(json, 'type')
+  const type = property(json, 'type')
   if (type === 'Sequence') {
-    const steps = get(json, 'pretokenizers')
+    const steps = property(json, 'pretokenizers')
     return (Array.isArray(steps) ? steps : []).flatMap((step: unknown) => readSteps(step, path))
   }
   if (type === 'Split') {
-    const pattern = get(json, 'pattern')
-    const regex = get(pattern, 'Regex')
-    if (typeof regex === 'string' && get(json, 'behavior') === 'Isolated') {
-      if (get(json, 'invert') !== true) return [{ type, regex }]
+    const pattern = property(json, 'pattern')
+    const regex = property(pattern, 'Regex')
+    if (typeof regex === 'string' && property(json, 'behavior') === 'Isolated') {
+      if (property(json, 'invert') !== true) return [{ type, regex }]
     }
     // The same said the other way round: what the pattern matches is kept, the rest dropped.
-    if (typeof regex === 'string' && get(json, 'behavior') === 'Removed') {
-      if (get(json, 'invert') === true) return [{ type, regex }]
+    if (typeof regex === 'string' && property(json, 'behavior') === 'Removed') {
+      if (property(json, 'invert') === true) return [{ type, regex }]
     }
   }
-  if (type === 'Digits' && get(json, 'individual_digits') === true) return [{ type }]
-  if (type === 'ByteLevel' && get(json, 'add_prefix_space') !== true) {
-    return [{ type, gpt2Pattern: get(json, 'use_regex') !== false }]
+  if (type === 'Digits' && property(json, 'individual_digits') === true) return [{ type }]
+  if (type === 'ByteLevel' && property(json, 'add_prefix_space') !== true) {
+    return [{ type, gpt2Pattern: property(json, 'use_regex') !== false }]
   }
-  throw refuse(path, `llama.cpp has nothing like the pre-tokenizer ${JSON.stringify(json)}`, [
+  throw refuse(path, `llama.cpp has nothing like the pre-tokenizer ${brief(json)}`, [
     'Other formats carry the tokenizer.json as it is.',
   ])
 }
 
-function readTokens(json: unknown, model: unknown, path: string): Token[] {
-  const tokens: Token[] = []
-  const put = (id: unknown, token: Token) => {
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= maxTokens) {
-      throw refuse(path, `token "${token.text}" has the id ${String(id)}`)
-    }
-    const other = tokens[id]
-    if (other !== undefined && other.text !== token.text) {
-      throw refuse(path, `tokens "${other.text}" and "${token.text}" both have the id ${id}`)
-    }
-    tokens[id] = token
-  }
-  for (const [text, id] of entriesOf(get(model, 'vocab'))) put(id, { text, type: 'normal' })
-  const added = get(json, 'added_tokens')
-  for (const token of Array.isArray(added) ? added : []) {
-    const text = get(token, 'content')
-    if (typeof text !== 'string') throw refuse(path, 'an added token has no text')
-    const special = get(token, 'special') === true || looksSpecial(text)
-    put(get(token, 'id'), { text, type: special ? 'control' : 'userDefined' })
-  }
-  if (tokens.length === 0) throw refuse(path, 'there is no token')
-  // Ids that nobody has are padding, as the converter has it.
-  return Array.from(tokens, (token, id) => token ?? padding(id))
+function tokensOf(json: unknown, path: string): Token[] {
+  return readTokens(json, path).map((token, id) => {
+    // Ids that nobody has are padding, as the converter has it.
+    if (token === undefined) return padding(id)
+    const { text, kind } = token
+    if (kind === 'vocabulary') return { text, type: 'normal' }
+    const special = kind === 'special' || looksSpecial(text)
+    return { text, type: special ? 'control' : 'userDefined' }
+  })
 }
 
 function padding(id: number): Token {
@@ -177,48 +161,24 @@ function looksSpecial(text: string): boolean {
 
 /** Whether a special token goes before and after a text. */
 function readTemplate(json: unknown): { before: boolean; after: boolean } {
-  if (get(json, 'type') === 'Sequence') {
-    const found = listOf(get(json, 'processors')).map(readTemplate)
+  if (property(json, 'type') === 'Sequence') {
+    const found = listOf(property(json, 'processors')).map(readTemplate)
     return {
       before: found.some(({ before }) => before),
       after: found.some(({ after }) => after),
     }
   }
-  const single = listOf(get(json, 'single'))
-  const isSpecial = (item: unknown) => get(item, 'SpecialToken') !== undefined
+  const single = listOf(property(json, 'single'))
+  const isSpecial = (item: unknown) => property(item, 'SpecialToken') !== undefined
   return { before: isSpecial(single[0]), after: single.length > 1 && isSpecial(single.at(-1)) }
 }
 
 function normalizerWarnings(json: unknown): string[] {
   if (json === null || json === undefined) return []
-  const type = String(get(json, 'type'))
+  const type = brief(property(json, 'type'))
   return [
     `llama.cpp does not normalise text, and this tokenizer does (${type}): texts that it changes get other tokens.`,
   ]
-}
-
-function get(value: unknown, key: string): unknown {
-  return isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined
-}
-
-function isObject(value: unknown): value is { readonly [key: string]: unknown } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function entriesOf(value: unknown): [string, unknown][] {
-  return isObject(value) ? Object.entries(value) : []
-}
-
-function listOf(value: unknown): unknown[] {
-  return Array.isArray(value) ? value : []
-}
-
-function refuse(path: string, what: string, suggestions?: string[]): Error {
-  return inputError(what, {
-    format: 'tokenizer.json',
-    path,
-    suggestions: suggestions ?? ['Download it again, or take it from the original release.'],
-  })
 }
 
 /** What llama.cpp does to the text of every byte-level BPE, whatever stands in a GGUF. */

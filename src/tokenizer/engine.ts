@@ -77,12 +77,22 @@ export async function tokenizerJsonEngine(
     throw failed(cause)
   }
   keepByteOrderMarks(tokenizer.decoder)
+  // What it does not look at when it loads (a malformed step) fails when it is used.
+  const attempt = <T>(run: () => T): T => {
+    try {
+      return run()
+    } catch (cause) {
+      throw failed(cause)
+    }
+  }
   return {
     name,
-    encode: (line) => tokenizer.encode(line, { add_special_tokens: false }).ids,
+    encode: (line) => attempt(() => tokenizer.encode(line, { add_special_tokens: false }).ids),
     // It refuses an empty list.
     decode: (ids) =>
-      ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: false }),
+      attempt(() =>
+        ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: false }),
+      ),
   }
 }
 

@@ -24,6 +24,15 @@ export function tokenizerJsonLimits(
       explains: (text) => special.some((token) => text.includes(token)),
     })
   }
+  const steps = property(json, 'pre_tokenizer')
+  if (property(steps, 'type') === 'Metaspace' && property(steps, 'prepend_scheme') !== 'never') {
+    limits.push({
+      engine,
+      what: `${engine} puts no space before a text that begins with one, as SentencePiece and llama.cpp do`,
+      advice: 'The model was trained with SentencePiece’s way; docs/tokenizers.md says more.',
+      explains: (text) => /^[ ▁]/.test(text),
+    })
+  }
   if (model !== undefined && model.normalizer.precompiledCharsmap.length > 0) {
     limits.push({
       engine,

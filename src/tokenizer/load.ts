@@ -2,7 +2,7 @@ import { basename } from 'node:path'
 import type { Checkpoint, TokenizerFiles } from '../checkpoint/checkpoint.js'
 import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
 import { inputError } from '../io/errors.js'
-import { parseJsonObject } from '../io/json.js'
+import { type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
 import { join } from '../io/store.js'
@@ -10,6 +10,7 @@ import { templateFromGguf } from './gguf-template.js'
 import { sentencePieceFromGguf } from './gguf-vocab.js'
 import { mergesSpacesByRecord } from './record.js'
 import { parseSentencePiece, type SentencePieceModel, writeSentencePiece } from './sentencepiece.js'
+import { isSentencePieceJson, sentencePieceFromJson } from './sentencepiece-from-json.js'
 import type { SourceFile } from './tokenizer-config.js'
 
 /** A checkpoint's tokenizer, read. */
@@ -21,6 +22,8 @@ export interface LoadedTokenizer {
   bytes: Uint8Array
   /** The JSON files beside it, parsed. */
   sources: SourceFile[]
+  /** The text of the tokenizer.json that the model was rebuilt from, where there is no other. */
+  json?: string
 }
 
 /** A file of a tokenizer that is passed on as it is. */
@@ -42,23 +45,67 @@ export async function loadTokenizer({
   LoadedTokenizer | undefined
 > {
   if (path === undefined) {
-    if (metadata === undefined) return undefined
-    return embeddedTokenizer(metadata, checkpoint, files[0]?.path ?? checkpoint)
+    const embedded =
+      metadata && (await embeddedTokenizer(metadata, checkpoint, files[0]?.path ?? checkpoint))
+    return embedded ?? rebuiltTokenizer(beside, template, metadata)
   }
-  const bytes = await readSmallFile(path, maxTokenizer)
-  if (bytes.length > 0) refuseStandIns(path, bytes.subarray(0, 512))
+  const bytes = await readWhole(path)
   refuseTiktoken(bytes, path)
-  // In the order in which they count: a template of its own before one within a file.
+  const sources = await readSources(beside, template)
+  return { path, model: parseSentencePiece(bytes, path), bytes, sources }
+}
+
+/** In the order in which they count: a template of its own before one within a file. */
+async function readSources(
+  beside: readonly string[],
+  template: string | undefined,
+): Promise<SourceFile[]> {
   const sources: SourceFile[] = []
   if (template !== undefined) {
-    const text = new TextDecoder().decode(await readSmallFile(template, maxTokenizer))
+    const text = await readTokenizerText(template)
     sources.push({ name: basename(template), json: { chat_template: text } })
   }
   for (const file of beside) {
-    const json = parseJsonObject(await readSmallFile(file, maxTokenizer), file)
-    sources.push({ name: basename(file), json })
+    sources.push({ name: basename(file), json: await readJson(file) })
   }
-  return { path, model: parseSentencePiece(bytes, path), bytes, sources }
+  return sources
+}
+
+/** @throws input error that calls a stand-in (an LFS pointer, a web page) by its name */
+async function readWhole(path: string): Promise<Uint8Array> {
+  const bytes = await readSmallFile(path, maxTokenizer)
+  if (bytes.length > 0) refuseStandIns(path, bytes.subarray(0, 512))
+  return bytes
+}
+
+async function readJson(path: string): Promise<JsonObject> {
+  return parseJsonObject(await readWhole(path), path)
+}
+
+/** The model that a tokenizer.json of SentencePiece's kind stands for, where it is all there is. */
+async function rebuiltTokenizer(
+  beside: readonly string[],
+  template: string | undefined,
+  metadata: readonly MetadataEntry[] | undefined,
+): Promise<LoadedTokenizer | undefined> {
+  const path = tokenizerJsonOf(beside)
+  if (path === undefined || hasVocabulary(metadata)) return undefined
+  const json = await readJson(path)
+  if (!isSentencePieceJson(json)) return undefined
+  const sources = await readSources(beside, template)
+  const model = sentencePieceFromJson(json, path, sources)
+  return {
+    path,
+    model,
+    bytes: writeSentencePiece(model),
+    sources,
+    json: await readTokenizerText(path),
+  }
+}
+
+/** Whether a GGUF has tokens: a model without any says so (`no_vocab`), or nothing. */
+function hasVocabulary(metadata: readonly MetadataEntry[] | undefined): boolean {
+  return metadata?.some(({ key }) => key === 'tokenizer.ggml.tokens') ?? false
 }
 
 /** LLaMA 3's own tokenizer.model is a list of lines "base64 rank". */
@@ -112,7 +159,8 @@ export async function loadTokenizerJson({
 }: TokenizerFiles): Promise<SourceFile | undefined> {
   const path = tokenizerJsonOf(beside)
   if (model !== undefined || path === undefined) return undefined
-  const json = parseJsonObject(await readSmallFile(path, maxTokenizer), path)
+  const json = await readJson(path)
+  if (isSentencePieceJson(json)) return undefined
   return { name: path, json: { ...json, chat_template: await readTemplate(beside, template) } }
 }
 
@@ -123,8 +171,7 @@ async function readTemplate(
   if (template !== undefined) return readTokenizerText(template)
   const config = beside.find((file) => basename(file) === 'tokenizer_config.json')
   if (config === undefined) return undefined
-  const json = parseJsonObject(await readSmallFile(config, maxTokenizer), config)
-  return json.chat_template
+  return (await readJson(config)).chat_template
 }
 
 /** The path of the tokenizer.json among a tokenizer's files. */
@@ -134,7 +181,7 @@ export function tokenizerJsonOf(beside: readonly string[]): string | undefined {
 
 /** The text of a tokenizer.json. */
 export async function readTokenizerText(path: string): Promise<string> {
-  return new TextDecoder().decode(await readSmallFile(path, maxTokenizer))
+  return new TextDecoder().decode(await readWhole(path))
 }
 
 /** All files of a tokenizer, byte for byte, by the names that transformers knows them by. */
@@ -145,10 +192,10 @@ export async function readTokenizerFiles({
 }: TokenizerFiles): Promise<KeptFile[]> {
   const kept: KeptFile[] = []
   if (model !== undefined) {
-    kept.push({ name: 'tokenizer.model', bytes: await readSmallFile(model, maxTokenizer) })
+    kept.push({ name: 'tokenizer.model', bytes: await readWhole(model) })
   }
   for (const path of [...beside, ...(template === undefined ? [] : [template])]) {
-    kept.push({ name: basename(path), bytes: await readSmallFile(path, maxTokenizer) })
+    kept.push({ name: basename(path), bytes: await readWhole(path) })
   }
   return kept
 }

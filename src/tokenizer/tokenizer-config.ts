@@ -301,7 +301,7 @@ function maxLength(sources: readonly SourceFile[]): number | undefined {
 }
 
 /** A special token is sent as a text, or as an object with its `content`. */
-function tokenText(value: unknown): string | undefined {
+export function tokenText(value: unknown): string | undefined {
   if (typeof value === 'string') return value
   const content = get(value, 'content')
   return typeof content === 'string' ? content : undefined

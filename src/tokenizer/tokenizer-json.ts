@@ -23,7 +23,7 @@ import { type AddedToken, addedTokenJson, type Token } from './tokenizer-config.
  * a tokenizer.json is weighed in f64.
  */
 
-const spaceSymbol = '\u2581'
+export const spaceSymbol = '\u2581'
 
 export interface TokenizerJsonOptions {
   /** BOS before every text: as LLaMA's own tokenizers do. Default true. */
@@ -129,7 +129,7 @@ function addedTokens(model: SentencePieceModel, options: TokenizerJsonOptions): 
 const atStart = '(?<![\\s\\S])'
 const atEnd = '(?![\\s\\S])'
 
-function normalizer(spec: NormalizerSpec): Json {
+export function normalizer(spec: NormalizerSpec): Json {
   const space = spec.escapeWhitespaces ? spaceSymbol : ' '
   const steps: Json[] = []
   if (spec.precompiledCharsmap.length > 0) {

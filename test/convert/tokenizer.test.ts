@@ -148,6 +148,42 @@ test('ours is found wrong before anything is written', async () => {
   assert.match(warnings.join(), /differs from SentencePiece on \d+ of/)
 })
 
+test('a tokenizer.json alone makes the vocabulary that its tokenizer.model makes', async () => {
+  const scoresOf = async (files: { readonly [name: string]: string | Uint8Array }) => {
+    const { source, out } = sourceWith(files)
+    const { warnings } = await convert(source, `${out}.gguf`, { to: 'gguf' })
+    const { metadata = [] } = await openCheckpoint(`${out}.gguf`)
+    const own = metadata.filter(({ key }) => key.startsWith('tokenizer.'))
+    return { values: own.map(({ key, value }) => [key, value]), warnings }
+  }
+  const config = '{"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}'
+  const { values, warnings } = await scoresOf({
+    'tokenizer.json': tokenizerJsonOf('tiny-v2'),
+    'tokenizer_config.json': config,
+  })
+  const expected = await scoresOf({
+    'tokenizer.model': readFileSync(modelPath('tiny-v2')),
+    'tokenizer_config.json': config,
+  })
+  // The converter of llama.cpp names the unknown token where a tokenizer.json does.
+  assert.equal(
+    values.filter(([key]) => key !== 'tokenizer.ggml.unknown_token_id'),
+    expected.values,
+  )
+  assert.match(warnings.join('\n'), /there is only a tokenizer\.json: scores are rebuilt/)
+})
+
+test('a Git LFS pointer in the place of a tokenizer file is called by its name', async () => {
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 1842767\n`
+  for (const name of ['tokenizer.json', 'tokenizer_config.json', 'tokenizer.model']) {
+    const files = { 'tokenizer.json': tokenizerJsonOf('tiny-v2'), [name]: pointer }
+    const { source, out } = sourceWith(files)
+    for (const to of ['gguf', 'safetensors']) {
+      await fails(() => convert(source, out, { to }), 'input', name, 'Git LFS pointer')
+    }
+  }
+})
+
 const named = JSON.stringify({
   chat_template: [
     { name: 'default', template: '{{ messages }}' },

@@ -2,6 +2,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { OpenLlamaError } from '../../src/io/errors.js'
 import { bpeVocab } from '../../src/tokenizer/bpe-vocab.js'
+import { tokenizerJsonEngine } from '../../src/tokenizer/engine.js'
+import { fails } from '../support/errors.js'
 import { fixture } from './fixtures.js'
 
 // As trained and written by Hugging Face's tokenizers.
@@ -288,5 +290,43 @@ test('what is no tokenizer.json at all is refused', () => {
     assert.throws(() => bpeVocab(json, 'x'), /not BPE/)
   }
 })
+
+test('a malformed tokenizer.json is a clear error, whatever stands in it', async () => {
+  const hostile = { toString: 1, valueOf: 'x' }
+  const refused: ((json: Parsed) => void)[] = [
+    (json) => Reflect.set(json.model.vocab, '!', hostile),
+    (json) => Reflect.set(json.model.vocab, '!', 2 ** 40),
+    (json) => json.added_tokens.push({ id: hostile, content: 'x' }),
+    (json) => json.added_tokens.push({ id: 3, content: hostile }),
+    (json) => json.model.merges.push([hostile, hostile]),
+    (json) => json.model.merges.push('x'.repeat(100_000)),
+    (json) => Reflect.set(json.model, 'type', hostile),
+    (json) => Reflect.set(json, 'pre_tokenizer', { type: 'x'.repeat(100_000) }),
+  ]
+  for (const change of refused) {
+    const error = await fails(async () => lookup(parsed(change)), 'input', 'tokenizer.json')
+    assert.ok(error.message.length < 2000, String(error.message.length))
+  }
+  // What does not concern a vocabulary is passed over.
+  for (const post of [{ type: 'Sequence', processors: hostile }, { single: ['x'] }, hostile, 7]) {
+    lookup(parsed((json) => Reflect.set(json, 'post_processor', post)))
+  }
+})
+
+for (const post of [
+  { type: 'TemplateProcessing', single: ['x'] },
+  { type: 'TemplateProcessing' },
+]) {
+  test(`a malformed post-processor is a clear error in the engine: ${JSON.stringify(post)}`, async () => {
+    const json = parsed((each) => Reflect.set(each, 'post_processor', post))
+    try {
+      const engine = await tokenizerJsonEngine(JSON.stringify(json), 'tokenizer.json')
+      engine.decode(engine.encode('a text'))
+    } catch (error) {
+      assert.ok(error instanceof OpenLlamaError, String(error))
+      assert.is(error.code, 'input')
+    }
+  })
+}
 
 test.run()
