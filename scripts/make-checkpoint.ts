@@ -1,5 +1,5 @@
 // Streams an EasyLM checkpoint of a preset with random weights to disk, for benchmarks and tests:
-//   npx tsx scripts/make-checkpoint.ts <preset> <file> [--dtype bf16|f16|f32] [--sparse]
+//   npx tsx scripts/make-checkpoint.ts <preset> <file> [--dtype bf16|f16|f32] [--layers N] [--sparse]
 // --sparse writes the heads alone and leaves the weights as holes (zeros), so that a file of any
 // size takes no time and no disk.
 import { open } from 'node:fs/promises'
@@ -13,6 +13,7 @@ const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
     dtype: { type: 'string', default: 'bf16' },
+    layers: { type: 'string' },
     sparse: { type: 'boolean', default: false },
   },
 })
@@ -20,7 +21,7 @@ const [preset = '', path] = positionals
 const config = presets.get(preset)
 if (config === undefined || path === undefined || !isFloatType(values.dtype)) {
   console.error(
-    `usage: make-checkpoint <preset> <file> [--dtype bf16|f16|f32] [--sparse]\npresets: ${[...presets.keys()].join(', ')}`,
+    `usage: make-checkpoint <preset> <file> [--dtype bf16|f16|f32] [--layers N] [--sparse]\npresets: ${[...presets.keys()].join(', ')}`,
   )
   process.exit(2)
 }
@@ -36,7 +37,7 @@ const pool = values.sparse ? new Uint8Array() : randomWeights(dtype)
 const file = await open(path, 'w')
 let position = 0
 let turn = 0
-for (const named of allTensors(config.num_hidden_layers)) {
+for (const named of allTensors(Number(values.layers ?? config.num_hidden_layers))) {
   const shape = named.role.shape.map((field) => sizes[field])
   const stored = layoutIn('easylm', named.role, config.head_dim).transposed
     ? shape.reverse()

@@ -1,7 +1,8 @@
 import type { CheckPlan } from '../check/conversion.js'
 import type { CheckRecord } from '../check/record.js'
 import { configToHf } from '../checkpoint/config.js'
-import { shown } from '../checkpoint/geometry.js'
+import { list, shown } from '../checkpoint/geometry.js'
+import { tensorBytes } from '../checkpoint/tensor.js'
 import type { Conversion, ConvertResult } from '../convert/convert.js'
 import type { Quantisation } from '../convert/mix.js'
 import { type CastSummary, weightBytes } from '../convert/plan.js'
@@ -10,10 +11,16 @@ import { formatBytes, formatCount } from '../io/units.js'
 import { formatTable } from './table.js'
 
 /**
- * What `--dry-run` shows: files, sizes, casts, memory, disk, and whether the output will be checked.
+ * What `--dry-run` shows: types, files, and last, where it is still to be seen, what it comes to:
+ * sizes, casts, memory, disk, and whether the output will be checked.
  * @param check undefined where none is wanted
+ * @param all every tensor with its type, and not only how many there are of each
  */
-export function describePlan(conversion: Conversion, check: CheckPlan | undefined): string {
+export function describePlan(
+  conversion: Conversion,
+  check: CheckPlan | undefined,
+  all = false,
+): string {
   const { checkpoint, plan, staging, casts, memory, freeDisk } = conversion
   const facts = [
     ['source', `${checkpoint.path} (${checkpoint.format}, ${formatBytes(weightBytes(plan).read)})`],
@@ -24,8 +31,23 @@ export function describePlan(conversion: Conversion, check: CheckPlan | undefine
     ['check', describeCheckPlan(check)],
   ]
   const files = plan.target.files.map(({ name, size }) => [`  ${name}`, formatBytes(size)])
-  const types = conversion.quantisation ? `\n${describeTypes(conversion.quantisation)}` : ''
-  return `${formatTable(facts)}\nfiles\n${formatTable(files, [1])}${types}`
+  const { quantisation } = conversion
+  return [
+    ...(all ? [`tensors\n${formatTable(tensorRows(conversion), [3])}`] : []),
+    ...(quantisation ? [describeTypes(quantisation)] : []),
+    `files\n${formatTable(files, [1])}`,
+    formatTable(facts),
+  ].join('\n')
+}
+
+/** Every tensor's name in the output, its shape, type, and bytes. */
+function tensorRows({ plan }: Conversion): string[][] {
+  return plan.moves.map(({ target }) => [
+    `  ${target.storedName}`,
+    shown(target.shape),
+    target.dtype,
+    formatBytes(tensorBytes(target)),
+  ])
 }
 
 /** With both numbers: what a check would take, and what is free. */
@@ -39,20 +61,33 @@ function describeCheckPlan(check: CheckPlan | undefined): string {
   return `the output cannot be checked: ${reason}`
 }
 
-/** Every tensor's type, every fallback, and what they come to. */
+/** How many tensors have each type, which could not have the one that was wanted, and what they come to. */
 function describeTypes({ tensors, fallbacks, bitsPerWeight }: Quantisation): string {
-  const fallen = new Map(fallbacks.map((each) => [each.tensor, each]))
-  const rows = tensors.map(({ name, shape, type, bytes }) => {
-    const fallback = fallen.get(name)
-    return [
-      `  ${name}`,
-      shown(shape),
-      type,
-      formatBytes(bytes),
-      fallback ? `for ${fallback.wanted}: ${fallback.reason}` : '',
-    ]
-  })
-  return `types, ${bitsPerWeight.toFixed(2)} bits per weight\n${formatTable(rows, [3])}`
+  const rows = [...grouped(tensors, ({ type }) => type)].map(([type, of]) => [
+    `  ${type}`,
+    `${of.length} ${of.length === 1 ? 'tensor' : 'tensors'}`,
+    formatBytes(of.reduce((sum, { bytes }) => sum + bytes, 0)),
+  ])
+  const fallen = [
+    ...grouped(fallbacks, ({ wanted, got, reason }) => `${got} for ${wanted}: ${reason}`),
+  ].map(
+    ([what, of]) =>
+      `  ${what}: ${list(
+        of.map(({ tensor }) => tensor),
+        mostNames,
+      )}`,
+  )
+  const heading = `types, ${bitsPerWeight.toFixed(2)} bits per weight`
+  return [heading, formatTable(rows, [1, 2]), ...fallen].join('\n')
+}
+
+/** Tensors that are named where all have the same said of them. */
+const mostNames = 4
+
+function grouped<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>()
+  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item])
+  return groups
 }
 
 /** The plan for programs. */

@@ -1,10 +1,11 @@
+import stringWidth from 'string-width'
 import { printableName } from '../io/printable.js'
 
 /** A cell that is longer is cut: names from files may have megabytes. */
 const maxCell = 400
 
 /**
- * Rows as aligned columns.
+ * Rows as aligned columns, as wide as a terminal shows them: a Chinese character takes two.
  * @param right indexes of the columns that are aligned to the right: numbers
  */
 export function formatTable(
@@ -15,15 +16,16 @@ export function formatTable(
   const widths: number[] = []
   for (const row of rows) {
     row.forEach((cell, i) => {
-      widths[i] = Math.max(widths[i] ?? 0, cell.length)
+      widths[i] = Math.max(widths[i] ?? 0, stringWidth(cell))
     })
   }
   return rows
     .map((row) =>
       row
-        .map((cell, i) =>
-          right.includes(i) ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0),
-        )
+        .map((cell, i) => {
+          const room = ' '.repeat((widths[i] ?? 0) - stringWidth(cell))
+          return right.includes(i) ? room + cell : cell + room
+        })
         .join('  ')
         .trimEnd(),
     )

@@ -89,6 +89,10 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
     }),
     ...mixFlags,
     'dry-run': Flags.boolean({ default: false, summary: 'Show the plan and write nothing' }),
+    tensors: Flags.boolean({
+      summary: 'In the plan, list every tensor with its type',
+      dependsOn: ['dry-run'],
+    }),
     resume: Flags.boolean({
       default: false,
       summary: 'Go on from an interrupted conversion',
@@ -154,7 +158,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
     const wanted = flags.check === false ? undefined : checkPlan
     if (flags['dry-run']) {
       this.warnings(conversion.warnings)
-      this.log(describePlan(conversion, wanted))
+      this.log(describePlan(conversion, wanted, flags.tensors))
       if (unchecked !== undefined && flags.check) throw unchecked
       checkFreeDisk(conversion)
       return planJson(conversion, wanted)

@@ -63,6 +63,9 @@ test('--dry-run shows files, sizes, casts, memory and disk, and writes nothing',
     '1.97 MB',
   ])
     assert.ok(stdout.includes(part), `${part}: ${stdout}`)
+  // What it comes to stands last, where it is still to be seen.
+  assert.match(stdout, /^files\n/)
+  assert.match(stdout.trimEnd().split('\n').at(-1) ?? '', /^check +/)
   const plan = JSON.parse((await dryJson).stdout)
   assert.is(
     plan.files.reduce((sum: number, { bytes }: { bytes: number }) => sum + bytes, 0),

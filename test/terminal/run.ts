@@ -1,11 +1,20 @@
 // Every command that takes a while, in a terminal, with Ctrl-C, Ctrl-\, Ctrl-Z and signals at moments
 // all over its run: npm run test:terminal -- [MOMENTS] [COMMAND]
-// It makes a checkpoint of a billion parameters, takes some 15 GB of disk and some minutes, and
-// prints a line for each moment that was wrong, and the longest wait of each command.
+// It makes a checkpoint of some hundred million parameters, takes some 3 GB of disk and some minutes,
+// and prints a line for each moment that was wrong, and the longest wait of each command.
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, createWriteStream, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import {
+  copyFileSync,
+  createWriteStream,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
+import { configToHf } from '../../src/checkpoint/config.js'
+import { presets } from '../../src/checkpoint/presets.js'
 import { largeFile } from '../support/hub/hub.js'
 import { startSession } from '../support/hub/session.js'
 import { fixture, root } from '../support/paths.js'
@@ -32,7 +41,7 @@ const at = (name: string): string => join(folder, name)
 await makeInputs()
 const session = await startSession()
 await session.hub.commit('tester/big', { 'model.bin': await largeFile(at('params')), 'a.txt': 'a' })
-const convert = ['convert', 'params', '--config', 'llama_1b', '--force', '--out']
+const convert = ['convert', 'params', '--force', '--out']
 
 const scenarios: Record<string, Scenario> = {
   'convert to f16, checked': {
@@ -50,11 +59,11 @@ const scenarios: Record<string, Scenario> = {
     leaves: /^out(\.partial)?$/,
     clears: ['out', 'out.partial'],
   },
-  check: { args: ['check', 'params', '--config', 'llama_1b', '--tokens', '8'] },
+  check: { args: ['check', 'params', '--tokens', '8'] },
   'check --against': {
-    args: ['check', 'q8_0.gguf', '--against', 'params', '--config', 'llama_1b'],
+    args: ['check', 'q8_0.gguf', '--against', 'params'],
   },
-  diff: { args: ['diff', 'params', 'q8_0.gguf', '--config', 'llama_1b'] },
+  diff: { args: ['diff', 'params', 'q8_0.gguf'] },
   'tokenizer check': { args: ['tokenizer', 'check', 'tokenizer.model', '--corpus', 'corpus.txt'] },
   'gguf set': { args: ['gguf', 'set', 'q8_0.gguf', `general.description=${'x'.repeat(100_000)}`] },
   pull: { args: ['pull', 'tester/big', '--out', 'pulled'], env: session.env, leaves: /^pulled$/ },
@@ -159,9 +168,13 @@ async function makeInputs(): Promise<void> {
         stdio: 'inherit',
       },
     )
-  run('scripts/make-checkpoint.ts', 'llama_1b', at('params'))
+  run('scripts/make-checkpoint.ts', 'llama_1b', at('params'), '--layers', '4')
+  const config = presets.get('llama_1b')
+  if (config === undefined) throw new Error('there is no llama_1b')
+  const json = configToHf({ ...config, num_hidden_layers: 4 }, 'bf16')
+  writeFileSync(at('config.json'), JSON.stringify(json))
   copyFileSync(fixture('tiny-v2', 'easylm', 'tokenizer.model'), at('tokenizer.model'))
-  const made = ['--to', 'gguf', '--dtype', 'q8_0', '--config', 'llama_1b', '--no-check']
+  const made = ['--to', 'gguf', '--dtype', 'q8_0', '--no-check']
   run('bin/run.js', 'convert', at('params'), ...made, '--out', at('q8_0.gguf'))
   mkdirSync(at('pushed'))
   copyFileSync(at('q8_0.gguf'), at(join('pushed', 'model.gguf')))
@@ -175,6 +188,7 @@ async function makeInputs(): Promise<void> {
 }
 
 const inputs = [
+  'config.json',
   'params',
   'tokenizer.model',
   'q8_0.gguf',
