@@ -152,6 +152,7 @@ export function readingFrom(
     files: {
       read: (_, offset, into) => into.set(memory.subarray(offset, offset + into.length)),
       write: files.write,
+      reread: files.reread,
     },
   }
 }

@@ -1,14 +1,13 @@
 import { stat, statfs } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
-import { type CheckRecord, exceededMetrics } from '../check/record.js'
+import { basename, dirname, resolve } from 'node:path'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { FloatType } from '../checkpoint/dtype.js'
-import { list } from '../checkpoint/geometry.js'
 import { readAbout } from '../formats/about.js'
 import type { OnnxTarget, TargetOptions } from '../formats/format.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
-import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
+import { inputError, usageError } from '../io/errors.js'
+import { noteFiles } from '../io/source.js'
 import { nameOf } from '../io/store.js'
 import { formatBytes } from '../io/units.js'
 import { isMix, type Mix, mixes } from '../quantise/mixes.js'
@@ -16,14 +15,13 @@ import { isNBits, type NBits, nbitsNames } from '../quantise/nbits.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { whyNoTokenizerJson } from '../tokenizer/tokenizer-json.js'
 import { type CarriedTokenizer, checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
-import { execute, type Progress } from './execute.js'
 import { allotMemory, minMemory } from './memory.js'
 import { chooseMix, chooseNBits, type MixOptions, type Quantisation } from './mix.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
-import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
-import { checkOutputPath, discard, prepareStaging, publish, type Staging } from './staging.js'
-import { valueWarnings } from './value-warnings.js'
-import { ContentError } from './verifier.js'
+import type { SourceState } from './source-state.js'
+import type { Staging } from './staging.js'
+
+export { type ConvertResult, checkFreeDisk, type RunOptions, runConversion } from './run.js'
 
 export interface ConvertOptions extends OpenOptions {
   to: string
@@ -55,6 +53,8 @@ export interface ConvertOptions extends OpenOptions {
 /** A conversion whose whole cost is known; nothing has been written. */
 export interface Conversion {
   checkpoint: Checkpoint
+  /** What the source's files were when their headers were read. */
+  sourceState: SourceState
   /** The source's SentencePiece model, where it has one. */
   tokenizer?: LoadedTokenizer
   plan: Plan
@@ -68,30 +68,6 @@ export interface Conversion {
   memory: number
   /** Bytes free where the output goes. */
   freeDisk: number
-}
-
-export interface RunOptions {
-  resume: boolean
-  force: boolean
-  allowNonFinite: boolean
-  allowOverflow: boolean
-  /** Record the SHA-256 of source and output. */
-  sha256: boolean
-  /** Says whether the finished output, at the path it is given, still computes what its source does. */
-  check?(output: string): Promise<CheckRecord>
-  /** An output that could not be checked is not delivered (--check); else that is a warning. */
-  checkRequired?: boolean
-  /** Why the output is not checked, where it was to be: a sentence for the result. */
-  unchecked?: string
-  /** What failed its check stays in the staging directory, to be looked at. */
-  keepFailed?: boolean
-  signal?: AbortSignal
-  onProgress?(progress: Progress): void
-}
-
-export interface ConvertResult extends Provenance {
-  out: string
-  warnings: string[]
 }
 
 /**
@@ -131,7 +107,9 @@ export async function prepareConversion(
   if (options.metadata !== undefined && format.name !== 'gguf') {
     throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
   }
-  const checkpoint = await openCheckpoint(source, options)
+  const { result: checkpoint, files: sourceState } = await noteFiles(() =>
+    openCheckpoint(source, options),
+  )
   const quantisation = isMix(options.dtype)
     ? await chooseMix(checkpoint, options.dtype, options.mix ?? {})
     : isNBits(options.dtype)
@@ -180,6 +158,7 @@ export async function prepareConversion(
   const plan = planConversion(checkpoint, target, quantisation?.importance)
   return {
     checkpoint,
+    sourceState,
     ...(tokenizer ? { tokenizer } : {}),
     plan,
     staging: { out, path: `${out}.partial`, single },
@@ -197,107 +176,6 @@ export async function prepareConversion(
     memory: allotMemory(plan, options).memory,
     freeDisk: await freeDiskAt(out),
   }
-}
-
-/**
- * Carries out a conversion. The output appears at its path when it is whole,
- * synced and hashed; before that, everything is in the staging directory.
- * @throws what the source, the disk, or the values make impossible
- */
-export async function runConversion(
-  conversion: Conversion,
-  run: RunOptions,
-): Promise<ConvertResult> {
-  const { plan, staging, options } = conversion
-  await checkOutputPath(staging, run.force)
-  const resuming = await prepareStaging(staging, run)
-  let begun = resuming
-  let whole = false
-  try {
-    if (!resuming) checkFreeDisk(conversion)
-    begun = true
-    const executed = await execute(plan, staging.path, { ...options, ...run, resuming })
-    const output = staging.single ? join(staging.path, basename(staging.out)) : staging.path
-    whole = true
-    const { check, unchecked = run.unchecked } = await checked(output, staging, run)
-    const provenance = {
-      ...provenanceOf(conversion, run, executed),
-      ...(check === undefined ? {} : { check }),
-    }
-    await writeProvenance(staging.path, provenance)
-    if (check?.verdict === 'failed') throw failedCheck(check, staging, run.keepFailed ?? false)
-    await publish(staging, run.force)
-    const warnings = [
-      ...provenance.notes,
-      ...valueWarnings(executed.facts, plan),
-      ...(unchecked === undefined ? [] : [`it is not checked: ${unchecked}`]),
-    ]
-    return { out: staging.out, ...provenance, warnings }
-  } catch (error) {
-    // What an input error stopped will not go better next time, what was made of damaged bytes
-    // is damaged, and what did not fit was not begun: there is nothing to resume.
-    const failed = error instanceof OpenLlamaError && error.code === 'check'
-    const hopeless =
-      !whole &&
-      (error instanceof ContentError || (error instanceof OpenLlamaError && error.code === 'input'))
-    if (hopeless || !begun || (failed && !run.keepFailed)) await discard(staging)
-    throw fromSystemError(error, staging.out, 'write it')
-  }
-}
-
-/**
- * Checks a finished output. That a check cannot be made is no fault of the output's: it is delivered
- * with a warning, or where the check is required kept in the staging directory.
- */
-async function checked(
-  output: string,
-  { path }: Staging,
-  { check, checkRequired = false }: RunOptions,
-): Promise<{ check?: CheckRecord; unchecked?: string }> {
-  if (check === undefined) return {}
-  try {
-    return { check: await check(output) }
-  } catch (error) {
-    if (!(error instanceof OpenLlamaError) || error.code === 'interrupted') throw error
-    if (!checkRequired) return { unchecked: error.what }
-    throw new OpenLlamaError(
-      error.code,
-      `the output is whole, but it could not be checked: ${error.what}`,
-      {
-        path,
-        suggestions: [
-          ...error.suggestions,
-          'It is kept there: the same command with --resume --no-check delivers it.',
-        ],
-        cause: error,
-      },
-    )
-  }
-}
-
-/** Nothing is at the output's path; the reasons, as far as they are known. */
-function failedCheck(
-  { smoke, parity }: CheckRecord,
-  { path }: Staging,
-  kept: boolean,
-): OpenLlamaError {
-  const exceeded = (parity ? exceededMetrics(parity) : []).map(
-    ({ name, value, limit }) => `${name} is ${value}, the limit ${limit}`,
-  )
-  const reasons = [...(parity?.faults ?? []), ...smoke.faults, ...exceeded]
-  return new OpenLlamaError(
-    'check',
-    `the output does not compute what its source does: ${list(reasons, 3)}`,
-    {
-      path,
-      suggestions: [
-        kept
-          ? 'It is kept there, with the figures in openllama.json.'
-          : 'Nothing was written; with --keep-failed it is kept, to be looked at.',
-        'Limits are described in docs/check.md; --no-check converts without them.',
-      ],
-    },
-  )
 }
 
 function typesOf(format: FormatName): string {
@@ -338,16 +216,6 @@ function sizeNotes({ config }: Checkpoint, tokenizer: LoadedTokenizer | undefine
   return [
     `the embedding has ${config.vocab_size} rows for ${pieces} pieces of the tokenizer; all rows are kept`,
   ]
-}
-
-/** @throws resources error that has both numbers, when the output does not fit */
-export function checkFreeDisk({ plan, staging, freeDisk }: Conversion): void {
-  if (plan.bytes <= freeDisk) return
-  throw new OpenLlamaError(
-    'resources',
-    `the output takes ${formatBytes(plan.bytes)}, ${formatBytes(freeDisk)} are free`,
-    { path: staging.out, suggestions: ['Free some space, or choose another place with --out.'] },
-  )
 }
 
 /** streaming_params_bf16 → streaming_params_bf16-safetensors-f16, in the working directory. */

@@ -5,11 +5,11 @@ import { isBlock, isFloat, isScale } from '../checkpoint/dtype.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
 import { bandsOf } from './bands.js'
-import { fingerprintOf, openJournal, readJournal } from './journal.js'
+import { fingerprintOf, type Head, openJournal, readJournal, refuseOther } from './journal.js'
 import { type Lane, startLane, startWorkerLane } from './lane.js'
 import { allotMemory } from './memory.js'
 import { type Plan, type Tile, tilesOf } from './plan.js'
-import { createFiles } from './staging.js'
+import { createFiles, type OpenOutputs } from './staging.js'
 import { openSupply } from './supply.js'
 import type { TileFacts } from './tile.js'
 import { shareTurn } from './turn.js'
@@ -25,6 +25,10 @@ export interface ExecuteOptions {
   allowOverflow: boolean
   /** Hash all files, for the record of them. */
   sha256: boolean
+  /** The output may replace one that is there; the journal says so to who goes on from it. */
+  force?: boolean
+  /** Called when all was looked at that can be, before anything changes on disk. */
+  onBegin?(): void
   signal?: AbortSignal
   onProgress?(progress: Progress): void
 }
@@ -45,6 +49,8 @@ export interface Executed {
   unverified: ReadonlyMap<string, string>
   /** By tensor, where there is something to tell. */
   facts: Map<string, TileFacts>
+  /** What each file of the output is (`identityOf`), by its name. */
+  outputs: ReadonlyMap<string, string>
 }
 
 /**
@@ -59,12 +65,6 @@ export async function execute(
   options: ExecuteOptions,
 ): Promise<Executed> {
   const { lanes, budget, band } = allotMemory(plan, options)
-  const setup = {
-    moves: plan.moves,
-    staging,
-    budget,
-    ...(lanes === 1 ? {} : { turn: shareTurn() }),
-  }
   const bands = band === undefined ? [] : bandsOf(plan.moves, budget, band)
   const tiles: { move: number; tile: Tile; band?: number }[] =
     band === undefined
@@ -72,35 +72,59 @@ export async function execute(
           tilesOf(move, budget).map((tile) => ({ move: index, tile })),
         )
       : bands.flatMap((each, i) => each.tiles.map((tile) => ({ ...tile, band: i })))
-  const fingerprint = await fingerprintOf(plan, band === undefined ? [budget] : [budget, band])
+  const head: Head = {
+    fingerprint: await fingerprintOf(plan, band === undefined ? [budget] : [budget, band]),
+    files: plan.target.files.map(({ name }) => name),
+    force: options.force ?? false,
+  }
   // Before any file is touched: what is there may belong to another plan.
-  const earlier = options.resuming ? await readJournal(staging, fingerprint) : undefined
-  const handles = await createFiles(staging, plan.target.files)
+  const earlier = options.resuming ? await readJournal(staging) : undefined
+  if (earlier) refuseOther(earlier, head.fingerprint, staging)
+  const told = new Map(earlier?.done.map((each) => [each.tile, each]))
+  for (const [id, { facts }] of told) {
+    const entry = tiles[id]
+    // What the earlier run was allowed, this one may not be.
+    if (entry) refuse(plan, entry.move, entry.tile, facts, options)
+  }
+  options.onBegin?.()
+  let opened: OpenOutputs | undefined
   const sync = async () => {
-    for (const handle of handles.values()) await handle.datasync()
+    for (const handle of opened?.handles.values() ?? []) await handle.datasync()
   }
   const facts = new Map<string, TileFacts>()
   const pool: Lane[] = []
   let unverified: ReadonlyMap<string, string> = new Map()
+  // It says whose the files are, and so is there before them.
+  const journal = await openJournal(staging, head, earlier, sync)
   try {
-    const journal = await openJournal(staging, fingerprint, earlier, sync)
     try {
+      opened = await createFiles(staging, plan.target)
+      const { identities } = opened
+      const setup = {
+        moves: plan.moves,
+        staging,
+        outputs: identities,
+        budget,
+        ...(lanes === 1 ? {} : { turn: shareTurn() }),
+      }
+      for (let i = 0; i < lanes; i++)
+        pool.push(lanes === 1 ? startLane(setup) : startWorkerLane(setup))
       const total = tiles.reduce((sum, { tile }) => sum + tile.rows * tile.columns, 0)
       const scale = plan.bytes / Math.max(1, total)
       const finished = new Set<number>()
       let elements = 0
-      for (const { tile, facts: seen } of journal.done) {
-        const entry = tiles[tile]
-        if (entry === undefined || finished.has(tile)) continue
-        finished.add(tile)
-        elements += entry.tile.rows * entry.tile.columns
-        // What the earlier run was allowed, this one may not be.
-        refuse(plan, entry.move, entry.tile, seen, options)
-        addFacts(facts, plan, entry.move, seen)
-      }
+      await drain(pool, [...told], options.signal, async (lane, [id, { crc32, facts: seen }]) => {
+        const entry = tiles[id]
+        if (entry === undefined) return
+        const { move, tile } = entry
+        const result = await lane.run({ kind: 'sum', move, tile })
+        // Damaged since, or never come to disk: it is made again.
+        if (result.kind !== 'sum' || result.crc32 !== crc32) return
+        finished.add(id)
+        elements += tile.rows * tile.columns
+        addFacts(facts, plan, move, seen)
+      })
       const pending = tiles.flatMap((entry, id) => (finished.has(id) ? [] : [{ ...entry, id }]))
-      for (let i = 0; i < lanes; i++)
-        pool.push(lanes === 1 ? startLane(setup) : startWorkerLane(setup))
       const wanted = tilesWanted(pending)
       const verifier = openVerifier(plan.source.files, bands, wanted)
       unverified = verifier.unverified
@@ -118,7 +142,7 @@ export async function execute(
         if (result.kind !== 'tile') return
         refuse(plan, move, tile, result.facts, options)
         addFacts(facts, plan, move, result.facts)
-        await journal.add({ tile: id, facts: result.facts })
+        await journal.add({ tile: id, facts: result.facts, crc32: result.crc32 })
         elements += tile.rows * tile.columns
         options.onProgress?.({
           phase: 'convert',
@@ -136,14 +160,15 @@ export async function execute(
     } finally {
       await journal.close()
     }
+    const { handles, identities: outputs } = opened
     const verified = verification(plan, options)
     await fillPatches(pool, plan, handles, options.signal, verified)
     for (const handle of handles.values()) await handle.sync()
     const { hashes, sourceHashes } = await hashAll(pool, plan, staging, options, verified)
-    return { hashes, sourceHashes, unverified, facts: inOrder(facts, plan) }
+    return { hashes, sourceHashes, unverified, facts: inOrder(facts, plan), outputs }
   } finally {
     for (const lane of pool) lane.close()
-    for (const handle of handles.values()) await handle.close()
+    for (const handle of opened?.handles.values() ?? []) await handle.close()
   }
 }
 

@@ -1,26 +1,47 @@
 import { createHash } from 'node:crypto'
-import { type FileHandle, open, readFile, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fromSystemError, usageError } from '../io/errors.js'
+import { crc32 } from 'node:zlib'
+import { fromSystemError, inputError, usageError } from '../io/errors.js'
+import { isJsonObject, type Json } from '../io/json.js'
 import { isRemote } from '../io/store.js'
+import { stateOf } from '../io/tree.js'
+import { version } from '../version.js'
+import { noFollow } from './files.js'
 import type { Plan } from './plan.js'
-import { journalName } from './staging.js'
-import type { TileFacts } from './tile.js'
+import type { MadeTile, TileFacts } from './tile.js'
+
+/** In the staging directory: what has been done, for --resume. */
+export const journalName = '.journal.jsonl'
 
 /** A tile that is written, and what was seen in it. */
-export interface Done {
+export interface Done extends MadeTile {
   tile: number
-  facts: TileFacts
+}
+
+/** What a journal is of: another plan cannot go on from it. */
+export interface Head {
+  fingerprint: string
+  /** Names of all files that are being made: what else is beside them is somebody else's. */
+  files: readonly string[]
+  /** It may replace an output that is there: who goes on from it need not be asked again. */
+  force: boolean
+}
+
+/** What an earlier run has left. */
+export interface Earlier {
+  head: Head
+  done: readonly Done[]
+  /** Bytes of the journal that can be believed; behind them is at most a line that was cut. */
+  length: number
 }
 
 /**
- * What has been written so far, one JSON line a batch. A tile stands in it only
- * after its bytes have been synced, so that a line can be believed after a
- * crash.
+ * What has been written so far, one line of JSON a batch, each with a checksum of its own. A tile
+ * stands in it only after its bytes have been synced, so that a line can be believed after a crash.
  */
 export interface Journal {
-  /** Tiles that an earlier run has written. */
-  readonly done: readonly Done[]
   /** Notes a tile; it is recorded with the next batch. */
   add(done: Done): Promise<void>
   close(): Promise<void>
@@ -36,14 +57,12 @@ const batchInterval = 5000
  */
 export async function openJournal(
   staging: string,
-  fingerprint: string,
-  earlier: readonly Done[] | undefined,
+  head: Head,
+  earlier: Earlier | undefined,
   sync: () => Promise<void>,
 ): Promise<Journal> {
   const path = join(staging, journalName)
-  const handle: FileHandle = await open(path, earlier ? 'a' : 'w')
-  // A last line that was cut must not swallow the first of this run.
-  await record(handle, path, earlier ? '' : JSON.stringify({ plan: fingerprint }))
+  const handle = await begin(path, head, earlier)
   let batch: Done[] = []
   let last = Date.now()
   const flush = async () => {
@@ -51,28 +70,54 @@ export async function openJournal(
     batch = []
     last = Date.now()
     await sync()
-    await record(handle, path, JSON.stringify({ done: lines }))
+    await record(handle, path, lineOf({ done: lines }))
   }
   return {
-    done: earlier ?? [],
     async add(entry) {
       batch.push(entry)
       if (Date.now() - last >= batchInterval) await flush()
     },
     async close() {
-      if (batch.length > 0) await flush()
-      await handle.close()
+      try {
+        if (batch.length > 0) await flush()
+      } finally {
+        await handle.close()
+      }
     },
+  }
+}
+
+async function begin(path: string, head: Head, earlier: Earlier | undefined): Promise<FileHandle> {
+  let handle: FileHandle | undefined
+  try {
+    const { O_RDWR, O_CREAT, O_APPEND } = constants
+    handle = await open(path, O_RDWR | O_CREAT | O_APPEND | noFollow)
+    // A last line that was cut must not swallow the first of this run.
+    await handle.truncate(earlier?.length ?? 0)
+    if (earlier === undefined) await record(handle, path, lineOf({ plan: head }))
+    return handle
+  } catch (error) {
+    await handle?.close()
+    throw fromSystemError(error, path, 'write it')
+  }
+}
+
+async function record(handle: FileHandle, path: string, line: string): Promise<void> {
+  try {
+    await handle.appendFile(line)
+    await handle.datasync()
+  } catch (error) {
+    throw fromSystemError(error, path, 'write it')
   }
 }
 
 /** What must be the same for a run to go on from another's work: sources, steps, places, tiles. */
 export async function fingerprintOf(plan: Plan, budgets: readonly number[]): Promise<string> {
-  const hash = createHash('sha256')
+  const hash = createHash('sha256').update(version())
   for (const { path, size: told, sha256 } of plan.source.files) {
     // What is elsewhere has the commit in its path.
-    const { size, mtimeMs } = isRemote(path) ? { size: told, mtimeMs: sha256 } : await stat(path)
-    hash.update(JSON.stringify([path, size, mtimeMs]))
+    const state = isRemote(path) ? [told, sha256] : [await fileState(path)]
+    hash.update(JSON.stringify([path, ...state]))
   }
   for (const { name, size, literals } of plan.target.files) {
     hash.update(JSON.stringify([name, size]))
@@ -81,51 +126,102 @@ export async function fingerprintOf(plan: Plan, budgets: readonly number[]): Pro
   return hash.update(JSON.stringify([plan.moves, ...budgets])).digest('hex')
 }
 
-async function record(handle: FileHandle, path: string, line: string): Promise<void> {
+async function fileState(path: string): Promise<string> {
   try {
-    await handle.appendFile(`${line}\n`)
-    await handle.datasync()
+    return stateOf(await stat(path, { bigint: true }))
   } catch (error) {
-    throw fromSystemError(error, path, 'write it')
+    throw fromSystemError(error, path, 'read it')
   }
 }
 
 /**
- * Reads what an earlier run has done, and changes nothing.
- * @param fingerprint of the plan: another plan cannot go on from it
- * @returns undefined where the earlier run did not come to write any of it
- * @throws usage error for the journal of another plan
+ * Reads what an earlier run has done, and changes nothing. A line that was cut or damaged is left
+ * out: its tiles are made again.
+ * @returns undefined where there is no journal, or the earlier run did not come to begin it
+ * @throws input error where nothing says any more what it is of
  */
-export async function readJournal(
-  staging: string,
-  fingerprint: string,
-): Promise<Done[] | undefined> {
+export async function readJournal(staging: string): Promise<Earlier | undefined> {
   const path = join(staging, journalName)
-  const lines = (await readText(path)).split('\n').flatMap((line) => parseLine(line))
-  if (lines.length === 0) return undefined
-  if (!lines.some((line) => 'plan' in line && line.plan === fingerprint)) {
-    throw usageError('the unfinished conversion there is of another source or has other options', {
-      path,
-      suggestions: ['Repeat it with its own options, or discard it with --force.'],
+  const text = await readText(path)
+  const end = text.lastIndexOf('\n') + 1
+  const [first, ...lines] = text.slice(0, end).split('\n').slice(0, -1).map(parseLine)
+  if (end === 0) return undefined
+  const head = first && headOf(first.plan)
+  if (head === undefined) {
+    throw inputError('the first line of its journal is damaged: nothing says what it is of', {
+      path: staging,
+      suggestions: ['It cannot be gone on from. Remove it yourself, and begin anew.'],
     })
   }
-  return lines.flatMap((line) => ('done' in line ? line.done : []))
+  const done = lines.flatMap((line) => doneOf(line?.done))
+  return { head, done, length: Buffer.byteLength(text.slice(0, end)) }
+}
+
+/** @throws usage error for the journal of another plan */
+export function refuseOther({ head }: Earlier, fingerprint: string, staging: string): void {
+  if (head.fingerprint === fingerprint) return
+  throw usageError('the unfinished conversion there is of another source or has other options', {
+    path: staging,
+    suggestions: ['Repeat it with its own options, or discard it with --force.'],
+  })
 }
 
 async function readText(path: string): Promise<string> {
+  let handle: FileHandle | undefined
   try {
-    return await readFile(path, 'utf8')
-  } catch {
+    handle = await open(path, constants.O_RDONLY | noFollow)
+    return await handle.readFile('utf8')
+  } catch (error) {
     // Interrupted before the journal was begun: nothing to go on from, and nothing lost.
-    return ''
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
+    throw fromSystemError(error, path, 'read it')
+  } finally {
+    await handle?.close()
   }
 }
 
-/** The last line may have been cut by a crash: it is left out, its tiles are done again. */
-function parseLine(line: string): ({ plan: string } | { done: Done[] })[] {
+type Content = { plan: Head } | { done: readonly Done[] }
+
+function lineOf(content: Content): string {
+  const text = JSON.stringify(content)
+  return `${JSON.stringify({ crc32: crc32(text), ...content })}\n`
+}
+
+/** @returns undefined for a line that is not as it was written */
+function parseLine(line: string): { plan?: Json; done?: Json } | undefined {
   try {
-    return line === '' ? [] : [JSON.parse(line)]
+    const value: Json = JSON.parse(line)
+    if (!isJsonObject(value)) return undefined
+    const { crc32: sum, ...content } = value
+    return sum === crc32(JSON.stringify(content)) ? content : undefined
   } catch {
-    return []
+    return undefined
   }
+}
+
+function headOf(value: Json | undefined): Head | undefined {
+  if (!isJsonObject(value)) return undefined
+  const { fingerprint, files, force } = value
+  if (typeof fingerprint !== 'string' || !Array.isArray(files)) return undefined
+  if (typeof force !== 'boolean') return undefined
+  const names = files.filter((name) => typeof name === 'string')
+  return names.length === files.length ? { fingerprint, files: names, force } : undefined
+}
+
+function doneOf(value: Json | undefined): Done[] {
+  return Array.isArray(value) ? value.flatMap(entryOf) : []
+}
+
+function entryOf(value: Json): Done[] {
+  if (!isJsonObject(value) || !isJsonObject(value.facts)) return []
+  const { nan, infinite, overflowed, vanished } = value.facts
+  const [tile, sum] = [value.tile, value.crc32]
+  if (!isCount(tile) || !isCount(sum) || !isCount(nan) || !isCount(infinite)) return []
+  if (!isCount(overflowed) || !isCount(vanished)) return []
+  const facts: TileFacts = { nan, infinite, overflowed, vanished }
+  return [{ tile, crc32: sum, facts }]
+}
+
+function isCount(value: Json | undefined): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }

@@ -5,10 +5,10 @@ import type { Checksum } from '../checkpoint/checkpoint.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { type Kernels, loadKernels } from '../kernels/kernels.js'
 import { type BandBytes, readingFrom } from './bands.js'
-import { crc32Of, hashFile, holdChecksums } from './digest.js'
+import { crc32Of, digestBuffer, hashFile, holdChecksums } from './digest.js'
 import { openFiles } from './files.js'
 import type { Move, Tile } from './plan.js'
-import { memoryFor, runTile, type TileFacts } from './tile.js'
+import { type MadeTile, memoryFor, runTile, sumTile } from './tile.js'
 import { joinTurn } from './turn.js'
 
 /** What every lane knows from the start; plain data, it crosses to a thread. */
@@ -16,6 +16,8 @@ export interface LaneSetup {
   moves: Move[]
   /** The directory in which the result is being made. */
   staging: string
+  /** What each file of it is (`identityOf`). */
+  outputs?: ReadonlyMap<string, string>
   /** Bytes of a tile's buffers at most. */
   budget: number
   /** Where there are several lanes: whose turn it is to write. */
@@ -25,6 +27,8 @@ export interface LaneSetup {
 export type Task =
   /** @param band the source's bytes, where they are not in a file of this machine */
   | { kind: 'tile'; move: number; tile: Tile; band?: BandBytes }
+  /** Sums up a tile that was written. */
+  | { kind: 'sum'; move: number; tile: Tile }
   | { kind: 'hash'; path: string; checksums: Checksum[] }
   /** Holds a file against its own checksums, and no more. */
   | { kind: 'check'; path: string; checksums: Checksum[] }
@@ -32,7 +36,8 @@ export type Task =
   | { kind: 'crc32'; name: string; offset: number; length: number }
 
 export type TaskResult =
-  | { kind: 'tile'; facts: TileFacts }
+  | ({ kind: 'tile' } & MadeTile)
+  | { kind: 'sum'; crc32: number }
   | { kind: 'hash'; sha256: string }
   | { kind: 'check' }
   | { kind: 'crc32'; crc32: number }
@@ -50,8 +55,9 @@ export type Reply =
   | { ok: false; bug: Error }
 
 /** A lane in this thread. */
-export function startLane({ moves, staging, budget, turn }: LaneSetup): Lane {
-  const files = openFiles(staging, turn && joinTurn(turn))
+export function startLane({ moves, staging, outputs, budget, turn }: LaneSetup): Lane {
+  const files = openFiles(staging, turn && joinTurn(turn), outputs)
+  let buffer: Uint8Array | undefined
   let kernels: Kernels | undefined
   return {
     async run(task) {
@@ -70,9 +76,13 @@ export function startLane({ moves, staging, budget, turn }: LaneSetup): Lane {
       if (move === undefined) throw new Error(`there is no move ${task.move}`)
       // Between tiles the thread looks up: a signal must not wait for the last one.
       await setImmediate()
+      if (task.kind === 'sum') {
+        buffer ??= new Uint8Array(digestBuffer)
+        return { kind: 'sum', crc32: sumTile(files, move, task.tile, buffer) }
+      }
       kernels ??= loadKernels(memoryFor(budget, moves))
       const from = task.band ? readingFrom(task.band, move, files) : { move, files }
-      return { kind: 'tile', facts: runTile(kernels, from.files, from.move, task.tile) }
+      return { kind: 'tile', ...runTile(kernels, from.files, from.move, task.tile) }
     },
     close: () => files.close(),
   }
@@ -87,13 +97,37 @@ export function startWorkerLane(setup: LaneSetup): Lane {
     else if ('bug' in reply) settle?.reject(reply.bug)
     else settle?.reject(new OpenLlamaError(reply.error.code, reply.error.what, reply.error.details))
   })
-  worker.on('error', (error) => settle?.reject(error))
+  let ended: unknown
+  const end = (error: unknown) => {
+    ended ??= error
+    settle?.reject(ended)
+  }
+  worker.on('error', (error) => end(fromThread(error)))
+  // A thread can end without an error, and its task would be waited for without end.
+  worker.on('exit', () => end(threadEnded()))
   return {
     run: (task) =>
       new Promise((resolve, reject) => {
+        if (ended !== undefined) reject(ended)
         settle = { resolve, reject }
         worker.postMessage(task)
       }),
     close: () => worker.postMessage('close'),
   }
+}
+
+function fromThread(error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return code === 'ERR_WORKER_OUT_OF_MEMORY' || code === 'ERR_WORKER_INIT_FAILED'
+    ? threadEnded(error)
+    : error
+}
+
+function threadEnded(cause?: unknown): OpenLlamaError {
+  return new OpenLlamaError('resources', 'one of the threads that convert has ended', {
+    suggestions: [
+      'The machine may be short of memory: lower --threads or --max-memory with --force, or go on with --resume.',
+    ],
+    cause,
+  })
 }

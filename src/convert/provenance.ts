@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { CheckRecord } from '../check/record.js'
@@ -9,6 +10,7 @@ import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
 import { version } from '../version.js'
 import type { Conversion, RunOptions } from './convert.js'
 import type { Executed } from './execute.js'
+import { noFollow } from './files.js'
 import type { FallbackRecord, MixOptions } from './mix.js'
 import type { CastSummary } from './plan.js'
 import { provenanceName } from './staging.js'
@@ -138,7 +140,9 @@ export async function readProvenance(path: string): Promise<JsonObject> {
 
 /** Writes and syncs the record into the staging directory. */
 export async function writeProvenance(staging: string, provenance: Provenance): Promise<void> {
-  const handle = await open(join(staging, provenanceName), 'w')
+  const { O_WRONLY, O_CREAT, O_TRUNC } = constants
+  const path = join(staging, provenanceName)
+  const handle = await open(path, O_WRONLY | O_CREAT | O_TRUNC | noFollow)
   try {
     await handle.writeFile(formatJson(provenance))
     await handle.sync()

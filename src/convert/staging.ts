@@ -1,17 +1,13 @@
-import {
-  constants,
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  rename,
-  rm,
-  stat,
-} from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
-import type { TargetFile } from '../formats/format.js'
+import { constants } from 'node:fs'
+import { type FileHandle, mkdir, open, rm, rmdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { list } from '../checkpoint/geometry.js'
+import type { Tensor } from '../checkpoint/tensor.js'
+import type { Target, TargetFile } from '../formats/format.js'
 import { fromSystemError, usageError } from '../io/errors.js'
-import { syncDirectory } from '../io/sync.js'
+import { identityOf, listTree, statsOf } from '../io/tree.js'
+import { noFollow } from './files.js'
+import { type Earlier, journalName, readJournal } from './journal.js'
 
 /**
  * The directory beside the output in which the result is made. It becomes the
@@ -34,140 +30,170 @@ export function provenanceBeside(out: string): string {
   return `${out}.${provenanceName}`
 }
 
-/** In the staging directory: what has been done, for --resume. */
-export const journalName = '.journal.jsonl'
-
-/**
- * Checks that the output path is free, or that what is there may be replaced.
- * @throws usage error otherwise
- */
-export async function checkOutputPath({ out, single }: Staging, force: boolean): Promise<void> {
-  const there = await kindOf(out)
-  if (there === undefined) return
-  if (!force) {
-    throw usageError('it exists already', {
-      path: out,
-      suggestions: ['Choose another --out, or replace it with --force.'],
-    })
-  }
-  if (single) {
-    if (there === 'file') return
-    throw usageError('it is a directory, a file is to be written there', {
-      path: out,
-      suggestions: ['Choose another --out.'],
-    })
-  }
-  if (there === 'file') {
-    throw usageError('it is a file, and the output is a directory', {
-      path: out,
-      suggestions: ['Remove it yourself, or choose another --out.'],
-    })
-  }
-  // A slip of the hand must not replace a home directory by a model.
-  if (!(await isOurs(out))) {
-    throw usageError(
-      `it is a directory that was not made by this program (it has no ${provenanceName})`,
-      {
-        path: out,
-        suggestions: ['Remove it yourself, or choose another --out.'],
-      },
-    )
-  }
+/** An unfinished conversion: all of it made by this program. */
+export interface Unfinished {
+  /** Undefined where it came to no more than a folder. */
+  earlier: Earlier | undefined
 }
 
 /**
- * Makes the staging directory, or finds the one of an interrupted run.
- * @returns whether there is something to go on from
+ * Looks at what is where the staging directory is to be, and changes nothing.
+ * @returns undefined where nothing is there
+ * @throws usage error for what an earlier run did not make, by its names
  */
-export async function prepareStaging(
-  { out, path }: Staging,
-  { resume, force }: { resume: boolean; force: boolean },
-): Promise<boolean> {
-  const there = await kindOf(path)
-  if (there !== undefined && !resume && !force) {
-    throw usageError('an unfinished conversion is there', {
+export async function examineStaging({ path }: Staging): Promise<Unfinished | undefined> {
+  const there = await statsOf(path)
+  if (there === undefined) return undefined
+  if (!there.isDirectory()) {
+    const what = there.isSymbolicLink() ? 'a link' : 'a file'
+    throw usageError(`it is ${what}, where the unfinished output is to be made`, {
       path,
-      suggestions: ['Go on from it with --resume, or discard it with --force.'],
+      suggestions: ['Remove it yourself, or choose another --out.'],
     })
   }
+  const earlier = await readJournal(path)
+  const files = earlier?.head.files ?? []
+  const ours = new Set([journalName, ...(earlier ? [provenanceName, ...files] : [])])
+  const folders = foldersOf(files)
+  const foreign = (await listTree(path, mostEntries)).filter(({ name, kind, stats }) =>
+    // What is known by another name too is somebody else's: writing to it would change that.
+    kind === 'file' ? !ours.has(name) || stats.nlink > 1n : !folders.has(name),
+  )
+  if (foreign.length > 0) {
+    const names = foreign.map(({ name, kind }) => (kind === 'folder' ? `${name}/` : name))
+    throw usageError(`there is what no conversion made: ${list(names, 5)}`, {
+      path,
+      suggestions: [
+        'Move it away; or remove the folder yourself, or choose another --out. Links are not followed.',
+      ],
+    })
+  }
+  return { earlier }
+}
+
+/** Entries of a folder that are looked at: a home directory is known for a slip of the hand before. */
+export const mostEntries = 100_000
+
+function foldersOf(files: readonly string[]): Set<string> {
+  const folders = new Set<string>()
+  for (const name of files) {
+    for (let at = name.lastIndexOf('/'); at > 0; at = name.lastIndexOf('/', at - 1))
+      folders.add(name.slice(0, at))
+  }
+  return folders
+}
+
+/** Makes the staging directory, where it is not there. */
+export async function makeStaging({ out, path }: Staging): Promise<void> {
   try {
-    if (there !== undefined && !resume) await rm(path, { recursive: true })
     await mkdir(path, { recursive: true })
   } catch (error) {
     throw fromSystemError(error, out, 'write there')
   }
-  return there !== undefined && resume
 }
 
-/** Creates the files of a target at their full size, with the bytes that are known beforehand. */
+/** The files of an output, open. */
+export interface OpenOutputs {
+  handles: Map<string, FileHandle>
+  /** What each of them is (`identityOf`). */
+  identities: Map<string, string>
+}
+
+/**
+ * Creates the files of a target at their full size, with the bytes that are known beforehand;
+ * of an earlier run's, what is neither known nor a tensor's becomes zeros as in new ones.
+ */
 export async function createFiles(
   staging: string,
-  files: readonly TargetFile[],
-): Promise<Map<string, FileHandle>> {
+  { files, tensors }: Pick<Target, 'files' | 'tensors'>,
+): Promise<OpenOutputs> {
   const handles = new Map<string, FileHandle>()
+  const identities = new Map<string, string>()
+  const taken = extentsOf(tensors)
   for (const file of files) {
     const path = join(staging, file.name)
     try {
       await mkdir(dirname(path), { recursive: true })
       // Created if it is not there, and not emptied if it is: an earlier run's bytes count.
-      const handle = await open(path, constants.O_RDWR | constants.O_CREAT)
+      const handle = await open(path, constants.O_RDWR | constants.O_CREAT | noFollow)
       handles.set(file.name, handle)
+      const stats = await handle.stat({ bigint: true })
+      if (!stats.isFile() || stats.nlink > 1n) {
+        throw usageError('it is no file that this program made', {
+          path,
+          suggestions: ['Remove it yourself.'],
+        })
+      }
+      identities.set(file.name, identityOf(stats))
       await handle.truncate(file.size)
       for (const { offset, bytes } of file.literals) {
         await handle.write(bytes, 0, bytes.length, offset)
       }
+      // A new file is of zeros as it is.
+      if (stats.size > 0n) await fillGaps(handle, file, taken.get(file.name) ?? [])
     } catch (error) {
       for (const handle of handles.values()) await handle.close()
       throw fromSystemError(error, path, 'write it')
     }
   }
-  return handles
+  return { handles, identities }
 }
 
-/** Gives the finished result its name. Everything in it must have been synced. */
-export async function publish(staging: Staging, force: boolean): Promise<void> {
-  const { out, path } = staging
-  try {
-    // Once more: something may have come into being at the path meanwhile.
-    await checkOutputPath(staging, force)
-    if (staging.single) {
-      // The record first: a file is never there without it, and replaces another in one step.
-      await rename(join(path, provenanceName), provenanceBeside(out))
-      await rename(join(path, basename(out)), out)
-      await syncDirectory(dirname(out))
-      await rm(path, { recursive: true })
-      return
+type Range = [start: number, end: number]
+
+function extentsOf(tensors: Target['tensors']): Map<string, Range[]> {
+  const ranges = new Map<string, Range[]>()
+  const add = (tensor: Tensor) => {
+    for (const { extents } of tensor.parts) {
+      for (const { path, offset, length } of extents) {
+        const known = ranges.get(path) ?? []
+        known.push([offset, offset + length])
+        ranges.set(path, known)
+      }
     }
+  }
+  for (const tensor of tensors.values()) add(tensor)
+  return ranges
+}
+
+/** Bytes of zeros that are written at a time. */
+const zeros = new Uint8Array(64 * 1024)
+
+async function fillGaps(
+  handle: FileHandle,
+  { size, literals }: TargetFile,
+  taken: readonly Range[],
+): Promise<void> {
+  const known = literals.map(({ offset, bytes }): Range => [offset, offset + bytes.length])
+  const ranges = [...taken, ...known].sort(([a], [b]) => a - b)
+  let at = 0
+  for (const [start, end] of [...ranges, [size, size] satisfies Range]) {
+    while (at < start) {
+      const length = Math.min(zeros.length, start - at)
+      await handle.write(zeros, 0, length, at)
+      at += length
+    }
+    at = Math.max(at, end)
+  }
+}
+
+/** Removes a staging directory as far as this program made it. */
+export async function discard(staging: Staging, files: readonly string[]): Promise<void> {
+  const { path } = staging
+  try {
+    for (const name of [...files, provenanceName]) await rm(join(path, name), { force: true })
+    for (const folder of [...foldersOf(files)].sort().reverse()) {
+      await rmdir(join(path, folder)).catch(ignoreMissing)
+    }
+    // The journal last: as long as there is anything, it says whose it is.
     await rm(join(path, journalName), { force: true })
-    for (const entry of await readdir(path, { withFileTypes: true })) {
-      if (entry.isDirectory()) await syncDirectory(join(path, entry.name))
-    }
-    await syncDirectory(path)
-    const replaced =
-      (await kindOf(out)) === undefined ? undefined : `${out}.replaced-${process.pid}`
-    if (replaced !== undefined) await rename(out, replaced)
-    await rename(path, out)
-    await syncDirectory(dirname(out))
-    if (replaced !== undefined) await rm(replaced, { recursive: true })
+    await rmdir(path).catch(ignoreMissing)
   } catch (error) {
-    throw fromSystemError(error, out, 'write it')
+    throw fromSystemError(error, path, 'remove it')
   }
 }
 
-export async function discard({ path }: Staging): Promise<void> {
-  await rm(path, { recursive: true, force: true })
-}
-
-async function isOurs(directory: string): Promise<boolean> {
-  const entries = await readdir(directory)
-  return entries.length === 0 || entries.includes(provenanceName)
-}
-
-async function kindOf(path: string): Promise<'file' | 'directory' | undefined> {
-  try {
-    return (await stat(path)).isDirectory() ? 'directory' : 'file'
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-    throw fromSystemError(error, path, 'look there')
-  }
+function ignoreMissing(error: unknown): void {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
+  throw error
 }

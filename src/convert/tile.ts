@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib'
 import {
   type BlockType,
   byteLength,
@@ -31,15 +32,49 @@ type NonFinite = Pick<TileFacts, 'nan' | 'infinite'>
 export interface Files {
   read(path: string, offset: number, into: Uint8Array): void
   write(path: string, offset: number, from: Uint8Array): void
+  /** Reads what was written. */
+  reread(path: string, offset: number, into: Uint8Array): void
+}
+
+/** A tile that is written. */
+export interface MadeTile {
+  facts: TileFacts
+  /** Of its bytes, in the order in which they were written. */
+  crc32: number
 }
 
 /** Reads a tile, carries out its steps in the kernels' memory, and writes it. */
-export function runTile(kernels: Kernels, files: Files, move: Move, tile: Tile): TileFacts {
+export function runTile(kernels: Kernels, files: Files, move: Move, tile: Tile): MadeTile {
   const { output, facts } = loadTile(kernels, files, move, tile)
-  transferTile(move.target, tile, (path, offset, position, length) =>
-    files.write(path, offset, output.subarray(position, position + length)),
-  )
-  return facts
+  let sum = 0
+  transferTile(move.target, tile, (path, offset, position, length) => {
+    const bytes = output.subarray(position, position + length)
+    files.write(path, offset, bytes)
+    sum = crc32(bytes, sum)
+  })
+  return { facts, crc32: sum }
+}
+
+/**
+ * The CRC-32 that a tile's bytes have as they lie in the output.
+ * @param buffer to read them through
+ */
+export function sumTile(
+  files: Pick<Files, 'reread'>,
+  move: Move,
+  tile: Tile,
+  buffer: Uint8Array,
+): number {
+  let sum = 0
+  transferTile(move.target, tile, (path, offset, _, length) => {
+    for (let done = 0; done < length; ) {
+      const piece = buffer.subarray(0, Math.min(buffer.length, length - done))
+      files.reread(path, offset + done, piece)
+      sum = crc32(piece, sum)
+      done += piece.length
+    }
+  })
+  return sum
 }
 
 /**

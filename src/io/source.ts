@@ -1,6 +1,8 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { fromSystemError, inputError } from './errors.js'
 import { storeOf } from './store.js'
+import { stateOf } from './tree.js'
 
 /**
  * Random access to the bytes of one file. `read` gives exactly `length` bytes
@@ -13,6 +15,19 @@ export interface ByteSource {
   readonly size: number
   read(offset: number, length: number): Promise<Uint8Array>
   close(): Promise<void>
+}
+
+const noted = new AsyncLocalStorage<Map<string, string>>()
+
+/**
+ * Notes what files of this machine are (`stateOf`) when `work` opens them first, by their paths:
+ * so it can be told later whether they have changed since.
+ */
+export async function noteFiles<T>(
+  work: () => Promise<T>,
+): Promise<{ result: T; files: ReadonlyMap<string, string> }> {
+  const files = new Map<string, string>()
+  return { result: await noted.run(files, work), files }
 }
 
 /** Opens a file for reading, wherever it is. */
@@ -36,7 +51,10 @@ async function openLocal(path: string): Promise<ByteSource> {
       })
     }
     handle = await open(path, 'r')
-    size = (await handle.stat()).size
+    const opened = await handle.stat({ bigint: true })
+    size = Number(opened.size)
+    const files = noted.getStore()
+    if (files && !files.has(path)) files.set(path, stateOf(opened))
   } catch (error) {
     throw fromSystemError(error, path, 'read it')
   }

@@ -1,11 +1,21 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ConvertOptions } from '../../src/convert/convert.js'
 import { type ExecuteOptions, execute } from '../../src/convert/execute.js'
+import { journalName } from '../../src/convert/journal.js'
 import { type Plan, tilesOf } from '../../src/convert/plan.js'
-import { journalName } from '../../src/convert/staging.js'
 import { equalBytes, sha256 } from '../support/bytes.js'
 import {
   executeOptions,
@@ -163,18 +173,87 @@ test('resumed after an interruption: the same bytes, and nothing is done twice',
   }
 })
 
-test('a tile that is journaled is believed: its bytes are not written again', async () => {
-  const plan = await planOf(makeSource())
+test('a journaled tile is held against its checksum: what was damaged is made again', async () => {
+  const plan = await planOf(makeSource(), { dtype: 'f16' })
   const whole = await run(plan, tiny(4096))
-  const staging = await interrupt(plan, 3, tiny(4096))
+  const path = (staging: string) => join(staging, output)
   const at = plan.moves[0]?.target.parts[0]?.extents[0]?.offset ?? 0
-  const marked = readFileSync(join(staging, output))
-  marked[at] = (marked[at] ?? 0) ^ 0xff
-  writeFileSync(join(staging, output), marked)
-  const { bytes } = await run(plan, { ...tiny(4096), resuming: true }, staging)
-  assert.is(bytes[at], marked[at])
-  bytes[at] = whole.bytes[at] ?? 0
-  equalBytes(bytes, whole.bytes, 'all else')
+  const damages: Record<string, (staging: string) => void> = {
+    'a bit': (staging) => {
+      const bytes = readFileSync(path(staging))
+      bytes[at] = (bytes[at] ?? 0) ^ 1
+      writeFileSync(path(staging), bytes)
+    },
+    zeros: (staging) => writeFileSync(path(staging), Buffer.alloc(whole.bytes.length)),
+    cut: (staging) => writeFileSync(path(staging), whole.bytes.subarray(0, at + 5)),
+    'too long': (staging) => writeFileSync(path(staging), Buffer.alloc(2 * whole.bytes.length, 7)),
+    deleted: (staging) => rmSync(path(staging)),
+  }
+  for (const [what, damage] of Object.entries(damages)) {
+    const staging = await interrupt(plan, 9, tiny(4096))
+    damage(staging)
+    const { bytes, executed } = await run(plan, { ...tiny(4096), resuming: true }, staging)
+    equalBytes(bytes, whole.bytes, what)
+    assert.is(executed.hashes.get(output), sha256(whole.bytes))
+  }
+})
+
+test('a mistyped journal: its tiles are made again; without its first line, an input error', async () => {
+  const plan = await planOf(makeSource(), { dtype: 'f16' })
+  const whole = await run(plan, tiny(4096))
+  const edits: [string, (text: string) => string][] = [
+    ['another tile', (text) => text.replace('"tile":1,', '"tile":7,')],
+    ['another sum', (text) => text.replace(/"crc32":\d+,"done"/, '"crc32":1,"done"')],
+    ['facts', (text) => text.replaceAll('"nan":0', '"nan":1')],
+    ['no JSON', (text) => text.replace('"done"', 'done')],
+    ['other types', (text) => text.replaceAll('"tile"', '"tiles"')],
+    ['null', (text) => text.replace(/\{"crc32":\d+,"done".*/, 'null')],
+    ['a line in the middle', (text) => text.replace('\n', '\nxyz\n')],
+  ]
+  for (const [what, edit] of edits) {
+    const staging = await interrupt(plan, 9, tiny(4096))
+    const text = readFileSync(join(staging, journalName), 'utf8')
+    assert.is.not(edit(text), text, what)
+    writeFileSync(join(staging, journalName), edit(text))
+    const { bytes, executed } = await run(plan, { ...tiny(4096), resuming: true }, staging)
+    equalBytes(bytes, whole.bytes, what)
+    assert.is(executed.facts.size, 0, what)
+  }
+  const staging = await interrupt(plan, 9, tiny(4096))
+  const before = readFileSync(join(staging, journalName), 'utf8')
+  for (const edit of [
+    before.replace('plan', 'plam'),
+    before.replace(/.*\n/, '{}\n'),
+    before.replace(/.*\n/, '{"plan":"0123"}\n'),
+  ]) {
+    writeFileSync(join(staging, journalName), edit)
+    const content = contentOf(staging)
+    await fails(
+      () => run(plan, { ...tiny(4096), resuming: true }, staging),
+      'input',
+      staging,
+      'first line',
+    )
+    assert.equal(contentOf(staging), content)
+  }
+})
+
+test('a link, or a file with another name, in the place of an output is not written through', async () => {
+  const plan = await planOf(makeSource())
+  for (const plant of [symlinkSync, linkSync]) {
+    const staging = await interrupt(plan, 3, tiny(4096))
+    const mine = join(tempDir(), 'mine')
+    writeFileSync(mine, 'mine')
+    rmSync(join(staging, output))
+    plant(mine, join(staging, output))
+    try {
+      await run(plan, { ...tiny(4096), resuming: true }, staging)
+      assert.unreachable('it was written through')
+    } catch (error) {
+      assert.is.not(error instanceof assert.Assertion, true)
+    }
+    assert.is(readFileSync(mine, 'utf8'), 'mine')
+  }
 })
 
 test('another plan’s journal is refused', async () => {
@@ -243,7 +322,7 @@ test('a last line that was cut anywhere: its tiles are done again, and the next 
 test('interrupted before the journal was begun, or in its first line: from the start', async () => {
   const plan = await planOf(makeSource())
   const whole = await run(plan)
-  for (const content of [undefined, '', '{"plan":"0123']) {
+  for (const content of [undefined, '', '{"crc32":0123']) {
     const staging = tempDir()
     mkdirSync(staging, { recursive: true })
     if (content !== undefined) writeFileSync(join(staging, journalName), content)
@@ -353,11 +432,13 @@ test('what is told of values is in the order of the tensors, in whatever order t
   const plan = await planOf(made)
   const { staging, executed } = await run(plan, { allowNonFinite: true })
   const [head = '', line = ''] = journalOf(staging)
+  // Each in a line of its own, the last first.
   const { done } = JSON.parse(line)
-  writeFileSync(
-    join(staging, journalName),
-    `${head}\n${JSON.stringify({ done: done.reverse() })}\n`,
-  )
+  const lines = done.reverse().map((each: object) => {
+    const text = JSON.stringify({ done: [each] })
+    return JSON.stringify({ crc32: crc32(text), done: [each] })
+  })
+  writeFileSync(join(staging, journalName), `${[head, ...lines].join('\n')}\n`)
   const resumed = await run(plan, { allowNonFinite: true, resuming: true }, staging)
   assert.is(executed.facts.size, 4)
   assert.equal([...resumed.executed.facts], [...executed.facts])

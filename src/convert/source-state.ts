@@ -1,0 +1,27 @@
+import { stat } from 'node:fs/promises'
+import type { SourceFile } from '../checkpoint/checkpoint.js'
+import { inputError } from '../io/errors.js'
+import { isRemote } from '../io/store.js'
+import { stateOf } from '../io/tree.js'
+
+/** What the files of a source were when they were first opened, by their paths (`stateOf`). */
+export type SourceState = ReadonlyMap<string, string>
+
+/**
+ * Holds the files of a source against what they were. What has kept its size, its time and its
+ * place on the disk has kept its bytes: those that were converted are those whose hash is recorded.
+ * @throws input error for the first that changed
+ */
+export async function holdSource(files: readonly SourceFile[], state: SourceState): Promise<void> {
+  for (const { path } of files) {
+    // What is elsewhere has the commit in its path.
+    if (isRemote(path)) continue
+    const there = await stat(path, { bigint: true }).catch(() => undefined)
+    if (there !== undefined && stateOf(there) === state.get(path)) continue
+    const what = there === undefined ? 'it is gone' : 'it was changed or exchanged'
+    throw inputError(`${what} while it was being read`, {
+      path,
+      suggestions: ['Nothing was made of it: run the command again when nothing writes to it.'],
+    })
+  }
+}
