@@ -18,7 +18,7 @@ import { type CarriedTokenizer, checkTargetTokenizer, keptFiles } from './carry-
 import { allotMemory, minMemory } from './memory.js'
 import { chooseMix, chooseNBits, type MixOptions, type Quantisation } from './mix.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
-import type { SourceState } from './source-state.js'
+import { type SourceState, sourceStateOf } from './source-state.js'
 import type { Staging } from './staging.js'
 
 export { type ConvertResult, checkFreeDisk, type RunOptions, runConversion } from './run.js'
@@ -107,7 +107,7 @@ export async function prepareConversion(
   if (options.metadata !== undefined && format.name !== 'gguf') {
     throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
   }
-  const { result: checkpoint, files: sourceState } = await noteFiles(() =>
+  const { result: checkpoint, files: noted } = await noteFiles(() =>
     openCheckpoint(source, options),
   )
   const quantisation = isMix(options.dtype)
@@ -158,7 +158,7 @@ export async function prepareConversion(
   const plan = planConversion(checkpoint, target, quantisation?.importance)
   return {
     checkpoint,
-    sourceState,
+    sourceState: await sourceStateOf(checkpoint.files, noted),
     ...(tokenizer ? { tokenizer } : {}),
     plan,
     staging: { out, path: `${out}.partial`, single },

@@ -62,7 +62,7 @@ export async function runConversion(
     staging,
     belonging,
   )
-  const made = await makeFolder(dirname(out))
+  const made = await makeFolderOf(out)
   let begun = false
   try {
     const lock = await lockOutput(out)
@@ -163,12 +163,15 @@ async function runLocked(
   }
 }
 
-/** @returns the first folder that had to be made for it */
-async function makeFolder(folder: string): Promise<string | undefined> {
+/** @returns the first folder that had to be made for a path */
+async function makeFolderOf(path: string): Promise<string | undefined> {
   try {
-    return await mkdir(folder, { recursive: true })
+    return await mkdir(dirname(path), { recursive: true })
   } catch (error) {
-    throw fromSystemError(error, folder, 'write there')
+    // Making all folders of a path fails so where a file is among them.
+    const isFile = error instanceof Error && 'code' in error && error.code === 'EEXIST'
+    const cause = isFile ? Object.assign(new Error(error.message), { code: 'ENOTDIR' }) : error
+    throw fromSystemError(cause, path, 'write there')
   }
 }
 

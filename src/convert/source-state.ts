@@ -8,6 +8,23 @@ import { stateOf } from '../io/tree.js'
 export type SourceState = ReadonlyMap<string, string>
 
 /**
+ * @param noted files that opening the source has read of, as they were then (`noteFiles`); of
+ *   others, such as ONNX's data beside a graph, it has seen that they are there
+ */
+export async function sourceStateOf(
+  files: readonly SourceFile[],
+  noted: ReadonlyMap<string, string>,
+): Promise<SourceState> {
+  const state = new Map(noted)
+  for (const { path } of files) {
+    if (isRemote(path) || state.has(path)) continue
+    const there = await stat(path, { bigint: true }).catch(() => undefined)
+    if (there !== undefined) state.set(path, stateOf(there))
+  }
+  return state
+}
+
+/**
  * Holds the files of a source against what they were. What has kept its size, its time and its
  * place on the disk has kept its bytes: those that were converted are those whose hash is recorded.
  * @throws input error for the first that changed

@@ -1,13 +1,4 @@
-import {
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { linkSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { suite } from 'uvu'
@@ -31,6 +22,7 @@ import { fails } from '../support/errors.js'
 import { bf16Bits, f16Bits, f16Value, f32Value } from '../support/floats.js'
 import { type Model, small } from '../support/llama.js'
 import { tempDir } from '../support/temp.js'
+import { contentOf } from '../support/tree.js'
 
 const test = suite('convert: execute')
 
@@ -288,16 +280,6 @@ test('a refused --resume touches nothing, and the right one goes on', async () =
   const { bytes } = await run(plan, { ...tiny(4096), resuming: true }, staging)
   equalBytes(bytes, whole.bytes, 'resumed')
 })
-
-/** Names, sizes, hashes and times of all files in a directory. */
-function contentOf(folder: string): string[] {
-  return readdirSync(folder)
-    .sort()
-    .map((name) => {
-      const { size, mtimeMs } = statSync(join(folder, name))
-      return `${name} ${size} ${mtimeMs} ${sha256(readFileSync(join(folder, name)))}`
-    })
-}
 
 test('a last line that was cut anywhere: its tiles are done again, and the next run still knows all', async () => {
   const plan = await planOf(makeSource())

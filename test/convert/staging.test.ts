@@ -18,7 +18,7 @@ import {
   runConversion,
 } from '../../src/convert/convert.js'
 import { journalName, openJournal } from '../../src/convert/journal.js'
-import { createFiles, examineStaging, provenanceName } from '../../src/convert/staging.js'
+import { createFiles, provenanceName } from '../../src/convert/staging.js'
 import {
   convertOptions,
   holdsModel,
