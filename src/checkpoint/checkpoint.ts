@@ -109,6 +109,10 @@ export interface Checkpoint {
   /** `path` in the version that was read, likewise. */
   settled?: string
   config: LlamaConfig
+  /** The config.json that it is from, where it is from one. */
+  document?: NonNullable<ConfigSource['document']>
+  /** The folder that a configuration and a tokenizer were looked for in. */
+  folder?: string
   /** By Hugging Face's names, in the order of a forward pass. */
   tensors: ReadonlyMap<string, Tensor>
   tokenizer: TokenizerFiles
@@ -218,6 +222,7 @@ export function understand(
     naming,
     files: listing.files,
     config,
+    ...(told?.document === undefined ? {} : { document: told.document }),
     tensors,
     tokenizer,
     ...(listing.metadata === undefined ? {} : { metadata: listing.metadata }),

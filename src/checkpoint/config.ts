@@ -1,4 +1,5 @@
 import { inputError } from '../io/errors.js'
+import { type ExactJson, isExactObject, spelledAs } from '../io/exact-json.js'
 import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
 import type { DType } from './dtype.js'
 
@@ -71,7 +72,8 @@ export function configFromHf(json: JsonObject, path: string): Partial<LlamaConfi
     num_attention_heads: integer('num_attention_heads'),
     num_key_value_heads: integer('num_key_value_heads'),
     head_dim: integer('head_dim'),
-    max_position_embeddings: integer('max_position_embeddings'),
+    // The second is what the first conversions of LLaMA called it.
+    max_position_embeddings: integer('max_position_embeddings') ?? integer('max_sequence_length'),
     rms_norm_eps: positive(json, 'rms_norm_eps', path, false),
     rope_theta:
       positive(rope ?? json, 'rope_theta', path, false) ??
@@ -109,6 +111,29 @@ export function configToHf(config: LlamaConfig, dtype: DType): JsonObject {
     ...other,
   }
 }
+
+/** A config.json whose numbers are spelled as in the one that it is from. */
+export function configDocument(
+  config: LlamaConfig,
+  dtype: DType,
+  source: ExactJson | undefined,
+): ExactJson {
+  const fields = isExactObject(source) ? source : new Map<string, ExactJson>()
+  const [scaling, parameters] = ['rope_scaling', 'rope_parameters'].map((field) => {
+    const found = fields.get(field)
+    return isExactObject(found) ? found : new Map<string, ExactJson>()
+  })
+  // transformers 5 has other places for the same numbers.
+  const ropes = new Map([...(parameters ?? []), ...(scaling ?? [])])
+  const places = new Map([...ropes, ...fields, ['rope_scaling', ropes]])
+  return spelledAs(configToHf(config, dtype), places, scalingFloats)
+}
+
+/** Which transformers wants as floats, and before 4.40 refuses otherwise. */
+const scalingFloats = new Set([
+  ...['factor', 'low_freq_factor', 'high_freq_factor', 'attention_factor'],
+  ...['beta_fast', 'beta_slow', 'mscale', 'mscale_all_dim'],
+])
 
 /** generation_config.json: the special tokens, and nothing that would change decoding. */
 export function generationConfigToHf(config: LlamaConfig): JsonObject {

@@ -1,4 +1,5 @@
 import { inputError, usageError } from '../io/errors.js'
+import type { ExactJson } from '../io/exact-json.js'
 import { configDefaults, type LlamaConfig } from './config.js'
 import {
   allTensors,
@@ -90,6 +91,8 @@ export interface ConfigSource {
   architecture?: string
   /** As the user knows it: a path, or a preset's name. */
   from: string
+  /** The config.json, where it is one: what is written keeps the spelling of its numbers. */
+  document?: { path: string; json: ExactJson }
 }
 
 /**

@@ -13,6 +13,7 @@ import { formatBytes } from '../io/units.js'
 import { isMix, type Mix, mixes } from '../quantise/mixes.js'
 import { isNBits, type NBits, nbitsNames } from '../quantise/nbits.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
+import { type Settlement, settle } from '../tokenizer/settlement.js'
 import { whyNoTokenizerJson } from '../tokenizer/tokenizer-json.js'
 import { type CarriedTokenizer, checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
 import { allotMemory, minMemory } from './memory.js'
@@ -20,6 +21,7 @@ import { chooseMix, chooseNBits, type MixOptions, type Quantisation } from './mi
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type SourceState, sourceStateOf } from './source-state.js'
 import type { Staging } from './staging.js'
+import { untieDifferentHead } from './tied-head.js'
 
 export { type ConvertResult, checkFreeDisk, type RunOptions, runConversion } from './run.js'
 
@@ -107,18 +109,17 @@ export async function prepareConversion(
   if (options.metadata !== undefined && format.name !== 'gguf') {
     throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
   }
-  const { result: checkpoint, files: noted } = await noteFiles(() =>
-    openCheckpoint(source, options),
-  )
+  const { result: read, files: noted } = await noteFiles(() => openCheckpoint(source, options))
+  const opened = await untieDifferentHead(read)
   const quantisation = isMix(options.dtype)
-    ? await chooseMix(checkpoint, options.dtype, options.mix ?? {})
+    ? await chooseMix(opened, options.dtype, options.mix ?? {})
     : isNBits(options.dtype)
-      ? chooseNBits(checkpoint, options.dtype, options.mix ?? {})
+      ? chooseNBits(opened, options.dtype, options.mix ?? {})
       : undefined
-  const tokenizer = await loadTokenizer(checkpoint)
-  const tokenizerJson = await loadTokenizerJson(checkpoint.tokenizer)
+  const tokenizer = await loadTokenizer(opened)
+  const tokenizerJson = await loadTokenizerJson(opened.tokenizer)
   const keptTokenizer = await keptFiles(
-    checkpoint,
+    opened,
     tokenizer,
     format.name,
     options.keepTokenizer ?? false,
@@ -127,16 +128,23 @@ export async function prepareConversion(
   const { extension } = format
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
   const { maxShardSize, name, metadata } = options
-  const about = await readAbout(checkpoint)
+  const about = await readAbout(opened)
+  const sources = {
+    about,
+    ...(tokenizer ? { tokenizer } : {}),
+    ...(tokenizerJson ? { tokenizerJson } : {}),
+    ...(keptTokenizer ? { keptTokenizer } : {}),
+  }
+  checkPieces(opened, tokenizer)
+  const settlement = settle(opened, sources)
+  const checkpoint = { ...opened, config: settlement.config }
   const wanted: TargetOptions = {
     dtype: isMix(options.dtype) || isNBits(options.dtype) ? 'auto' : options.dtype,
     ...quantisation?.target,
-    about,
-    ...(tokenizer ? { tokenizer } : {}),
+    ...sources,
+    settlement,
     ...(modelParallel === undefined ? {} : { modelParallel }),
     ...(onnxTarget === undefined ? {} : { onnxTarget }),
-    ...(tokenizerJson ? { tokenizerJson } : {}),
-    ...(keptTokenizer ? { keptTokenizer } : {}),
     ...(name === undefined ? {} : { name }),
     ...(metadata === undefined ? {} : { metadata }),
     ...(maxShardSize === undefined ? {} : { maxShardSize }),
@@ -147,14 +155,15 @@ export async function prepareConversion(
   const carried: CarriedTokenizer = tokenizer
     ? await checkTargetTokenizer(checkpoint, tokenizer, described, keptTokenizer !== undefined)
     : { warnings: [] }
+  // Files that are passed on say themselves what the tokens are.
+  const passedOn = carried.kept && {
+    keptTokenizer: carried.kept,
+    settlement: settle(opened, { ...sources, keptTokenizer: carried.kept }),
+  }
   const target =
     carried.leaveOut === undefined
       ? described
-      : await format.describe(checkpoint, {
-          ...wanted,
-          withoutTokenizerJson: true,
-          ...(carried.kept ? { keptTokenizer: carried.kept } : {}),
-        })
+      : await format.describe(checkpoint, { ...wanted, withoutTokenizerJson: true, ...passedOn })
   const plan = planConversion(checkpoint, target, quantisation?.importance)
   return {
     checkpoint,
@@ -165,7 +174,7 @@ export async function prepareConversion(
     options,
     warnings: [
       ...checkpoint.notes,
-      ...sizeNotes(checkpoint, tokenizer),
+      ...rowNotes(checkpoint, settlement),
       ...about.notes,
       ...target.notes,
       ...(quantisation?.notes ?? []),
@@ -199,22 +208,28 @@ function checkMixOptions(mix: MixOptions, dtype: string): void {
   })
 }
 
-/** Whether tokenizer and embedding belong together, as far as their sizes tell. */
-function sizeNotes({ config }: Checkpoint, tokenizer: LoadedTokenizer | undefined): string[] {
-  if (tokenizer === undefined) return []
-  const pieces = tokenizer.model.pieces.length
-  if (pieces === config.vocab_size) return []
-  if (pieces > config.vocab_size) {
-    throw inputError(
-      `the tokenizer has ${pieces} pieces, the embedding only ${config.vocab_size} rows`,
-      {
-        path: tokenizer.path,
-        suggestions: ['It is of another model: give the right one with --tokenizer.'],
-      },
-    )
-  }
+/** @throws input error where tokenizer and embedding cannot belong together */
+function checkPieces({ config }: Checkpoint, tokenizer: LoadedTokenizer | undefined): void {
+  const pieces = tokenizer?.model.pieces.length ?? 0
+  if (tokenizer === undefined || pieces <= config.vocab_size) return
+  throw inputError(
+    `the tokenizer has ${pieces} pieces, the embedding only ${config.vocab_size} rows`,
+    {
+      path: tokenizer.path,
+      suggestions: ['It is of another model: give the right one with --tokenizer.'],
+    },
+  )
+}
+
+/** Rows that no token of a SentencePiece tokenizer belongs to. */
+function rowNotes({ config }: Checkpoint, { sentencePiece }: Settlement): string[] {
+  if (sentencePiece === undefined) return []
+  const { pieces, settings } = sentencePiece
+  const tokens = pieces + settings.added.length
+  if (tokens === config.vocab_size) return []
+  const added = settings.added.length === 0 ? '' : ` and ${settings.added.length} added tokens`
   return [
-    `the embedding has ${config.vocab_size} rows for ${pieces} pieces of the tokenizer; all rows are kept`,
+    `the embedding has ${config.vocab_size} rows for ${pieces} pieces${added} of the tokenizer; all rows are kept`,
   ]
 }
 

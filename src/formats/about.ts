@@ -16,6 +16,8 @@ export interface About {
   nameOrPath?: string
   /** generation_config.json. */
   generation: JsonObject
+  /** Its text, where there is one. */
+  generationText?: string
   /** What could not be read, in sentences. */
   notes: readonly string[]
 }
@@ -26,18 +28,19 @@ export const nothingKnown: About = { folder: 'model', card: new Map(), generatio
 /** Cards and configurations have some kilobytes; cards with pictures in them a few hundred. */
 const maxFile = 16 * 1024 * 1024
 
-export async function readAbout({ files, path }: Checkpoint): Promise<About> {
-  const file = files[0]?.path ?? path
-  const folder = dirname(file)
+export async function readAbout({ files, path, folder: home }: Checkpoint): Promise<About> {
+  const folder = home ?? dirname(files[0]?.path ?? path)
   const card = await readOptional(join(folder, 'README.md'))
   const config = await readJson(join(folder, 'config.json'))
-  const generation = await readJson(join(folder, 'generation_config.json'))
+  const generationPath = join(folder, 'generation_config.json')
+  const generation = await readOptional(generationPath)
   const nameOrPath = config._name_or_path
   return {
     folder: nameOf(folder),
     ...readCard(card, join(folder, 'README.md')),
     ...(typeof nameOrPath === 'string' && nameOrPath !== '' ? { nameOrPath } : {}),
-    generation,
+    generation: generation === undefined ? {} : parseJsonObject(generation, generationPath),
+    ...(generation === undefined ? {} : { generationText: new TextDecoder().decode(generation) }),
   }
 }
 

@@ -3,6 +3,7 @@ import { type DType, isFloat } from '../checkpoint/dtype.js'
 import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
 import { type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
 import { usageError } from '../io/errors.js'
+import { settle } from '../tokenizer/settlement.js'
 import { nothingKnown } from './about.js'
 import type { Target, TargetFile, TargetOptions } from './format.js'
 import { assign, parseAssignment } from './gguf-assign.js'
@@ -28,7 +29,10 @@ interface Item extends PlannedTensor {
  * Lays out a checkpoint as llama.cpp's converter writes it: the same metadata,
  * the tensors in the same order, vectors in f32.
  */
-export function describeGguf(checkpoint: Checkpoint, options: TargetOptions): Target {
+export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
+  const settlement = given.settlement ?? settle(source, given)
+  const checkpoint = { ...source, config: settlement.config }
+  const options = { ...given, settlement }
   const tensors = outputTensors(checkpoint, 'gguf', options).map((tensor) => ({
     ...tensor,
     dtype: typeOf(tensor, checkpoint, options),

@@ -1,9 +1,9 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import type { LlamaConfig } from '../checkpoint/config.js'
-import { configToHf, generationConfigToHf } from '../checkpoint/config.js'
+import { configDocument } from '../checkpoint/config.js'
 import type { Tensor } from '../checkpoint/tensor.js'
+import { formatExactJson } from '../io/exact-json.js'
 import { formatJson } from '../io/json.js'
-import type { ConfiguredIds } from '../tokenizer/load.js'
+import { settle } from '../tokenizer/settlement.js'
 import { modelOnlyFiles, tokenizerFiles } from '../tokenizer/tokenizer-files.js'
 import type { TargetFile, TargetOptions } from './format.js'
 
@@ -15,43 +15,43 @@ export const noTokenizer =
 export function hfFiles(
   checkpoint: Checkpoint,
   tensors: readonly Tensor[],
-  { tokenizer, keptTokenizer, withoutTokenizerJson = false }: TargetOptions,
+  options: TargetOptions,
 ): { files: TargetFile[]; notes: string[] } {
-  const { config } = checkpoint
+  const { config, generation, sentencePiece, json, notes } =
+    options.settlement ?? settle(checkpoint, options)
   const matrix = tensors.find(({ shape }) => shape.length === 2)
+  const document = configDocument(config, matrix?.dtype ?? 'f32', checkpoint.document?.json)
   const files = [
-    jsonFile('config.json', configToHf(config, matrix?.dtype ?? 'f32')),
-    jsonFile('generation_config.json', generationConfigToHf(config)),
+    textFile('config.json', formatExactJson(document)),
+    textFile('generation_config.json', formatExactJson(generation)),
   ]
-  if (keptTokenizer !== undefined) {
-    files.push(...keptTokenizer.map(({ name, bytes }) => literalFile(name, bytes)))
-    return { files, notes: [] }
+  if (json?.files !== undefined) {
+    files.push(...json.files.map(({ name, bytes }) => literalFile(name, bytes)))
+    return { files, notes }
   }
-  if (tokenizer === undefined) return { files, notes: [noTokenizer] }
-  const options = { ...configured(config), sources: tokenizer.sources }
-  const written = withoutTokenizerJson
-    ? modelOnlyFiles(tokenizer.model, options)
-    : tokenizerFiles(tokenizer.model, tokenizer.path, options)
+  const { tokenizer } = options
+  if (tokenizer === undefined || sentencePiece === undefined) {
+    return { files, notes: [...notes, noTokenizer] }
+  }
+  const written = options.withoutTokenizerJson
+    ? modelOnlyFiles(tokenizer.model, sentencePiece.options)
+    : tokenizerFiles(tokenizer.model, tokenizer.path, sentencePiece.options)
   files.push(literalFile('tokenizer.model', tokenizer.bytes))
-  for (const [name, text] of Object.entries(written.files)) {
-    files.push(literalFile(name, new TextEncoder().encode(text)))
-  }
-  return { files, notes: [...written.warnings] }
-}
-
-function configured(config: LlamaConfig): ConfiguredIds {
+  for (const [name, text] of Object.entries(written.files)) files.push(textFile(name, text))
+  // The settlement's notes have those of its settings among them.
+  const { warnings } = sentencePiece.settings
   return {
-    ids: {
-      bos: config.bos_token_id ?? undefined,
-      eos: [config.eos_token_id].flat()[0] ?? undefined,
-      pad: config.pad_token_id ?? undefined,
-    },
-    modelMaxLength: config.max_position_embeddings,
+    files,
+    notes: [...notes, ...written.warnings.filter((each) => !warnings.includes(each))],
   }
 }
 
 export function jsonFile(name: string, value: unknown): TargetFile {
-  return literalFile(name, new TextEncoder().encode(formatJson(value)))
+  return textFile(name, formatJson(value))
+}
+
+function textFile(name: string, text: string): TargetFile {
+  return literalFile(name, new TextEncoder().encode(text))
 }
 
 export function literalFile(name: string, bytes: Uint8Array): TargetFile {

@@ -4,6 +4,7 @@ import { embeddingName, headName } from '../checkpoint/names.js'
 import { matrixOf, type Part, type Tensor } from '../checkpoint/tensor.js'
 import { inputError, usageError } from '../io/errors.js'
 import { join, listFolder } from '../io/store.js'
+import { settle } from '../tokenizer/settlement.js'
 import type { Format, Target, TargetFile, TargetOptions } from './format.js'
 import { jsonFile, literalFile } from './hf-folder.js'
 import { joinRanks, pieceOf, type Split, splitOf } from './meta-parallel.js'
@@ -107,7 +108,8 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
     })
   }
   const tensors = wanted.map((tensor, i): Tensor => ({ ...tensor, parts: parts[i] ?? [] }))
-  const { params, notes } = paramsFromConfig(config)
+  const settlement = options.settlement ?? settle(checkpoint, options)
+  const { params, notes } = paramsFromConfig(settlement.config)
   files.push(jsonFile('params.json', params))
   const { tokenizer } = options
   if (tokenizer) files.push(literalFile('tokenizer.model', tokenizer.bytes))
@@ -116,6 +118,7 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
     files,
     tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
     notes: [
+      ...settlement.notes,
       ...notes,
       ...(tied ? ['the output head is written too, as Meta’s code wants it: the embedding'] : []),
     ],

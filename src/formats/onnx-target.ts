@@ -5,9 +5,11 @@ import { embeddingName } from '../checkpoint/names.js'
 import { storedMatrixOf, type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
 import { decoderModel, type GraphWeight, type QuantisedWeight } from '../graph/decoder.js'
 import type { ExternalData } from '../graph/model.js'
+import { plainFields } from '../io/exact-json.js'
 import type { JsonObject } from '../io/json.js'
 import { formatBytes } from '../io/units.js'
 import { type NBits, nbits } from '../quantise/nbits.js'
+import { settle } from '../tokenizer/settlement.js'
 import { version } from '../version.js'
 import type { Target, TargetFile, TargetOptions } from './format.js'
 import { hfFiles, jsonFile, literalFile } from './hf-folder.js'
@@ -19,8 +21,10 @@ import { outputTensors } from './target.js'
  * Lays out a folder that transformers.js loads: the graph and its weights under onnx/, named by the
  * type that is computed in, configuration and tokenizer above.
  */
-export function describeOnnx(checkpoint: Checkpoint, options: TargetOptions): Target {
-  const { config } = checkpoint
+export function describeOnnx(checkpoint: Checkpoint, given: TargetOptions): Target {
+  const settlement = given.settlement ?? settle(checkpoint, given)
+  const options = { ...given, settlement }
+  const { config } = settlement
   const quantised = options.nbits
   const held = quantised ? { dtype: nbits[quantised.name].compute } : options
   const wanted = outputTensors(checkpoint, 'hf', held)
@@ -53,10 +57,14 @@ export function describeOnnx(checkpoint: Checkpoint, options: TargetOptions): Ta
     ...config,
     other: { ...config.other, ...webConfig(graph, kind, files.length) },
   }
-  const beside = hfFiles({ ...checkpoint, config: forWeb }, weights, options)
+  const beside = hfFiles(checkpoint, weights, {
+    ...options,
+    settlement: { ...settlement, config: forWeb },
+  })
+  const generation = plainFields(settlement.generation)
   const genai =
     options.onnxTarget === 'genai'
-      ? [jsonFile('genai_config.json', genaiConfig(config, `${folder}/${graph}`))]
+      ? [jsonFile('genai_config.json', genaiConfig(config, generation, `${folder}/${graph}`))]
       : []
   return {
     format: 'onnx',

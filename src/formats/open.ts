@@ -9,6 +9,7 @@ import { configFromHf } from '../checkpoint/config.js'
 import type { ConfigSource } from '../checkpoint/geometry.js'
 import { presets } from '../checkpoint/presets.js'
 import { inputError, OpenLlamaError, usageError } from '../io/errors.js'
+import { parseExactJson } from '../io/exact-json.js'
 import { parseJsonObject } from '../io/json.js'
 import { openFile, readSmallFile, readStart } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
@@ -51,7 +52,7 @@ export async function openCheckpoint(
     },
     tokenizer,
   )
-  return origin === undefined ? checkpoint : { ...checkpoint, origin, settled }
+  return { ...checkpoint, folder, ...(origin === undefined ? {} : { origin, settled }) }
 }
 
 /** What is elsewhere is not read a second time for its hash, which its place knows. */
@@ -200,8 +201,14 @@ async function chosenConfig(choice: string): Promise<ConfigSource> {
 }
 
 async function readConfig(path: string): Promise<ConfigSource> {
-  const json = parseJsonObject(await readSmallFile(path, maxConfig), path)
+  const bytes = await readSmallFile(path, maxConfig)
+  const json = parseJsonObject(bytes, path)
   const values = configFromHf(json, path)
   const [architecture] = Array.isArray(json.architectures) ? json.architectures : []
-  return { values, from: path, ...(typeof architecture === 'string' ? { architecture } : {}) }
+  return {
+    values,
+    from: path,
+    document: { path, json: parseExactJson(new TextDecoder().decode(bytes)) },
+    ...(typeof architecture === 'string' ? { architecture } : {}),
+  }
 }

@@ -3,8 +3,9 @@ import { lookUp } from '../checkpoint/metadata.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { bpeVocab } from './bpe-vocab.js'
 import { type Generation, type TokenizerFacts, tokenizerFacts } from './generation.js'
-import { loadTokenizer, loadTokenizerJson } from './load.js'
-import { settleTokenizer, type Token } from './tokenizer-config.js'
+import { loadTokenizer, loadTokenizerJson, readTokenizerFiles } from './load.js'
+import { settle } from './settlement.js'
+import { type SourceFile, settleTokenizer, type Token } from './tokenizer-config.js'
 
 /** What `inspect` says of a checkpoint's tokenizer. */
 export interface TokenizerSummary {
@@ -47,7 +48,8 @@ async function sentencePiece(checkpoint: Checkpoint): Promise<TokenizerSummary |
   if (tokenizer === undefined) return undefined
   const { model, path, sources } = tokenizer
   const { generation, modelType, vocabSize, whitespace } = tokenizerFacts(model)
-  const settings = settleTokenizer(model, { ids: idsOf(checkpoint), sources })
+  const rows = checkpoint.config.vocab_size
+  const settings = settleTokenizer(model, { ids: idsOf(checkpoint), rows, sources })
   return {
     from: path,
     kind:
@@ -70,7 +72,7 @@ async function sentencePiece(checkpoint: Checkpoint): Promise<TokenizerSummary |
 /** A byte-level BPE: a tokenizer.json alone, or the vocabulary of a GGUF. */
 async function byteLevel(checkpoint: Checkpoint): Promise<TokenizerSummary | undefined> {
   const json = await loadTokenizerJson(checkpoint.tokenizer)
-  const entries = json && bpeVocab(json.json, json.name, { ids: idsOf(checkpoint) }).entries
+  const entries = json && (await byteLevelEntries(checkpoint, json))
   const metadata = lookUp([...(entries ?? checkpoint.metadata ?? [])])
   const tokens = metadata.get('tokenizer.ggml.tokens')
   if (tokens?.type !== 'string[]') return undefined
@@ -93,10 +95,16 @@ async function byteLevel(checkpoint: Checkpoint): Promise<TokenizerSummary | und
   }
 }
 
+async function byteLevelEntries(checkpoint: Checkpoint, tokenizerJson: SourceFile) {
+  const keptTokenizer = await readTokenizerFiles(checkpoint.tokenizer)
+  const { json, tokens } = settle(checkpoint, { tokenizerJson, keptTokenizer })
+  return bpeVocab(json?.json?.json, tokenizerJson.name, { ids: tokens }).entries
+}
+
 function idsOf({ config }: Checkpoint) {
   return {
     bos: config.bos_token_id ?? undefined,
-    eos: [config.eos_token_id].flat()[0] ?? undefined,
+    eos: config.eos_token_id ?? undefined,
     pad: config.pad_token_id ?? undefined,
   }
 }

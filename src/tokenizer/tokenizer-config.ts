@@ -1,3 +1,4 @@
+import { list } from '../checkpoint/geometry.js'
 import { type Json, stringify } from './json.js'
 import type { SentencePieceModel } from './sentencepiece.js'
 
@@ -54,8 +55,10 @@ export interface SourceFile {
 }
 
 export interface TokenizerConfigOptions {
-  /** `bos_token_id` and its kin, from `config.json`. */
-  readonly ids?: { readonly [role in SpecialRole]?: number | undefined }
+  /** `bos_token_id` and its kin, from `config.json`; of several ends of text, all. */
+  readonly ids?: { readonly [role in SpecialRole]?: number | readonly number[] | undefined }
+  /** Rows of the embedding: a token beyond them is left out. By default as many as are needed. */
+  readonly rows?: number | undefined
   /** The longest text in tokens (`max_position_embeddings`). */
   readonly modelMaxLength?: number | undefined
   readonly addBos?: boolean | undefined
@@ -93,7 +96,7 @@ export function settleTokenizer(
 ): TokenizerSettings {
   const warnings: string[] = []
   const sources = options.sources ?? []
-  const added = addedTokens(model, sources, warnings)
+  const added = withinRows(addedTokens(model, sources, warnings), options.rows, warnings)
   const textOf = (id: number) =>
     model.pieces[id]?.text ?? added.find((token) => token.id === id)?.text
   const idOf = (text: string) => {
@@ -105,9 +108,10 @@ export function settleTokenizer(
     const claims: Claim[] = claimsOf(role, sources).map(({ file, text }) => {
       return { file, id: idOf(text), said: `"${text}"` }
     })
-    const configId = options.ids?.[role]
     // -1 is how the first LLaMA configs said "none".
-    if (configId !== undefined && configId >= 0) {
+    const configIds = [options.ids?.[role] ?? []].flat().filter((id) => id >= 0)
+    const [configId] = configIds
+    if (configId !== undefined) {
       const text = textOf(configId)
       const said = text === undefined ? `id ${configId}` : `id ${configId} ("${text}")`
       claims.unshift({ file: 'config.json', id: text === undefined ? undefined : configId, said })
@@ -120,6 +124,8 @@ export function settleTokenizer(
     const ownText = ownId === undefined ? undefined : textOf(ownId)
     for (const { file, id, said } of claims) {
       if (id === ownId && id !== undefined) continue
+      // Of several ends of text the tokenizer's own need not be the first.
+      if (file === 'config.json' && ownId !== undefined && configIds.includes(ownId)) continue
       const written =
         ownText === undefined ? 'none is written' : `"${ownText}" (id ${ownId}) is written`
       const why = id === undefined ? 'which is no token of the model' : 'against the model file'
@@ -264,6 +270,27 @@ function addedTokens(
       )
     })
   }
+}
+
+/** The added tokens that the embedding has rows for; the others are told of, and left out. */
+function withinRows(
+  added: readonly AddedToken[],
+  rows: number | undefined,
+  warnings: string[],
+): readonly AddedToken[] {
+  const beyond = rows === undefined ? [] : added.filter(({ id }) => id >= rows)
+  if (beyond.length > 0) warnings.push(beyondRows(beyond, rows ?? 0))
+  return added.filter((token) => !beyond.includes(token))
+}
+
+/** Says which added tokens are left out, and how to have them. */
+export function beyondRows(
+  tokens: readonly { readonly id: number; readonly text: string }[],
+  rows: number,
+): string {
+  const [have, are] = tokens.length === 1 ? ['token has', 'is'] : ['tokens have', 'are']
+  const names = list(tokens.map(({ id, text }) => `"${text}" (id ${id})`))
+  return `${tokens.length} added ${have} no row in the embedding of ${rows} and ${are} left out: ${names}. To keep such a token, give the weights its row first (resize_token_embeddings in transformers).`
 }
 
 function flagsOf(token: unknown): Omit<AddedToken, 'id' | 'text'> {
