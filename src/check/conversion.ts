@@ -1,6 +1,8 @@
+import { rotaryOf } from '../checkpoint/rotary.js'
 import type { Conversion } from '../convert/convert.js'
 import { availableMemory } from '../engines/memory.js'
-import { rotaryFrequencies } from '../graph/rotary.js'
+import type { Loss } from '../formats/losses.js'
+import type { Runnable } from '../formats/open-runnable.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import { tokenizerJsonOf } from '../tokenizer/load.js'
@@ -14,7 +16,7 @@ const tokens = 16
 
 /** Holds a finished output against the source that it was made from. */
 export async function checkConversion(
-  { checkpoint, options: conversion }: Conversion,
+  { checkpoint, plan, options: conversion }: Conversion,
   output: string,
   options: Pick<CheckOptions, 'signal' | 'threads' | 'onProgress'>,
 ): Promise<CheckRecord> {
@@ -24,10 +26,10 @@ export async function checkConversion(
   const artifact = await openRunnable(output)
   const { settled } = checkpoint
   // What was streamed from elsewhere must be here to be run.
-  const against = settled === undefined ? { checkpoint } : await openRunnable(settled, conversion)
+  const source = settled === undefined ? { checkpoint } : await openRunnable(settled, conversion)
   const { record } = await checkArtifact(artifact, {
     ...options,
-    against,
+    against: asSaid(source, artifact, plan.target.losses ?? []),
     converted: true,
     // The CPU is the same everywhere, and so are its figures.
     device: 'cpu',
@@ -35,6 +37,17 @@ export async function checkConversion(
     tokens,
   })
   return roundFigures(record)
+}
+
+/** The source as the output says it, where a loss is allowed: all else must compute the same. */
+function asSaid(source: Runnable, artifact: Runnable, losses: readonly Loss[]): Runnable {
+  const config = { ...source.checkpoint.config }
+  const said = artifact.checkpoint.config
+  for (const { field } of losses) {
+    if (field === 'rope_scaling' && said.rope_scaling === null) config.rope_scaling = null
+    if (field === 'sliding_window' && said.sliding_window === null) config.sliding_window = null
+  }
+  return { ...source, checkpoint: { ...source.checkpoint, config } }
 }
 
 export interface CheckPlan {
@@ -110,7 +123,7 @@ function reasonNot(
 /** A scaling that the graph cannot compute: weights and configuration are copied all the same. */
 function withoutGraph({ config, path }: Conversion['checkpoint']): OpenLlamaError | undefined {
   try {
-    rotaryFrequencies(config, path)
+    rotaryOf(config, path)
     return undefined
   } catch (error) {
     if (error instanceof OpenLlamaError) return error

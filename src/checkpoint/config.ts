@@ -1,7 +1,9 @@
 import { inputError } from '../io/errors.js'
 import { type ExactJson, isExactObject, spelledAs } from '../io/exact-json.js'
-import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
+import type { Json, JsonObject } from '../io/json.js'
 import type { DType } from './dtype.js'
+import { ropeFromHf } from './rope-config.js'
+import { originalContext, originalField, rotaryOf, scalingType } from './rotary.js'
 
 /** The configuration of a LLaMA-family model, by Hugging Face's field names. */
 export interface LlamaConfig {
@@ -19,6 +21,8 @@ export interface LlamaConfig {
   rope_theta: number
   /** Long-context scaling (`rope_type`, `factor` …), as the model has it. */
   rope_scaling: JsonObject | null
+  /** Tokens that a token attends to, itself included (Mistral's first model); null: all before it. */
+  sliding_window: number | null
   /** The embedding serves as the output head too. */
   tie_word_embeddings: boolean
   bos_token_id: number | null
@@ -39,6 +43,7 @@ export const configDefaults = {
   rms_norm_eps: 1e-6,
   rope_theta: 10000,
   rope_scaling: null,
+  sliding_window: null,
   tie_word_embeddings: false,
   bos_token_id: 1,
   eos_token_id: 2,
@@ -58,11 +63,13 @@ export function configFromHf(json: JsonObject, path: string): Partial<LlamaConfi
   for (const [field, only] of Object.entries(onlyValues)) {
     const value = json[field]
     if (value !== undefined && value !== null && value !== only) {
-      throw inputError(`${field} is ${JSON.stringify(value)}, only ${only} is supported`, { path })
+      throw inputError(`${field} is ${JSON.stringify(value)}, only ${only} is supported`, {
+        path,
+        suggestions: field.endsWith('_bias') ? [withBiases] : [],
+      })
     }
   }
   const integer = (field: string) => positive(json, field, path, true)
-  const rope = isJsonObject(json.rope_parameters) ? json.rope_parameters : undefined
   return dropUndefined({
     model_type: type,
     vocab_size: integer('vocab_size'),
@@ -75,17 +82,21 @@ export function configFromHf(json: JsonObject, path: string): Partial<LlamaConfi
     // The second is what the first conversions of LLaMA called it.
     max_position_embeddings: integer('max_position_embeddings') ?? integer('max_sequence_length'),
     rms_norm_eps: positive(json, 'rms_norm_eps', path, false),
-    rope_theta:
-      positive(rope ?? json, 'rope_theta', path, false) ??
-      positive(json, 'rope_theta', path, false),
-    rope_scaling: ropeScaling(json, rope, path),
+    ...ropeFromHf(json, path),
+    sliding_window: type === 'mistral' ? windowOfMistral(json, path) : null,
     tie_word_embeddings: boolean(json, 'tie_word_embeddings', path),
     bos_token_id: tokenId(json, 'bos_token_id', path),
     eos_token_id: tokenIds(json, 'eos_token_id', path),
     pad_token_id: tokenId(json, 'pad_token_id', path),
     initializer_range: positive(json, 'initializer_range', path, false),
     other: Object.fromEntries(
-      Object.entries(json).filter(([key, value]) => !knownFields.has(key) && usual[key] !== value),
+      Object.entries(json).filter(
+        ([key, value]) =>
+          !knownFields.has(key) &&
+          usual[key] !== value &&
+          // To transformers the field means nothing in a LLaMA, though some configurations have it.
+          !(key === 'sliding_window' && type === 'mistral'),
+      ),
     ),
   })
 }
@@ -95,7 +106,7 @@ export function configFromHf(json: JsonObject, path: string): Partial<LlamaConfi
  * the dtype by version 4's names, which version 5 reads too.
  */
 export function configToHf(config: LlamaConfig, dtype: DType): JsonObject {
-  const { model_type, head_dim, rope_scaling, other, ...fields } = config
+  const { model_type, head_dim, rope_scaling: _, sliding_window, other, ...fields } = config
   return {
     architectures: [modelTypes[model_type]],
     attention_bias: false,
@@ -105,9 +116,10 @@ export function configToHf(config: LlamaConfig, dtype: DType): JsonObject {
     hidden_act: 'silu',
     ...(model_type === 'llama' ? { mlp_bias: false, pretraining_tp: 1 } : {}),
     model_type,
-    rope_scaling,
+    ...forBothVersions(config),
     torch_dtype: torchDtypes[dtype] ?? 'float32',
     use_cache: true,
+    ...(model_type === 'mistral' ? { sliding_window } : {}),
     ...other,
   }
 }
@@ -174,6 +186,9 @@ const onlyValues: Record<string, Json> = {
   mlp_bias: false,
 }
 
+const withBiases =
+  'Models with biases are not converted yet; transformers runs them, and llama.cpp’s convert_hf_to_gguf.py makes GGUFs of them.'
+
 function modelTypeOf(json: JsonObject, path: string): ModelType {
   const named = Array.isArray(json.architectures) ? json.architectures[0] : undefined
   const type = json.model_type ?? 'llama'
@@ -198,18 +213,40 @@ function unsupported(architecture: Json, path: string): Error {
   })
 }
 
-function ropeScaling(
-  json: JsonObject,
-  rope: JsonObject | undefined,
-  path: string,
-): JsonObject | null | undefined {
-  const { rope_theta: _, ...parameters } = rope ?? {}
-  const scaling = rope ? parameters : json.rope_scaling
-  if (scaling === undefined) return undefined
-  if (scaling === null) return null
-  if (!isJsonObject(scaling)) throw wrongKind('rope_scaling', scaling, 'an object', path)
-  const type = scaling.rope_type ?? scaling.type ?? 'default'
-  return type === 'default' ? null : scaling
+/** Transformers takes 4096 where a Mistral's configuration says nothing. */
+const mistralWindow = 4096
+
+function windowOfMistral(json: JsonObject, path: string): number | null {
+  if (json.sliding_window === null) return null
+  return positive(json, 'sliding_window', path, true) ?? mistralWindow
+}
+
+/** The window, where a text of the model's context can be longer than it. */
+export function effectiveWindow({
+  sliding_window,
+  max_position_embeddings,
+}: Pick<LlamaConfig, 'sliding_window' | 'max_position_embeddings'>): number | null {
+  return sliding_window !== null && sliding_window < max_position_embeddings ? sliding_window : null
+}
+
+/**
+ * Of longrope, transformers 4 reads the original context beside the scaling only, and takes the
+ * ratio of the two contexts for the factor; transformers 5 reads either.
+ */
+function forBothVersions(config: LlamaConfig): JsonObject {
+  const { rope_scaling } = config
+  if (rope_scaling === null || scalingType(rope_scaling) !== 'longrope') return { rope_scaling }
+  const original = originalContext(config)
+  const { factor } = rope_scaling
+  const said = typeof rope_scaling.attention_factor === 'number'
+  const ratio = config.max_position_embeddings / original
+  return {
+    rope_scaling:
+      said || typeof factor !== 'number' || factor === ratio
+        ? rope_scaling
+        : { ...rope_scaling, attention_factor: rotaryOf(config, '').attention },
+    [originalField]: original,
+  }
 }
 
 function positive(

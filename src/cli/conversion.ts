@@ -6,6 +6,7 @@ import { tensorBytes } from '../checkpoint/tensor.js'
 import type { Conversion, ConvertResult } from '../convert/convert.js'
 import type { Quantisation } from '../convert/mix.js'
 import { type CastSummary, weightBytes } from '../convert/plan.js'
+import { describeLoss } from '../formats/losses.js'
 import { printable } from '../io/printable.js'
 import { formatBytes, formatCount } from '../io/units.js'
 import { formatTable } from './table.js'
@@ -29,6 +30,7 @@ export function describePlan(
     ['disk', `${formatBytes(plan.bytes)} needed, ${formatBytes(freeDisk)} free`],
     ['memory', `${formatBytes(memory)} for weights at most`],
     ['check', describeCheckPlan(check)],
+    ...(plan.target.losses ?? []).map((loss) => ['lost', describeLoss(loss)]),
   ]
   const files = plan.target.files.map(({ name, size }) => [`  ${name}`, formatBytes(size)])
   const { quantisation } = conversion
@@ -117,6 +119,7 @@ export function planJson(
       : {}),
     memory,
     free_disk: freeDisk,
+    losses: plan.target.losses ?? [],
     check:
       check === undefined
         ? null

@@ -1,7 +1,9 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { configToHf } from '../checkpoint/config.js'
 import { shown } from '../checkpoint/geometry.js'
+import { scalingType } from '../checkpoint/rotary.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
+import type { JsonObject } from '../io/json.js'
 import { formatBytes, formatCount } from '../io/units.js'
 import type { TokenizerSummary } from '../tokenizer/summary.js'
 import { describeMetadata, metadataJson } from './metadata.js'
@@ -40,6 +42,12 @@ export function describeCheckpoint(
     ],
     ['vocabulary', `${config.vocab_size}${config.tie_word_embeddings ? ', embeddings tied' : ''}`],
     ['positions', `${config.max_position_embeddings}, rope theta ${config.rope_theta}`],
+    ...(config.rope_scaling === null
+      ? []
+      : [['rotary scaling', describeScaling(config.rope_scaling)]]),
+    ...(config.sliding_window === null
+      ? []
+      : [['sliding window', `${config.sliding_window} tokens`]]),
     ['rms epsilon', String(config.rms_norm_eps)],
     ...tokenizerRows(tokenizer),
   ]
@@ -106,6 +114,16 @@ function totals({ tensors }: Checkpoint): {
     dtypes[tensor.dtype] = (dtypes[tensor.dtype] ?? 0) + 1
   }
   return { parameters, bytes, dtypes }
+}
+
+/** yarn, factor 4, original_max_position_embeddings 64; of lists, how many values they have. */
+function describeScaling(scaling: JsonObject): string {
+  const fields = Object.entries(scaling)
+    .filter(([name]) => name !== 'rope_type' && name !== 'type')
+    .map(([name, value]) => {
+      return `${name} ${Array.isArray(value) ? `of ${value.length} values` : JSON.stringify(value)}`
+    })
+  return [String(scalingType(scaling)), ...fields].join(', ')
 }
 
 function layoutOf({ layout }: Tensor): string {

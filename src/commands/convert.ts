@@ -6,6 +6,7 @@ import { describePlan, describeResult, planJson } from '../cli/conversion.js'
 import { mixFlags, mixOptions } from '../cli/mix-flags.js'
 import { startProgress } from '../cli/progress.js'
 import { checkFreeDisk, prepareConversion, runConversion } from '../convert/convert.js'
+import { refuseLosses } from '../convert/losses.js'
 import { defaultThreads } from '../convert/memory.js'
 import { onnxTargets } from '../formats/format.js'
 import { targetFormats } from '../formats/index.js'
@@ -119,6 +120,10 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       default: false,
       summary: 'Let values that are too large for the type become infinite',
     }),
+    'allow-loss': Flags.boolean({
+      default: false,
+      summary: 'Convert what the format cannot say whole, such as a sliding window into gguf',
+    }),
     sha256: Flags.boolean({
       allowNo: true,
       summary:
@@ -145,6 +150,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
         mix: mixOptions(flags),
       }),
       to: flags.to,
+      allowLoss: flags['allow-loss'],
       keepTokenizer: flags['keep-tokenizer'],
       dtype: flags.dtype,
       maxMemory: parseSize(flags['max-memory'], '--max-memory'),
@@ -160,9 +166,11 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       this.warnings(conversion.warnings)
       this.log(describePlan(conversion, wanted, flags.tensors))
       if (unchecked !== undefined && flags.check) throw unchecked
+      refuseLosses(conversion)
       checkFreeDisk(conversion)
       return planJson(conversion, wanted)
     }
+    refuseLosses(conversion)
     if (unchecked !== undefined && flags.check) throw unchecked
     const progress = await startProgress()
     try {

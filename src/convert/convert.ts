@@ -5,6 +5,7 @@ import type { FloatType } from '../checkpoint/dtype.js'
 import { readAbout } from '../formats/about.js'
 import type { OnnxTarget, TargetOptions } from '../formats/format.js'
 import { formatNamed, targetFormats } from '../formats/index.js'
+import { describeLoss } from '../formats/losses.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
 import { inputError, usageError } from '../io/errors.js'
 import { noteFiles } from '../io/source.js'
@@ -48,6 +49,8 @@ export interface ConvertOptions extends OpenOptions {
   metadata?: readonly string[]
   /** Pass on the source's tokenizer files as they are. */
   keepTokenizer?: boolean
+  /** Convert what the format cannot say whole. */
+  allowLoss?: boolean
   /** How a quantisation mix is to be departed from. */
   mix?: MixOptions
 }
@@ -177,6 +180,7 @@ export async function prepareConversion(
       ...rowNotes(checkpoint, settlement),
       ...about.notes,
       ...target.notes,
+      ...(target.losses ?? []).map(describeLoss),
       ...(quantisation?.notes ?? []),
       ...carried.warnings,
     ],

@@ -1,9 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import type { LlamaConfig } from '../checkpoint/config.js'
+import { effectiveWindow, type LlamaConfig } from '../checkpoint/config.js'
 import { type DType, isFloat } from '../checkpoint/dtype.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
+import { rotaryOf, sameRotary } from '../checkpoint/rotary.js'
 import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
+import { OpenLlamaError } from '../io/errors.js'
 import { lookUp } from '../io/interruption.js'
 import { alignment, loadKernels } from '../kernels/kernels.js'
 import { inMemory, isElsewhere, regionsOf } from './bands.js'
@@ -323,9 +325,22 @@ export function configDifferences(a: LlamaConfig, b: LlamaConfig): ConfigDiffere
   let field: keyof LlamaConfig
   for (field in a) {
     if (field === 'other' || isDeepStrictEqual(settled(a[field]), settled(b[field]))) continue
+    if (field === 'rope_scaling' && turnAlike(a, b)) continue
+    if (field === 'sliding_window' && effectiveWindow(a) === effectiveWindow(b)) continue
     differences.push({ field, values: [a[field], b[field]], computes: !uses.has(field) })
   }
   return differences
+}
+
+/** Whether two scalings come to the same, said in other words or with others of what is scaled alike. */
+function turnAlike(a: LlamaConfig, b: LlamaConfig): boolean {
+  try {
+    return sameRotary(rotaryOf(a, ''), rotaryOf({ ...b, rope_theta: a.rope_theta }, ''))
+  } catch (error) {
+    // One that is not known, or not whole, is like none.
+    if (error instanceof OpenLlamaError) return false
+    throw error
+  }
 }
 
 /**

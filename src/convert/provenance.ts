@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { CheckRecord } from '../check/record.js'
 import type { FormatName } from '../checkpoint/checkpoint.js'
+import type { Loss } from '../formats/losses.js'
 import { formatJson, type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import type { Origin } from '../io/store.js'
@@ -38,6 +39,7 @@ export interface Provenance {
     mix: MixOptions | null
     allow_non_finite: boolean
     allow_overflow: boolean
+    allow_loss: boolean
   }
   /** The SentencePiece model that the tokenizer comes from. */
   tokenizer: TokenizerRecord | null
@@ -48,6 +50,8 @@ export interface Provenance {
   quantisation?: { bits_per_weight: number; fallbacks: readonly FallbackRecord[] }
   /** What was assumed, left out, or changed beyond rounding, in sentences. */
   notes: string[]
+  /** What the format cannot say of the model, where there is any. */
+  losses?: readonly Loss[]
   /** By tensor: values that are not finite, overflowed, or vanished. */
   values: Record<string, { nan: number; infinite: number; overflowed: number; vanished: number }>
   /** What running the output showed, unless that was not asked for. */
@@ -100,6 +104,7 @@ export function provenanceOf(
         : (options.mix ?? null),
       allow_non_finite: run.allowNonFinite,
       allow_overflow: run.allowOverflow,
+      allow_loss: options.allowLoss ?? false,
     },
     tokenizer: tokenizer ? tokenizerRecord(tokenizer.model) : null,
     tensors: casts.reduce((sum, { tensors }) => sum + tensors, 0),
@@ -114,6 +119,7 @@ export function provenanceOf(
         }
       : {}),
     notes: [...warnings, ...unverifiedNotes(unverified)],
+    ...(plan.target.losses?.length ? { losses: plan.target.losses } : {}),
     values: Object.fromEntries(facts),
   }
 }

@@ -8,6 +8,7 @@ import { formatBytes } from '../io/units.js'
 import type { Conversion } from './convert.js'
 import { execute, type Progress } from './execute.js'
 import { type Existing, examineExisting } from './existing.js'
+import { refuseLosses } from './losses.js'
 import { lockOutput } from './output-lock.js'
 import { refuseOverlap } from './overlap.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
@@ -52,6 +53,7 @@ export async function runConversion(
   conversion: Conversion,
   run: RunOptions,
 ): Promise<ConvertResult> {
+  refuseLosses(conversion)
   const { checkpoint, staging, options } = conversion
   const { out, path } = staging
   const others = [options.config, options.tokenizer, options.mix?.imatrix]

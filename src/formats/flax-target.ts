@@ -3,6 +3,7 @@ import { type Extent, storedMatrixOf, type Tensor, wholePart } from '../checkpoi
 import type { Segment } from './flax-layout.js'
 import type { Target, TargetFile, TargetOptions } from './format.js'
 import { hfFiles } from './hf-folder.js'
+import { lossesOf } from './losses.js'
 
 /** A file of segments: its literal bytes, and where each tensor's own bytes are in it. */
 export interface SegmentFile {
@@ -52,6 +53,12 @@ export function flaxTarget(
     files: [file, ...beside.files],
     tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
     notes: beside.notes,
+    losses: lossesOf(checkpoint.config, {
+      reader: 'EasyLM’s code',
+      window: false,
+      scaling: false,
+      headDim: false,
+    }),
   }
 }
 

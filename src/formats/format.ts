@@ -7,6 +7,7 @@ import type { KeptFile, LoadedTokenizer } from '../tokenizer/load.js'
 import type { Settlement } from '../tokenizer/settlement.js'
 import type { SourceFile } from '../tokenizer/tokenizer-config.js'
 import type { About } from './about.js'
+import type { Loss } from './losses.js'
 
 /**
  * A format describes; it moves no bytes. `open` reads headers and says where
@@ -88,6 +89,8 @@ export interface Target {
   tensors: ReadonlyMap<string, Tensor>
   /** What the format made necessary and the user should know, in sentences. */
   notes: string[]
+  /** What it cannot say of the model, so that its readers compute something else. */
+  losses?: readonly Loss[]
 }
 
 export interface TargetFile {

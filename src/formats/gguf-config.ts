@@ -2,7 +2,8 @@ import { configDefaults, type LlamaConfig } from '../checkpoint/config.js'
 import type { ConfigSource } from '../checkpoint/geometry.js'
 import type { MetadataEntry, MetadataLookup } from '../checkpoint/metadata.js'
 import { inputError } from '../io/errors.js'
-import { scalingEntries, scalingFromMetadata, shortest } from './gguf-rope.js'
+import { type GgufRope, shortest } from './gguf-rope.js'
+import { type RopeFactors, scalingOfGguf } from './gguf-rope-read.js'
 
 /** The one architecture there is; Mistral's models are "llama" in GGUF, too. */
 export const architecture = 'llama'
@@ -10,13 +11,15 @@ export const architecture = 'llama'
 /**
  * Reads the configuration from a file's metadata. What it leaves out is left out.
  * @param hasOutput whether the output head is in the file; else the embedding is it
+ * @param factors of the frequencies of rotary embedding, which are tensors
  * @throws input error for another architecture, by its name, and for variants of this one
  */
 export function configFromMetadata(
   metadata: MetadataLookup,
   path: string,
   hasOutput: boolean,
-): ConfigSource {
+  factors: RopeFactors,
+): { config: ConfigSource; notes: string[] } {
   const where = { format: 'gguf', path }
   const named = metadata.text('general.architecture')
   if (named !== architecture) {
@@ -50,10 +53,18 @@ export function configFromMetadata(
   }
   const theta = metadata.number('llama.rope.freq_base')
   const epsilon = metadata.number('llama.attention.layer_norm_rms_epsilon')
+  const [own] = factors.values()
+  const rope_theta = theta === undefined ? configDefaults.rope_theta : shortest(theta)
+  const base = {
+    rope_theta,
+    head_dim: count('rope.dimension_count') ?? headDim ?? 2 * (own?.length ?? 0),
+    max_position_embeddings: count('context_length') ?? configDefaults.max_position_embeddings,
+  }
+  const { scaling, notes } = scalingOfGguf(metadata, factors, base, path)
   const values: Partial<LlamaConfig> = {
     model_type: 'llama',
-    rope_theta: theta === undefined ? configDefaults.rope_theta : shortest(theta),
-    rope_scaling: scalingFromMetadata(metadata, path),
+    rope_theta,
+    rope_scaling: scaling,
     tie_word_embeddings: !hasOutput,
   }
   const optional = {
@@ -73,7 +84,7 @@ export function configFromMetadata(
   for (const [field, value] of Object.entries(optional)) {
     if (value !== undefined) Object.assign(values, { [field]: value })
   }
-  return { values, from: 'its metadata' }
+  return { config: { values, from: 'its metadata' }, notes }
 }
 
 /** A size that is the same in all layers. */
@@ -107,7 +118,8 @@ function tokenId(metadata: MetadataLookup, name: string): number | null | undefi
 export function configEntries(
   config: LlamaConfig,
   fileType: number | undefined,
-): { entries: MetadataEntry[]; notes: string[] } {
+  rope: Pick<GgufRope, 'entries'>,
+): MetadataEntry[] {
   const count = (name: string, value: number): MetadataEntry => ({
     key: `${architecture}.${name}`,
     type: 'uint32',
@@ -118,15 +130,14 @@ export function configEntries(
     type: 'float32',
     value,
   })
-  const scaling = scalingEntries(config)
-  const entries: MetadataEntry[] = [
+  return [
     count('block_count', config.num_hidden_layers),
     count('context_length', config.max_position_embeddings),
     count('embedding_length', config.hidden_size),
     count('feed_forward_length', config.intermediate_size),
     count('attention.head_count', config.num_attention_heads),
     count('attention.head_count_kv', config.num_key_value_heads),
-    ...scaling.entries,
+    ...rope.entries,
     real('rope.freq_base', config.rope_theta),
     real('attention.layer_norm_rms_epsilon', config.rms_norm_eps),
     count('attention.key_length', config.head_dim),
@@ -136,7 +147,6 @@ export function configEntries(
     count('rope.dimension_count', config.head_dim),
     { key: 'general.quantization_version', type: 'uint32', value: 2 },
   ]
-  return { entries, notes: scaling.notes }
 }
 
 function fileTypeEntry(value: number): MetadataEntry {

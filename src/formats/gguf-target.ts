@@ -12,7 +12,7 @@ import { isLayoutKey } from './gguf-edit.js'
 import { generalEntries, nameOnCard } from './gguf-general.js'
 import { defaultAlignment } from './gguf-header.js'
 import { layOutGguf, type PlannedTensor } from './gguf-layout.js'
-import { factorsName, ropeFactors } from './gguf-rope.js'
+import { type GgufRope, ggufRope, type RopeTensor, scalingKey } from './gguf-rope.js'
 import { splitEntries, splitName } from './gguf-split.js'
 import { floatFileTypes } from './gguf-type.js'
 import { vocabularyEntries } from './gguf-vocabulary.js'
@@ -37,7 +37,8 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
     ...tensor,
     dtype: typeOf(tensor, checkpoint, options),
   }))
-  const items = [...factorItems(checkpoint), ...orderTensors(tensors).map(itemOf)]
+  const rope = ggufRope(checkpoint.config, checkpoint.path)
+  const items = [...rope.tensors.map(factorItem), ...orderTensors(tensors).map(itemOf)]
   const shards = splitShards(items, ({ bytes }) => bytes, options.maxShardSize ?? Infinity)
   if (options.fileName !== undefined && shards.length > 1) {
     throw usageError(
@@ -51,7 +52,7 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
     (sum, { shape }) => sum + shape.reduce((count, size) => count * size, 1),
     0,
   )
-  const { entries, notes } = metadataOf(checkpoint, tensors, parameters, options)
+  const { entries, notes } = metadataOf(checkpoint, tensors, parameters, options, rope)
   const stem = options.fileName?.slice(0, -'.gguf'.length) ?? stemOf(checkpoint, tensors, options)
 
   const files: TargetFile[] = []
@@ -75,6 +76,7 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
     files,
     tensors: new Map(placed.map((tensor) => [tensor.name, tensor])),
     notes,
+    losses: rope.losses,
   }
 }
 
@@ -108,18 +110,14 @@ function itemOf(tensor: Tensor): Item {
   return { name: storedName, dtype, shape, bytes: tensorBytes(tensor), tensor }
 }
 
-/** LLaMA 3's rotary scaling is a tensor here. */
-function factorItems({ config }: Checkpoint): Item[] {
-  const factors = ropeFactors(config)
-  if (factors === undefined) return []
-  const literal = new Uint8Array(4 * factors.length)
+/** Factors of the frequencies of rotary embedding are a tensor here. */
+function factorItem({ name, values }: RopeTensor): Item {
+  const literal = new Uint8Array(4 * values.length)
   const view = new DataView(literal.buffer)
-  factors.forEach((factor, i) => {
-    view.setFloat32(4 * i, factor, true)
+  values.forEach((value, i) => {
+    view.setFloat32(4 * i, value, true)
   })
-  return [
-    { name: factorsName, dtype: 'f32', shape: [factors.length], bytes: literal.length, literal },
-  ]
+  return { name, dtype: 'f32', shape: [values.length], bytes: literal.length, literal }
 }
 
 function metadataOf(
@@ -127,14 +125,15 @@ function metadataOf(
   tensors: readonly Tensor[],
   parameters: number,
   options: TargetOptions,
+  rope: GgufRope,
 ): { entries: MetadataEntry[]; notes: string[] } {
-  const model = configEntries(checkpoint.config, fileTypeOf(checkpoint, tensors, options))
+  const fileType = fileTypeOf(checkpoint, tensors, options)
   const vocabulary = vocabularyEntries(checkpoint, options)
   const written: MetadataEntry[] = [
     { key: 'general.architecture', type: 'string', value: architecture },
     { key: 'general.type', type: 'string', value: 'model' },
     ...originOf(checkpoint, parameters, options),
-    ...model.entries,
+    ...configEntries(checkpoint.config, fileType, rope),
     ...vocabulary.entries,
     ...(options.mix?.metadata ?? []),
   ]
@@ -152,7 +151,7 @@ function metadataOf(
   return {
     entries: assign([...written, ...kept], assignments),
     notes: [
-      ...model.notes,
+      ...rope.notes,
       ...vocabulary.notes,
       ...(wide > 0 && options.dtype === 'auto'
         ? [`${wide} tensors are of f64, which llama.cpp does not compute with: they become f32`]
@@ -165,7 +164,7 @@ function metadataOf(
 function isComputed(key: string): boolean {
   return (
     /^llama\.rope\.scal/.test(key) ||
-    ['general.file_type', 'general.quantization_version'].includes(key)
+    ['general.file_type', 'general.quantization_version', scalingKey].includes(key)
   )
 }
 

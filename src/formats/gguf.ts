@@ -7,7 +7,8 @@ import { openFile } from '../io/source.js'
 import type { Format } from './format.js'
 import { configFromMetadata } from './gguf-config.js'
 import { magic, type TensorInfo } from './gguf-header.js'
-import { factorsName, scalingOfFactors } from './gguf-rope.js'
+import { factorsName, longName, shortName } from './gguf-rope.js'
+import type { RopeFactors } from './gguf-rope-read.js'
 import { firstOfSplit, type GgufPart, readParts } from './gguf-split.js'
 import { describeGguf } from './gguf-target.js'
 
@@ -44,26 +45,14 @@ async function listParts(parts: readonly GgufPart[], path: string): Promise<List
   }
   const entries = parts[0]?.header.entries ?? []
   const metadata = lookUp(entries)
-  const config = configFromMetadata(metadata, path, seen.has('output.weight'))
-  const notes: string[] = []
   const factors = await readFactors(parts)
-  if (factors !== undefined) {
-    const { rope_theta = 10000 } = config.values
-    config.values.rope_scaling = scalingOfFactors(
-      factors,
-      { rope_theta, head_dim: 2 * factors.length },
-      { path },
-    )
-    notes.push(
-      `${factorsName} holds LLaMA 3's rotary scaling by ${config.values.rope_scaling.factor}: it is kept in the configuration`,
-    )
-  }
+  const { config, notes } = configFromMetadata(metadata, path, seen.has('output.weight'), factors)
   return {
     format: 'gguf',
     path,
     naming: 'gguf',
     files: parts.map(({ file }) => file),
-    arrays: arrays.filter(({ name }) => name !== factorsName),
+    arrays: arrays.filter(({ name }) => !ropeNames.includes(name)),
     config,
     metadata: entries.map(({ begin: _, end: __, ...entry }) => entry),
     notes,
@@ -94,32 +83,48 @@ function listTensors({ file: { path }, header }: GgufPart): StoredArray[] {
 /** Heads have some hundred rows: more factors are none. */
 const maxFactors = 4096
 
-/** The factors of LLaMA 3's rotary scaling, where the file has them. */
-async function readFactors(parts: readonly GgufPart[]): Promise<Float32Array | undefined> {
+const ropeNames = [factorsName, shortName, longName]
+
+/** The factors of the frequencies of rotary embedding, where the file has them, by their names. */
+async function readFactors(parts: readonly GgufPart[]): Promise<RopeFactors> {
+  const factors = new Map<string, Float32Array<ArrayBuffer>>()
   for (const { file, header } of parts) {
-    const info = header.tensors.find(({ name }) => name === factorsName)
-    if (info === undefined) continue
-    checkFactors(info, file.path)
-    const source = await openFile(file.path)
-    try {
-      const bytes = await source.read(info.offset, info.bytes)
-      const view = new DataView(bytes.buffer, bytes.byteOffset)
-      return Float32Array.from({ length: info.bytes / 4 }, (_, i) =>
-        view.getFloat32(4 * i, header.littleEndian),
-      )
-    } finally {
-      await source.close()
+    for (const info of header.tensors.filter(({ name }) => ropeNames.includes(name))) {
+      checkFactors(info, file.path)
+      const source = await openFile(file.path)
+      try {
+        const bytes = await source.read(info.offset, info.bytes)
+        const view = new DataView(bytes.buffer, bytes.byteOffset)
+        const values = Float32Array.from({ length: info.bytes / 4 }, (_, i) =>
+          view.getFloat32(4 * i, header.littleEndian),
+        )
+        checkValues(values, info.name, file.path)
+        factors.set(info.name, values)
+      } finally {
+        await source.close()
+      }
     }
   }
-  return undefined
+  return factors
 }
 
-function checkFactors({ dtype, shape }: TensorInfo, path: string): void {
+/** A frequency that is divided by nothing, or by what is no number, is none. */
+function checkValues(values: Float32Array, tensor: string, path: string): void {
+  const wrong = values.findIndex((value) => !(value > 0 && value < Infinity))
+  if (wrong < 0) return
+  throw inputError(`its value ${wrong} is ${values[wrong]}, a positive number is expected`, {
+    format: 'gguf',
+    path,
+    tensor,
+  })
+}
+
+function checkFactors({ name, dtype, shape }: TensorInfo, path: string): void {
   const [count = 0, ...more] = shape
   if (dtype !== 'f32' || more.length > 0 || count > maxFactors) {
     throw inputError(
       `it is [${shape.join(', ')}] of ${dtype}, a factor of f32 for each frequency is expected`,
-      { format: 'gguf', path, tensor: factorsName },
+      { format: 'gguf', path, tensor: name },
     )
   }
 }

@@ -5,6 +5,7 @@ import { inputError } from '../io/errors.js'
 import { type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { join, listFolder } from '../io/store.js'
+import { type Loss, lossesOf } from './losses.js'
 
 /**
  * Meta's params.json: the arguments of the model's constructor. Three of the
@@ -173,27 +174,30 @@ function scalingFactor(dim: number | undefined, layers: number | undefined): num
 /**
  * The params.json that Meta's code builds this model from. A field is left out
  * where the code of the first generations does not know it and it says nothing.
- * @returns the fields, and what could not be said
+ * @returns the fields, what readers assume in the place of others, and what is lost
  */
-export function paramsFromConfig(config: LlamaConfig): { params: JsonObject; notes: string[] } {
+export function paramsFromConfig(config: LlamaConfig): {
+  params: JsonObject
+  notes: string[]
+  losses: Loss[]
+} {
   const { hidden_size: dim, num_hidden_layers: layers, rope_scaling } = config
-  const notes: string[] = []
-  if (config.head_dim * config.num_attention_heads !== dim) {
-    notes.push(
-      `Meta's code takes head_dim for ${dim / config.num_attention_heads}; this model's is ${config.head_dim}`,
-    )
-  }
   const rounding = intermediateRule(dim, config.intermediate_size)
-  if (rounding === undefined) {
-    notes.push(
-      `no multiple_of and ffn_dim_multiplier make the intermediate size ${config.intermediate_size}`,
-    )
-  }
   const scaled = rope_scaling === null ? {} : scaledRope(config)
-  if (scaled === undefined) {
-    notes.push(
-      `params.json has no words for the rope_scaling ${JSON.stringify(rope_scaling)}: it is left out`,
-    )
+  const losses = lossesOf(config, {
+    reader: 'Meta’s code',
+    window: false,
+    scaling: scaled !== undefined,
+    headDim: false,
+  })
+  if (rounding === undefined) {
+    losses.push({
+      field: 'intermediate_size',
+      what: 'Meta’s code computes the intermediate size, and no multiple_of and ffn_dim_multiplier make this one',
+      from: config.intermediate_size,
+      to: intermediateOf(dim, { multiple_of: 1 }),
+      since: null,
+    })
   }
   const params = {
     dim,
@@ -208,7 +212,7 @@ export function paramsFromConfig(config: LlamaConfig): { params: JsonObject; not
     ...scaled,
     vocab_size: config.vocab_size,
   }
-  return { params, notes: [...notes, ...lostOf(config, params)] }
+  return { params, notes: lostOf(config, params), losses }
 }
 
 /** What reading the params.json back would take for something else. */

@@ -109,7 +109,7 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
   }
   const tensors = wanted.map((tensor, i): Tensor => ({ ...tensor, parts: parts[i] ?? [] }))
   const settlement = options.settlement ?? settle(checkpoint, options)
-  const { params, notes } = paramsFromConfig(settlement.config)
+  const { params, notes, losses } = paramsFromConfig(settlement.config)
   files.push(jsonFile('params.json', params))
   const { tokenizer } = options
   if (tokenizer) files.push(literalFile('tokenizer.model', tokenizer.bytes))
@@ -122,6 +122,7 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
       ...notes,
       ...(tied ? ['the output head is written too, as Meta’s code wants it: the embedding'] : []),
     ],
+    losses,
   }
 }
 

@@ -16,7 +16,7 @@ import {
   type GraphBuilder,
   startGraph,
 } from './model.js'
-import { rotaryFrequencies } from './rotary.js'
+import { rotaryAngles } from './rotary.js'
 
 /** A weight as it lies in some file: the graph takes the layout as it comes. */
 export interface GraphWeight {
@@ -222,28 +222,6 @@ function head(decoder: Decoder, hidden: string): void {
 }
 
 /**
- * The cosines and sines [batch, sequence, head_dim / 2] of the positions that are asked for. Made
- * from the frequencies as the graph runs: a table for every position would have 67 MB for a context
- * of 131072, and would end there.
- */
-function rotaryAngles(decoder: Decoder): { cos: string; sin: string } {
-  const { builder, config, compute, path } = decoder
-  const frequencies = rotaryFrequencies(config, path)
-  addConstant(builder, 'rotary.frequencies', frequencies, [1, 1, frequencies.length])
-  const last = addConstant(builder, 'rotary.last_axis', BigInt64Array.of(-1n))
-  const positions = castTo(decoder, 'position_ids', 'rotary.positions', 'f32')
-  const columns = addNode(builder, 'Unsqueeze', 'rotary.columns', [positions, last])
-  const angles = addNode(builder, 'Mul', 'rotary.angles', [columns, 'rotary.frequencies'])
-  const cos = addNode(builder, 'Cos', 'rotary.cos', [angles])
-  const sin = addNode(builder, 'Sin', 'rotary.sin', [angles])
-  if (compute === 'f32') return { cos, sin }
-  return {
-    cos: castTo(decoder, cos, 'rotary.cos.cast', compute),
-    sin: castTo(decoder, sin, 'rotary.sin.cast', compute),
-  }
-}
-
-/**
  * Who may attend to whom, as booleans [batch, 1, sequence, total]: to real tokens that are not
  * ahead and, where the model has a sliding window, not too far back. Padding attends to itself:
  * a row without any would be NaN, and NaN × 0 from there would reach the others.
@@ -268,9 +246,9 @@ function attentionMask(decoder: Decoder): string {
   const itself = node('Equal', 'itself', [keys, queries])
   const given = node('Greater', 'given', ['attention_mask', zero])
   const rows = node('Unsqueeze', 'real', [node('Unsqueeze', 'real_row', [given, axis1]), axis2])
-  const reachable = slidingWindow(config)
+  const reachable = config.sliding_window
   const near =
-    reachable === undefined
+    reachable === null
       ? notAhead
       : node('And', 'near', [
           notAhead,
@@ -280,15 +258,6 @@ function attentionMask(decoder: Decoder): string {
           ]),
         ])
   return node('And', 'allowed', [near, node('Or', 'worth_attending', [rows, itself])])
-}
-
-/**
- * Tokens that a token sees, itself included; Mistral's first model limits them. To
- * transformers the field means nothing in a LLaMA, though some configurations have it.
- */
-function slidingWindow({ model_type, other }: LlamaConfig): number | undefined {
-  const value = model_type === 'mistral' ? other.sliding_window : undefined
-  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : undefined
 }
 
 function linear(decoder: Decoder, input: string, path: string): string {

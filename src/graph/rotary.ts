@@ -1,63 +1,95 @@
 import type { LlamaConfig } from '../checkpoint/config.js'
-import { inputError } from '../io/errors.js'
+import { type Rotary, rotaryOf } from '../checkpoint/rotary.js'
+import { addConstant, addNode, elementTypes, type GraphBuilder } from './model.js'
 
-/**
- * The angle, in radians, by which each pair of a head's rows is turned from one
- * position to the next, with the scaling that the configuration asks for.
- * @returns head_dim / 2 values, rounded to f32 where transformers rounds them
- * @param path the checkpoint, for errors
- * @throws input error for a scaling that is not known, by its name
- */
-export function rotaryFrequencies(config: LlamaConfig, path: string): Float32Array<ArrayBuffer> {
-  const { head_dim, rope_theta, rope_scaling } = config
-  const frequencies = new Float32Array(head_dim / 2)
-  for (let i = 0; i < frequencies.length; i++) {
-    frequencies[i] = 1 / Math.fround(rope_theta ** Math.fround((2 * i) / head_dim))
-  }
-  if (rope_scaling === null) return frequencies
-  const type = rope_scaling.rope_type ?? rope_scaling.type
-  const parameter = (name: string): number => {
-    const value = rope_scaling[name]
-    if (typeof value === 'number' && value > 0) return value
-    throw inputError(
-      `rope_scaling has ${name} ${JSON.stringify(value) ?? 'not at all'}, a positive number is expected`,
-      { path, suggestions: ['Compare config.json with that of the original release.'] },
-    )
-  }
-  switch (type) {
-    case 'linear': {
-      const factor = parameter('factor')
-      return frequencies.map((frequency) => frequency / factor)
-    }
-    case 'llama3':
-      return llama3(frequencies, {
-        factor: parameter('factor'),
-        low: parameter('low_freq_factor'),
-        high: parameter('high_freq_factor'),
-        context: parameter('original_max_position_embeddings'),
-      })
-    default:
-      throw inputError(`the rotary scaling ${JSON.stringify(type)} is not supported`, {
-        path,
-        suggestions: ['Supported are linear and llama3.'],
-      })
-  }
+interface Angles {
+  builder: GraphBuilder
+  config: LlamaConfig
+  /** The checkpoint, for errors. */
+  path: string
+  compute: 'f32' | 'f16'
 }
 
 /**
- * LLaMA 3.1's scaling (meta-llama/llama-models, apply_scaling): what turns often within the
- * original context stays, what turns less than `low` times is slowed down by `factor`, and
- * between the two the way from one to the other is even.
+ * The cosines and sines [batch, sequence, head_dim / 2] of the positions that are asked for. Made
+ * from the frequencies as the graph runs: a table for every position would have 67 MB for a context
+ * of 131072, and would end there.
  */
-function llama3(
+export function rotaryAngles(of: Angles): { cos: string; sin: string } {
+  const { builder, config, compute, path } = of
+  const rotary = rotaryOf(config, path)
+  const constant = isConstant(rotary) ? addFrequencies(builder, rotary.frequencies) : undefined
+  const last = addConstant(builder, 'rotary.last_axis', BigInt64Array.of(-1n))
+  const positions = cast(builder, 'position_ids', 'rotary.positions', 'f32')
+  const columns = addNode(builder, 'Unsqueeze', 'rotary.columns', [positions, last])
+  const frequencies = constant ?? frequenciesOfLength(builder, config, rotary)
+  const angles = addNode(builder, 'Mul', 'rotary.angles', [columns, frequencies])
+  const attention =
+    rotary.attention === 1
+      ? undefined
+      : addConstant(builder, 'rotary.attention', Float32Array.of(rotary.attention), [])
+  const scaled = (op: 'Cos' | 'Sin', name: string) => {
+    if (attention === undefined) return addNode(builder, op, name, [angles])
+    const plain = addNode(builder, op, `${name}.plain`, [angles])
+    return addNode(builder, 'Mul', name, [plain, attention])
+  }
+  const cos = scaled('Cos', 'rotary.cos')
+  const sin = scaled('Sin', 'rotary.sin')
+  if (compute === 'f32') return { cos, sin }
+  return {
+    cos: cast(builder, cos, 'rotary.cos.cast', compute),
+    sin: cast(builder, sin, 'rotary.sin.cast', compute),
+  }
+}
+
+function isConstant({ beyond, growing }: Rotary): boolean {
+  return beyond === undefined && growing === undefined
+}
+
+function addFrequencies(
+  builder: GraphBuilder,
   frequencies: Float32Array<ArrayBuffer>,
-  { factor, low, high, context }: Record<'factor' | 'low' | 'high' | 'context', number>,
-): Float32Array<ArrayBuffer> {
-  return frequencies.map((frequency) => {
-    const turns = (context * frequency) / (2 * Math.PI)
-    if (turns > high) return frequency
-    if (turns < low) return frequency / factor
-    const share = (turns - low) / (high - low)
-    return (1 - share) * (frequency / factor) + share * frequency
-  })
+  name = 'rotary.frequencies',
+): string {
+  return addConstant(builder, name, frequencies, [1, 1, frequencies.length])
+}
+
+/**
+ * Frequencies [1, 1, head_dim / 2] that depend on how long the text is, the cache included. Keys
+ * that are in the cache stay as they were turned, in transformers too.
+ */
+function frequenciesOfLength(
+  builder: GraphBuilder,
+  { head_dim, rope_theta }: LlamaConfig,
+  { frequencies, beyond, growing }: Rotary,
+): string {
+  const scalar = (name: string, value: number) =>
+    addConstant(builder, `rotary.${name}`, Float32Array.of(value), [])
+  const node = (op: string, name: string, inputs: string[], attributes = {}) =>
+    addNode(builder, op, `rotary.${name}`, inputs, attributes)
+  const last = node('ReduceMax', 'last_position', ['rotary.positions'], { keepdims: 0 })
+  const length = node('Add', 'length', [last, scalar('one', 1)])
+  if (beyond !== undefined) {
+    return node('Where', 'frequencies', [
+      node('Greater', 'is_long', [length, scalar('original_context', beyond.length)]),
+      addFrequencies(builder, beyond.frequencies, 'rotary.frequencies.long'),
+      addFrequencies(builder, frequencies, 'rotary.frequencies.short'),
+    ])
+  }
+  if (growing === undefined) throw new Error('the frequencies do not depend on the length')
+  const { length: context, factor } = growing
+  const longest = node('Max', 'longest', [length, scalar('context', context)])
+  const contexts = node('Div', 'contexts', [longest, scalar('one_context', context)])
+  const stretch = node('Sub', 'stretch', [
+    node('Mul', 'scaled', [contexts, scalar('factor', factor)]),
+    scalar('factor_less', factor - 1),
+  ])
+  const power = node('Pow', 'power', [stretch, scalar('exponent', head_dim / (head_dim - 2))])
+  const base = node('Mul', 'base', [power, scalar('theta', rope_theta)])
+  const exponents = Float32Array.from(frequencies, (_, i) => (-2 * i) / head_dim)
+  return node('Pow', 'frequencies', [base, addFrequencies(builder, exponents, 'rotary.exponents')])
+}
+
+function cast(builder: GraphBuilder, input: string, output: string, type: 'f32' | 'f16'): string {
+  return addNode(builder, 'Cast', output, [input], { to: elementTypes[type] })
 }

@@ -63,6 +63,7 @@ test('transformers 4: every field', () => {
     eos_token_id: 2,
     pad_token_id: 0,
     initializer_range: 0.01,
+    sliding_window: null,
     other: {},
   })
 })
@@ -99,8 +100,8 @@ test('transformers 5: rope_parameters has the word over version 4’s fields', (
 })
 
 test('what is left out is left open', () => {
-  assert.equal(read({}), { model_type: 'llama', other: {} })
-  assert.equal(read({ head_dim: null, rms_norm_eps: null }), { model_type: 'llama', other: {} })
+  assert.equal(read({}), { model_type: 'llama', sliding_window: null, other: {} })
+  assert.equal(read({ head_dim: null, rms_norm_eps: null }), read({}))
 })
 
 test('a token id of -1 is none, and eos may be several', () => {
@@ -194,7 +195,7 @@ test('written for transformers 4 and 5: rotary parameters and dtype by version 4
 test('reading what was written gives the same configuration', () => {
   const others: LlamaConfig[] = [
     llama,
-    { ...llama, model_type: 'mistral', other: { sliding_window: 4096 } },
+    { ...llama, model_type: 'mistral', sliding_window: 4096 },
     {
       ...llama,
       tie_word_embeddings: true,
@@ -218,6 +219,7 @@ test('fields that conversion does not depend on are kept, those of a copy of tra
     use_cache: false,
   })
   assert.equal(config.other, { sliding_window: 4096 })
+  assert.is(config.sliding_window, null)
 })
 
 test('generation_config.json has the special tokens there are and nothing that samples', () => {

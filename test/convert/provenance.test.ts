@@ -67,6 +67,7 @@ test('tool, options, casts and counts', async () => {
     mix: null,
     allow_non_finite: false,
     allow_overflow: false,
+    allow_loss: true,
     keep_tokenizer: false,
   })
   assert.is(record.tensors, 21)

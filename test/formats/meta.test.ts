@@ -190,18 +190,24 @@ test('any intermediate size is made by some rule', () => {
   }
 })
 
-test('what params.json cannot say is told', () => {
+test('what params.json cannot say is told, and lost where it computes', () => {
   const config = whole({ hidden_size: 4096, num_attention_heads: 32 }, 11008, 32000)
-  const { notes } = paramsFromConfig({
+  const { notes, losses } = paramsFromConfig({
     ...config,
+    intermediate_size: 11009,
     max_position_embeddings: 1234,
     rope_scaling: { rope_type: 'yarn', factor: 4 },
     head_dim: 64,
   })
-  assert.is(notes.length, 3)
+  assert.is(notes.length, 1)
   assert.ok(notes.some((note) => note.includes('max_position_embeddings 1234')))
-  assert.ok(notes.some((note) => note.includes('yarn')))
-  assert.ok(notes.some((note) => note.includes('head_dim')))
+  assert.equal(
+    losses.map(({ field, to }) => [field, to]),
+    [
+      ['rope_scaling', null],
+      ['head_dim', 128],
+    ],
+  )
 })
 
 test('another factor of the scaling is said, and read', () => {

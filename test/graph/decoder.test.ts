@@ -48,17 +48,16 @@ function graph(change: Partial<LlamaConfig> = {}): Uint8Array {
 }
 
 test('a sliding window is one in a Mistral, and in a LLaMA a field without meaning', () => {
-  const other = { sliding_window: 4 }
-  equalBytes(graph({ other }), graph(), 'LLaMA')
-  const mistral = Buffer.from(graph({ model_type: 'mistral', other }))
+  equalBytes(graph({ other: { sliding_window: 4 } }), graph(), 'LLaMA')
+  const mistral = Buffer.from(graph({ model_type: 'mistral', sliding_window: 4 }))
   assert.ok(mistral.includes('mask.in_window'))
   assert.not.ok(Buffer.from(graph({ model_type: 'mistral' })).includes('mask.in_window'))
 })
 
 for (const [scaling, ...told] of [
-  [{ rope_type: 'yarn', factor: 2 }, '"yarn" is not supported'],
+  [{ rope_type: 'su', factor: 2 }, '"su" is not supported'],
   [{ rope_type: 'linear', factor: 0 }, 'factor 0', 'positive'],
-  [{ rope_type: 'llama3', factor: 2 }, 'low_freq_factor not at all'],
+  [{ rope_type: 'llama3', factor: 2, low_freq_factor: 'one' }, 'low_freq_factor "one"'],
 ] as const) {
   test(`the rotary scaling ${JSON.stringify(scaling)} is refused, and it is said of which model`, async () => {
     const error = await fails(async () => graph({ rope_scaling: scaling }), 'input', ...told)
