@@ -22,12 +22,8 @@ const withoutFolder: readonly FormatName[] = ['gguf', 'meta']
 export async function keptFiles(
   { tokenizer, path }: Checkpoint,
   loaded: LoadedTokenizer | undefined,
-  to: FormatName,
   keep: boolean,
 ): Promise<KeptFile[] | undefined> {
-  if (keep && withoutFolder.includes(to)) {
-    throw usageError(`--keep-tokenizer is for folders with a tokenizer.json, which ${to} has not`)
-  }
   const found = tokenizer.model !== undefined || tokenizer.beside.length > 0
   if (keep && !found) {
     throw usageError('--keep-tokenizer: no tokenizer files are beside the source', {

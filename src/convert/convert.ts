@@ -11,14 +11,15 @@ import { inputError, usageError } from '../io/errors.js'
 import { noteFiles } from '../io/source.js'
 import { nameOf } from '../io/store.js'
 import { formatBytes } from '../io/units.js'
-import { isMix, type Mix, mixes } from '../quantise/mixes.js'
-import { isNBits, type NBits, nbitsNames } from '../quantise/nbits.js'
+import { isMix, type Mix } from '../quantise/mixes.js'
+import { isNBits, type NBits } from '../quantise/nbits.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { type Settlement, settle } from '../tokenizer/settlement.js'
 import { whyNoTokenizerJson } from '../tokenizer/tokenizer-json.js'
 import { type CarriedTokenizer, checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
 import { allotMemory, minMemory } from './memory.js'
 import { chooseMix, chooseNBits, type MixOptions, type Quantisation } from './mix.js'
+import { checkOptions } from './options.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type SourceState, sourceStateOf } from './source-state.js'
 import type { Staging } from './staging.js'
@@ -95,23 +96,7 @@ export async function prepareConversion(
     )
   }
   const { modelParallel, onnxTarget } = options
-  if (modelParallel !== undefined && format.name !== 'meta') {
-    throw usageError(`--model-parallel is for meta, the format is ${format.name}`)
-  }
-  if (onnxTarget !== undefined && format.name !== 'onnx') {
-    throw usageError(`--onnx-target is for onnx, the format is ${format.name}`)
-  }
-  if (isMix(options.dtype) && format.name !== 'gguf') {
-    throw usageError(`${options.dtype} is a type of gguf; ${typesOf(format.name)}`)
-  }
-  if (isNBits(options.dtype) && format.name !== 'onnx') {
-    throw usageError(`${options.dtype} is a type of onnx; ${typesOf(format.name)}`)
-  }
-  if (options.mix !== undefined && !isMix(options.dtype))
-    checkMixOptions(options.mix, options.dtype)
-  if (options.metadata !== undefined && format.name !== 'gguf') {
-    throw usageError(`--metadata is for gguf; ${format.name} has no metadata`)
-  }
+  checkOptions(format, options)
   const { result: read, files: noted } = await noteFiles(() => openCheckpoint(source, options))
   const opened = await untieDifferentHead(read)
   const quantisation = isMix(options.dtype)
@@ -121,12 +106,8 @@ export async function prepareConversion(
       : undefined
   const tokenizer = await loadTokenizer(opened)
   const tokenizerJson = await loadTokenizerJson(opened.tokenizer)
-  const keptTokenizer = await keptFiles(
-    opened,
-    tokenizer,
-    format.name,
-    options.keepTokenizer ?? false,
-  )
+  const keepTokenizer = options.keepTokenizer ?? false
+  const keptTokenizer = await keptFiles(opened, tokenizer, keepTokenizer)
   const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
   const { extension } = format
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
@@ -134,6 +115,7 @@ export async function prepareConversion(
   const about = await readAbout(opened)
   const sources = {
     about,
+    keepTokenizer,
     ...(tokenizer ? { tokenizer } : {}),
     ...(tokenizerJson ? { tokenizerJson } : {}),
     ...(keptTokenizer ? { keptTokenizer } : {}),
@@ -189,27 +171,6 @@ export async function prepareConversion(
     memory: allotMemory(plan, options).memory,
     freeDisk: await freeDiskAt(out),
   }
-}
-
-function typesOf(format: FormatName): string {
-  const quantised = { gguf: Object.keys(mixes), onnx: nbitsNames }
-  const more = format === 'gguf' || format === 'onnx' ? quantised[format] : []
-  const types = ['f32', 'f16', 'bf16', ...more]
-  return `${format} has ${types.slice(0, -1).join(', ')} and ${types.at(-1)}`
-}
-
-/** @throws usage error for flags that mean nothing to the type */
-function checkMixOptions(mix: MixOptions, dtype: string): void {
-  if (!isNBits(dtype)) {
-    throw usageError('flags of quantisation are given, and --dtype is none of its types', {
-      suggestions: [`Choose --dtype ${Object.keys(mixes).join(', ')}, or for onnx q8, q4, q4f16.`],
-    })
-  }
-  const { strict, allowRequantize, ...others } = mix
-  if (Object.keys(others).length === 0) return
-  throw usageError(`flags of gguf's quantisation are given, and ${dtype} is a type of onnx`, {
-    suggestions: ['Of them, onnx knows --strict and --allow-requantize.'],
-  })
 }
 
 /** @throws input error where tokenizer and embedding cannot belong together */

@@ -9,7 +9,7 @@ import type { TargetOptions } from '../formats/format.js'
 import { readPart } from '../formats/gguf-split.js'
 import { inputError } from '../io/errors.js'
 import { openFile, readSmallFile } from '../io/source.js'
-import { assignTypes, parseTypeOverride } from '../quantise/assign.js'
+import { assignTypes, checkOverrides, parseTypeOverride } from '../quantise/assign.js'
 import {
   type Imatrix,
   imatrixFromGguf,
@@ -74,12 +74,15 @@ export async function chooseMix(
     tensor,
     ggufName: ggufNameOf(tensor),
   }))
+  const plain = named.map(({ tensor, ggufName }) => ({
+    name: ggufName,
+    shape: tensor.shape,
+    type: unquantisedType(tensor),
+  }))
+  const overrides = (options.tensorTypes ?? []).map(parseTypeOverride)
+  checkOverrides(overrides, plain)
   const assignment = assignTypes(
-    named.map(({ tensor, ggufName }) => ({
-      name: ggufName,
-      shape: tensor.shape,
-      type: unquantisedType(tensor),
-    })),
+    plain,
     {
       layers: config.num_hidden_layers,
       heads: config.num_attention_heads,
@@ -90,7 +93,7 @@ export async function chooseMix(
       pure: options.pure ?? false,
       leaveOutput: options.leaveOutput ?? false,
       importance: imatrix !== undefined,
-      overrides: (options.tensorTypes ?? []).map(parseTypeOverride),
+      overrides,
       ...(options.outputTensorType ? { outputType: parseGgmlType(options.outputTensorType) } : {}),
       ...(options.tokenEmbeddingType
         ? { tokenEmbeddingType: parseGgmlType(options.tokenEmbeddingType) }

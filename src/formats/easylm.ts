@@ -25,6 +25,7 @@ import { isStateRoot, type Leaf, listLeaves } from './train-state.js'
 export const easylm: Format = {
   name: 'easylm',
   title: 'EasyLM streaming msgpack',
+  options: ['keep-tokenizer'],
   loaders: ['params', 'trainstate_params', 'trainstate'],
 
   // [key, value] with a key that is an array: no other format starts so.

@@ -27,6 +27,7 @@ import { isStateRoot, type Leaf, listLeaves } from './train-state.js'
 export const flax: Format = {
   name: 'flax',
   title: 'flax msgpack',
+  options: ['keep-tokenizer'],
   // EasyLM's documentation says `flax`, its code takes `flax_params`.
   loaders: ['flax_params', 'flax'],
 

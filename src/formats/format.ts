@@ -19,6 +19,10 @@ export interface Format {
   readonly title: string
   /** What a path ends with that stands for one file of this format, such as `.gguf`. */
   readonly extension?: string
+  /** Options of a conversion that only some formats know. */
+  readonly options?: readonly FormatOption[]
+  /** Quantised types that the format has, and what can be said of how they are made. */
+  readonly quantised?: { types: readonly string[]; options: readonly QuantiseOption[] }
   /** EasyLM's load types (`params::…`) that name this format. */
   readonly loaders?: readonly string[]
   /** Whether a file of this name that starts with `head` (up to 512 bytes) is of this format. */
@@ -33,6 +37,25 @@ export interface Format {
   open?(path: string, loader?: string): Promise<Listing>
   describe?(checkpoint: Checkpoint, options: TargetOptions): Target | Promise<Target>
 }
+
+/** As the user calls them. */
+export type FormatOption =
+  | 'max-shard-size'
+  | 'name'
+  | 'metadata'
+  | 'model-parallel'
+  | 'onnx-target'
+  | 'keep-tokenizer'
+
+export type QuantiseOption =
+  | 'pure'
+  | 'output-tensor-type'
+  | 'token-embedding-type'
+  | 'tensor-type'
+  | 'leave-output-tensor'
+  | 'imatrix'
+  | 'allow-requantize'
+  | 'strict'
 
 export interface TargetOptions {
   /** The dtype of the weights, or `auto`: each tensor's own. */
@@ -51,6 +74,8 @@ export interface TargetOptions {
   tokenizerJson?: SourceFile
   /** Tokenizer files that folders get as they are, in the place of ours. */
   keptTokenizer?: readonly KeptFile[]
+  /** They are passed on even where they are wrong (--keep-tokenizer). */
+  keepTokenizer?: boolean
   /** Folders get tokenizer.model and no tokenizer.json, since none can be right. */
   withoutTokenizerJson?: boolean
   /** What all files say of the model's tokens, where it was settled before. */

@@ -4,6 +4,7 @@ import { lookUp } from '../checkpoint/metadata.js'
 import { wholePart } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
+import { mixNames } from '../quantise/mixes.js'
 import type { Format } from './format.js'
 import { configFromMetadata } from './gguf-config.js'
 import { magic, type TensorInfo } from './gguf-header.js'
@@ -20,6 +21,20 @@ import { describeGguf } from './gguf-target.js'
 export const gguf: Format = {
   name: 'gguf',
   title: 'llama.cpp GGUF',
+  options: ['max-shard-size', 'name', 'metadata'],
+  quantised: {
+    types: mixNames,
+    options: [
+      'pure',
+      'output-tensor-type',
+      'token-embedding-type',
+      'tensor-type',
+      'leave-output-tensor',
+      'imatrix',
+      'allow-requantize',
+      'strict',
+    ],
+  },
   extension: '.gguf',
 
   detect: (head) => magic.every((byte, i) => head[i] === byte),

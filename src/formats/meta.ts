@@ -17,6 +17,7 @@ import { outputTensors } from './target.js'
 export const meta: Format = {
   name: 'meta',
   title: 'Meta consolidated.*.pth',
+  options: ['model-parallel'],
 
   detect: (head, name) => filePattern.test(name) && startsTorchFile(head),
 

@@ -2,6 +2,7 @@ import { basename, dirname } from 'node:path'
 import { inputError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
 import { isFolder, join, listFolder } from '../io/store.js'
+import { nbitsNames } from '../quantise/nbits.js'
 import type { Format } from './format.js'
 
 /**
@@ -11,6 +12,8 @@ import type { Format } from './format.js'
 export const onnx: Format = {
   name: 'onnx',
   title: 'ONNX',
+  options: ['max-shard-size', 'onnx-target', 'keep-tokenizer'],
+  quantised: { types: nbitsNames, options: ['allow-requantize', 'strict'] },
 
   // A ModelProto: ir_version first, then a field that a model has.
   detect: (head) =>

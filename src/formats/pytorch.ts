@@ -25,6 +25,7 @@ import { outputTensors } from './target.js'
 export const pytorch: Format = {
   name: 'pytorch',
   title: 'PyTorch state dict',
+  options: ['max-shard-size', 'keep-tokenizer'],
 
   detect: (head, name) =>
     startsTorchFile(head) || (/\.(pkl|pickle)$/i.test(name) && startsTextPickle(head)),

@@ -28,6 +28,7 @@ import { outputTensors } from './target.js'
 export const safetensors = {
   name: 'safetensors',
   title: 'Hugging Face safetensors',
+  options: ['max-shard-size', 'keep-tokenizer'],
 
   // A u64 header length below the cap, then the header's opening brace.
   detect(head) {

@@ -116,8 +116,66 @@ export function parseTypeOverride(text: string): TypeOverride {
   }
 }
 
+/**
+ * Holds overrides against the tensors that they are for.
+ * @throws usage error for one that changes nothing, with the names nearest to it
+ */
+export function checkOverrides(
+  overrides: readonly TypeOverride[],
+  tensors: readonly PlainTensor[],
+): void {
+  for (const { pattern, type } of overrides) {
+    const matched = tensors.filter(({ name }) => pattern.test(name))
+    if (matched.some((tensor) => isQuantised(tensor, {}))) continue
+    const given = `--tensor-type "${pattern.source}=${type}"`
+    const [first] = matched
+    throw usageError(
+      first === undefined
+        ? `${given} matches no tensor`
+        : `${given} matches only tensors that are never quantised, such as ${first.name}`,
+      {
+        suggestions: [
+          `Nearest are ${nearest(pattern.source, tensors).join(', ')}; the pattern is a regular expression on GGUF's names.`,
+        ],
+      },
+    )
+  }
+}
+
+/** Names of quantised tensors, one of each kind, the likest to a pattern first. */
+function nearest(pattern: string, tensors: readonly PlainTensor[]): string[] {
+  const words = pattern.toLowerCase().match(/[a-z_]{2,}/g) ?? []
+  const kinds = new Map<string, string>()
+  for (const tensor of tensors) {
+    const kind = tensor.name.replace(/^blk\.\d+\.|\.weight$/g, '')
+    if (isQuantised(tensor, {}) && !kinds.has(kind)) kinds.set(kind, tensor.name)
+  }
+  const distance = (kind: string) => Math.min(...words.map((word) => editDistance(word, kind)))
+  return [...kinds]
+    .sort(([a], [b]) => distance(a) - distance(b))
+    .slice(0, 3)
+    .map(([, name]) => name)
+}
+
+/** Letters to put in, take out or exchange until one word is the other. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1]
+    for (let j = 0; j < b.length; j++) {
+      const exchanged = (row[j] ?? 0) + (letter === b[j] ? 0 : 1)
+      next.push(Math.min(exchanged, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row.at(-1) ?? 0
+}
+
 /** Matrices are quantised, but for norms (of which none is a matrix in LLaMA) and biases. */
-function isQuantised({ name, shape }: PlainTensor, { leaveOutput }: AssignOptions): boolean {
+function isQuantised(
+  { name, shape }: PlainTensor,
+  { leaveOutput }: Pick<AssignOptions, 'leaveOutput'>,
+): boolean {
   if (shape.length < 2 || !name.endsWith('weight') || name.endsWith('_norm.weight')) return false
   return !(leaveOutput && name === 'output.weight')
 }

@@ -34,6 +34,8 @@ export interface TokenizerSources {
   tokenizerJson?: SourceFile
   /** Its files as they are, where they are to be taken over. */
   keptTokenizer?: readonly KeptFile[]
+  /** They are to be taken over even where they are wrong (--keep-tokenizer). */
+  keepTokenizer?: boolean
 }
 
 const roles = ['bos', 'eos', 'unk', 'pad'] as const
@@ -46,7 +48,7 @@ const roles = ['bos', 'eos', 'unk', 'pad'] as const
  * @throws input error where the vocabulary itself goes beyond the rows
  */
 export function settleJsonTokenizer(
-  { tokenizer, tokenizerJson, keptTokenizer }: TokenizerSources,
+  { tokenizer, tokenizerJson, keptTokenizer, keepTokenizer = false }: TokenizerSources,
   { vocab_size: rows }: Pick<LlamaConfig, 'vocab_size'>,
 ): JsonTokenizer | undefined {
   if (tokenizerJson === undefined && keptTokenizer === undefined) return undefined
@@ -55,8 +57,7 @@ export function settleJsonTokenizer(
   const added = addedTokens(main, parsed)
   const vocabulary = new Map(entriesOf(property(property(main, 'model'), 'vocab')))
   const largest = largestOf(vocabulary)
-  const asked = tokenizer !== undefined
-  if (largest >= rows && !asked) {
+  if (largest >= rows && !keepTokenizer && tokenizer === undefined) {
     throw inputError(
       `the tokenizer has a token of the id ${largest}, the embedding only ${rows} rows`,
       {
@@ -66,7 +67,7 @@ export function settleJsonTokenizer(
     )
   }
   const beyond = added.filter(({ id }) => id >= rows)
-  const within = asked ? added : added.filter(({ id }) => id < rows)
+  const within = keepTokenizer ? added : added.filter(({ id }) => id < rows)
   const idOf = (text: string | undefined): number | undefined => {
     if (text === undefined) return undefined
     const found = within.find((token) => token.text === text)?.id ?? vocabulary.get(text)
@@ -83,7 +84,7 @@ export function settleJsonTokenizer(
     if (id !== undefined) ids[role] = id
   }
   const after = idOf(lastOfTemplate(property(main, 'post_processor')))
-  const isCut = beyond.length > 0 && !asked
+  const isCut = beyond.length > 0 && !keepTokenizer
   return {
     ids,
     ...(after === undefined || after >= rows ? {} : { after }),
@@ -100,7 +101,10 @@ export function settleJsonTokenizer(
     ...(tokenizerJson === undefined
       ? {}
       : { json: isCut ? withoutAdded(tokenizerJson, rows) : tokenizerJson }),
-    notes: beyond.length === 0 ? [] : [asked ? keptBeyond(beyond, rows) : beyondRows(beyond, rows)],
+    notes:
+      beyond.length === 0
+        ? []
+        : [keepTokenizer ? keptBeyond(beyond, rows) : beyondRows(beyond, rows)],
   }
 }
 
@@ -112,7 +116,7 @@ interface Added {
 
 function keptBeyond(beyond: readonly Added[], rows: number): string {
   const [first] = beyond
-  return `the tokenizer's files are passed on as they are, and ${beyond.length} of their added tokens have no row in the embedding of ${rows}: "${first?.text}" (id ${first?.id}) is the first`
+  return `the tokenizer's files are kept as asked, and ${beyond.length} of their added tokens have no row in the embedding of ${rows}: "${first?.text}" (id ${first?.id}) is the first`
 }
 
 function parseKept({ name, bytes }: KeptFile): [string, unknown][] {

@@ -5,6 +5,7 @@ import {
   type Assignment,
   type AssignOptions,
   assignTypes,
+  checkOverrides,
   type PlainTensor,
   parseTypeOverride,
 } from '../../src/quantise/assign.js'
@@ -203,6 +204,31 @@ test('an override that is none is refused with a sentence', () => {
       (error: unknown) => error instanceof OpenLlamaError && message.test(error.message),
       text,
     )
+  }
+})
+
+test('a pattern that changes nothing is refused, with the names nearest to it', () => {
+  const refusal = (text: string): OpenLlamaError => {
+    try {
+      checkOverrides([parseTypeOverride(text)], model(sizes['7b']))
+    } catch (error) {
+      if (!(error instanceof OpenLlamaError)) throw error
+      assert.is(error.code, 'usage')
+      return error
+    }
+    throw new Error(`${text} is taken`)
+  }
+  const wrong = refusal('attn_vv=q8_0')
+  assert.is(wrong.message, '--tensor-type "attn_vv=q8_0" matches no tensor')
+  assert.match(String(wrong.suggestions), /^Nearest are blk\.0\.attn_v\.weight, /)
+  assert.match(
+    String(refusal('ffn_dwn=q8_0').suggestions),
+    /^Nearest are blk\.0\.ffn_down\.weight, /,
+  )
+  // Norms stay as they are, whatever a pattern says.
+  assert.match(refusal('ffn_norm=q8_0').message, /only tensors that are never quantised/)
+  for (const text of ['attn_v=q8_0', 'blk\\.31\\.FFN_DOWN=q6_k', 'output=f16']) {
+    checkOverrides([parseTypeOverride(text)], model(sizes['7b']))
   }
 })
 

@@ -73,7 +73,6 @@ export function withValues(
 export const convertOptions: ConvertOptions = {
   to: 'safetensors',
   dtype: 'auto',
-  maxShardSize: 5e9,
   // The model that most tests make up has heads that not all formats can say.
   allowLoss: true,
   maxMemory: 512e6,

@@ -21,7 +21,6 @@ export async function convert(
   const conversion = await prepareConversion(source, {
     out: join(tempDir(), 'out'),
     dtype: 'auto',
-    maxShardSize: 5e9,
     maxMemory: 64 * 2 ** 20,
     threads: 2,
     // The models that most tests make up have heads that not all formats can say.

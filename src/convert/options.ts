@@ -1,0 +1,89 @@
+import type { Format, FormatOption, QuantiseOption } from '../formats/format.js'
+import { formats } from '../formats/index.js'
+import { usageError } from '../io/errors.js'
+import type { ConvertOptions } from './convert.js'
+import type { MixOptions } from './mix.js'
+
+/**
+ * Options that a format does not know are refused before anything is read: one that is passed over
+ * would stand in the record as if it had been used.
+ * @throws usage error that names the formats and types that the option is for
+ */
+export function checkOptions(format: Format, options: ConvertOptions): void {
+  checkType(format, options.dtype)
+  for (const flag of givenOptions(options)) {
+    if (format.options?.includes(flag)) continue
+    const knowing = formats.filter((each) => each.options?.includes(flag))
+    throw usageError(
+      `--${flag} is for ${sentence(knowing.map(({ name }) => name))}, the format is ${format.name}`,
+      { suggestions: ['Leave it out: it would change nothing.'] },
+    )
+  }
+  const flags = givenQuantiseOptions(options.mix ?? {})
+  const [first] = flags
+  if (first === undefined) return
+  const { types = [], options: known = [] } = format.quantised ?? {}
+  if (!types.includes(options.dtype)) {
+    const own = formats.flatMap((each) => (each.quantised ? [each.quantised] : []))
+    const fitting = own.filter((each) => flags.every((flag) => each.options.includes(flag)))
+    throw usageError(`--${first} is for quantised types, and --dtype is ${options.dtype}`, {
+      suggestions: [`Choose --dtype ${sentence(fitting.flatMap((each) => each.types))}.`],
+    })
+  }
+  const unknown = flags.find((flag) => !known.includes(flag))
+  if (unknown === undefined) return
+  const knowing = formats.filter((each) => each.quantised?.options.includes(unknown))
+  throw usageError(
+    `--${unknown} is for the quantised types of ${sentence(knowing.map(({ name }) => name))}, and ${options.dtype} is a type of ${format.name}`,
+    { suggestions: [`Of such flags, ${format.name} knows ${sentence(dashed(known))}.`] },
+  )
+}
+
+/** @throws usage error where the type is another format's */
+function checkType({ name, quantised }: Format, dtype: string): void {
+  const other = formats.find((each) => each.quantised?.types.includes(dtype))
+  if (other === undefined || other.name === name) return
+  const types = ['f32', 'f16', 'bf16', ...(quantised?.types ?? [])]
+  throw usageError(`${dtype} is a type of ${other.name}; ${name} has ${sentence(types)}`)
+}
+
+/** The options of formats that are given. */
+function givenOptions(options: ConvertOptions): FormatOption[] {
+  const given: Record<FormatOption, boolean> = {
+    'max-shard-size': options.maxShardSize !== undefined,
+    name: options.name !== undefined,
+    metadata: options.metadata !== undefined,
+    'model-parallel': options.modelParallel !== undefined,
+    'onnx-target': options.onnxTarget !== undefined,
+    'keep-tokenizer': options.keepTokenizer === true,
+  }
+  const flags: FormatOption[] = []
+  let flag: FormatOption
+  for (flag in given) if (given[flag]) flags.push(flag)
+  return flags
+}
+
+function givenQuantiseOptions(mix: MixOptions): QuantiseOption[] {
+  const values: Record<QuantiseOption, unknown> = {
+    pure: mix.pure,
+    'output-tensor-type': mix.outputTensorType,
+    'token-embedding-type': mix.tokenEmbeddingType,
+    'tensor-type': mix.tensorTypes,
+    'leave-output-tensor': mix.leaveOutput,
+    imatrix: mix.imatrix,
+    'allow-requantize': mix.allowRequantize,
+    strict: mix.strict,
+  }
+  const flags: QuantiseOption[] = []
+  let flag: QuantiseOption
+  for (flag in values) if (values[flag] !== undefined && values[flag] !== false) flags.push(flag)
+  return flags
+}
+
+function dashed(flags: readonly string[]): string[] {
+  return flags.map((flag) => `--${flag}`)
+}
+
+function sentence(names: readonly string[]): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+}
