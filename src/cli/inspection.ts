@@ -3,6 +3,7 @@ import { configToHf } from '../checkpoint/config.js'
 import { shown } from '../checkpoint/geometry.js'
 import { scalingType } from '../checkpoint/rotary.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
+import type { VocabularyFile } from '../formats/gguf-kinds.js'
 import type { JsonObject } from '../io/json.js'
 import { formatBytes, formatCount } from '../io/units.js'
 import type { TokenizerSummary } from '../tokenizer/summary.js'
@@ -96,6 +97,30 @@ export function inspection(
           ),
         }
       : {}),
+  }
+}
+
+/** A GGUF that is a vocabulary alone, for people. */
+export function describeVocabulary({ files, metadata, tokens }: VocabularyFile): string {
+  const size = files.reduce((sum, file) => sum + file.size, 0)
+  const facts = [
+    ['format', 'gguf'],
+    ['files', `${files.length} (${formatBytes(size)})`],
+    ['weights', 'none: it is a vocabulary alone'],
+    ['tokens', String(tokens)],
+  ]
+  return `${formatTable(facts)}\n\n${describeMetadata(metadata)}`
+}
+
+/** The same for programs. */
+export function vocabularyInspection({ path, files, metadata, tokens }: VocabularyFile): object {
+  return {
+    path,
+    format: 'gguf',
+    files: files.map(({ path, size }) => ({ path, bytes: size })),
+    parameters: 0,
+    tokens,
+    metadata: metadataJson(metadata),
   }
 }
 

@@ -1,6 +1,12 @@
 import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
-import { describeCheckpoint, inspection } from '../cli/inspection.js'
+import {
+  describeCheckpoint,
+  describeVocabulary,
+  inspection,
+  vocabularyInspection,
+} from '../cli/inspection.js'
+import { openVocabulary } from '../formats/gguf-kinds.js'
 import { openCheckpoint } from '../formats/open.js'
 import { summarizeTokenizer } from '../tokenizer/summary.js'
 
@@ -28,6 +34,11 @@ export default class Inspect extends OpenLlamaCommand {
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Inspect)
     const { config, heads, tokenizer } = flags
+    const vocabulary = await openVocabulary(args.source)
+    if (vocabulary !== undefined) {
+      this.log(describeVocabulary(vocabulary))
+      return vocabularyInspection(vocabulary)
+    }
     const opened = await openCheckpoint(args.source, given({ config, heads, tokenizer }))
     const { summary, notes } = await summarizeTokenizer(opened)
     const checkpoint = { ...opened, notes: [...opened.notes, ...notes] }

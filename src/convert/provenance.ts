@@ -5,6 +5,7 @@ import type { CheckRecord } from '../check/record.js'
 import type { FormatName } from '../checkpoint/checkpoint.js'
 import type { Loss } from '../formats/losses.js'
 import { formatJson, type JsonObject, parseJsonObject } from '../io/json.js'
+import { originOf } from '../io/snapshot.js'
 import { readSmallFile } from '../io/source.js'
 import type { Origin } from '../io/store.js'
 import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
@@ -74,7 +75,7 @@ export function provenanceOf(
     tool: { name: 'openllama', version: version() },
     source: {
       format: checkpoint.format,
-      ...checkpoint.origin,
+      ...(checkpoint.origin ?? cachedOrigin(checkpoint)),
       files: checkpoint.files.map(({ path, size }) => ({
         name: basename(path),
         bytes: size,
@@ -122,6 +123,11 @@ export function provenanceOf(
     ...(plan.target.losses?.length ? { losses: plan.target.losses } : {}),
     values: Object.fromEntries(facts),
   }
+}
+
+/** A snapshot in the Hub's cache says which repository and commit it is of. */
+function cachedOrigin({ files: [first] }: Conversion['checkpoint']): Origin | undefined {
+  return first && originOf(first.path)
 }
 
 /** Sentences about files whose hash is recorded as their place gives it, and no more than that. */

@@ -8,6 +8,7 @@ import { mixNames } from '../quantise/mixes.js'
 import type { Format } from './format.js'
 import { configFromMetadata } from './gguf-config.js'
 import { magic, type TensorInfo } from './gguf-header.js'
+import { refuseOtherKinds } from './gguf-kinds.js'
 import { factorsName, longName, shortName } from './gguf-rope.js'
 import type { RopeFactors } from './gguf-rope-read.js'
 import { firstOfSplit, type GgufPart, readParts } from './gguf-split.js'
@@ -50,6 +51,7 @@ export const gguf: Format = {
 }
 
 async function listParts(parts: readonly GgufPart[], path: string): Promise<Listing> {
+  refuseOtherKinds(parts, path)
   const arrays = parts.flatMap(listTensors)
   const seen = new Set<string>()
   for (const { name } of arrays) {

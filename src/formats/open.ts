@@ -6,7 +6,7 @@ import {
   understand,
 } from '../checkpoint/checkpoint.js'
 import { configFromHf } from '../checkpoint/config.js'
-import type { ConfigSource } from '../checkpoint/geometry.js'
+import { type ConfigSource, list } from '../checkpoint/geometry.js'
 import { presets } from '../checkpoint/presets.js'
 import { inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { parseExactJson } from '../io/exact-json.js'
@@ -17,6 +17,9 @@ import { isFolder, join, kindOf, listFolder, settle, storeOf } from '../io/store
 import { findTokenizer } from './find-tokenizer.js'
 import type { Format } from './format.js'
 import { formatOfLoader, formats, loaders } from './index.js'
+import { refuseOtherBytes, refuseOtherName } from './other-files.js'
+import { adapterAlone, hasAdapter, isAdapterFile, noCheckpoint } from './other-folders.js'
+import { isBesideWeights } from './pytorch.js'
 
 export interface OpenOptions {
   /** A preset's name or the path of a config.json (--config). */
@@ -44,8 +47,9 @@ export async function openCheckpoint(
   const tokenizer = await findTokenizer(folder, options.tokenizer)
   const files = await Promise.all(listing.files.map(withHash))
   const origin = (await storeOf(path))?.origin(path)
+  const adapters = await adapterNotes(path)
   const checkpoint = understand(
-    { ...listing, path: source, files },
+    { ...listing, path: source, files, notes: [...listing.notes, ...adapters] },
     {
       ...(given ? { given } : {}),
       ...(options.heads === undefined ? {} : { heads: options.heads }),
@@ -53,6 +57,13 @@ export async function openCheckpoint(
     tokenizer,
   )
   return { ...checkpoint, folder, ...(origin === undefined ? {} : { origin, settled }) }
+}
+
+/** An adapter beside a model is part of it for who loads the folder with PEFT, and not for us. */
+async function adapterNotes(path: string): Promise<string[]> {
+  const folder = (await kindOf(path)) === 'folder' ? path : dirname(path)
+  if (!hasAdapter(await listFolder(folder).catch(() => []))) return []
+  return ['a LoRA adapter lies beside the weights: it is not merged into them']
 }
 
 /** What is elsewhere is not read a second time for its hash, which its place knows. */
@@ -81,7 +92,7 @@ async function openListing(format: Format, path: string, loader?: string): Promi
     return await format.open(path, loader)
   } catch (error) {
     if (error instanceof OpenLlamaError && error.path !== undefined && (await isFile(error.path)))
-      await refuseStandIns(error.path, await headOf(error.path))
+      await refuseOthers(error.path)
     throw error
   }
 }
@@ -104,7 +115,7 @@ export async function locate(source: string): Promise<Location> {
         suggestions: [`There are ${loaders.map((name) => `${name}::`).join(', ')}.`],
       })
     }
-    refuseStandIns(path, await headOf(path))
+    await refuseOthers(path)
     return { format, path, loader }
   }
   if (await isFolder(source)) return locateInDirectory(source)
@@ -112,38 +123,39 @@ export async function locate(source: string): Promise<Location> {
 }
 
 async function locateInDirectory(folder: string): Promise<Location> {
-  const entries = (await listFolder(folder)).sort()
+  const all = (await listFolder(folder)).sort()
+  const entries = all.filter((name) => !isBesideWeights(name) && !isAdapterFile(name))
   for (const format of formats) {
     const entry = format.detectDirectory?.(entries)
     if (entry !== undefined) {
       const path = join(folder, entry)
-      if (!entry.endsWith('.json') && !(await isFolder(path))) {
-        refuseStandIns(path, await headOf(path))
-      }
+      if (!entry.endsWith('.json') && !(await isFolder(path))) await refuseOthers(path)
       return { format, path }
     }
   }
   const found: Location[] = []
-  const others: { path: string; head: Uint8Array }[] = []
+  const others: string[] = []
   for (const entry of entries) {
     const path = join(folder, entry)
     if (!(await isFile(path))) continue
     const head = await headOf(path)
     const format = formats.find(({ detect }) => detect?.(head, entry))
     if (format !== undefined) found.push({ format, path })
-    else if (head.length > 0) others.push({ path, head })
+    else if (head.length > 0) others.push(path)
   }
   const [only] = found
   if (only === undefined) {
-    for (const { path, head } of others) await refuseStandIns(path, head)
-    throw inputError('no checkpoint is in this directory', {
-      path: folder,
-      suggestions: [`Known are ${formats.map(({ title }) => title).join(', ')}.`],
-    })
+    for (const path of others) await refuseOthers(path)
+    if (hasAdapter(all)) throw await adapterAlone(folder)
+    throw await noCheckpoint(
+      folder,
+      all,
+      formats.map(({ title }) => title),
+    )
   }
   if (found.length > 1) {
     throw inputError(
-      `${found.length} checkpoints are in this directory: ${found.map(({ path }) => basename(path)).join(', ')}`,
+      `${found.length} checkpoints are in this directory: ${list(found.map(({ path }) => basename(path)))}`,
       { path: folder, suggestions: ['Name one of them.'] },
     )
   }
@@ -151,8 +163,27 @@ async function locateInDirectory(folder: string): Promise<Location> {
 }
 
 async function formatOfFile(path: string): Promise<Format> {
-  const head = await headOf(path)
-  refuseStandIns(path, head)
+  return formatOf(path, await refuseOthers(path))
+}
+
+/**
+ * Calls what is no checkpoint by its name.
+ * @returns the first bytes of the file
+ * @throws input error for stand-ins, and for models in formats that are not read
+ */
+async function refuseOthers(path: string): Promise<Uint8Array> {
+  const source = await openFile(path)
+  try {
+    const head = await readStart(source, 512)
+    refuseStandIns(path, head)
+    refuseOtherBytes(path, head, source.size)
+    return head
+  } finally {
+    await source.close()
+  }
+}
+
+function formatOf(path: string, head: Uint8Array): Format {
   if (path.endsWith('.index.json')) {
     const format = formats.find(
       (each) => each.detectDirectory?.([basename(path)]) === basename(path),
@@ -161,6 +192,7 @@ async function formatOfFile(path: string): Promise<Format> {
   }
   const format = formats.find(({ detect }) => detect?.(head, basename(path)))
   if (format === undefined) {
+    refuseOtherName(path)
     throw inputError('it is in none of the known formats', {
       path,
       suggestions: [`Known are ${formats.map(({ title }) => title).join(', ')}.`],

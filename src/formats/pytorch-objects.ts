@@ -3,6 +3,7 @@ import { list } from '../checkpoint/geometry.js'
 import { inputError } from '../io/errors.js'
 import type { Json, JsonObject } from '../io/json.js'
 import { type AllowList, isKind, type PickleDict, type PickleValue, printable } from './pickle.js'
+import { mergeFsdp, mergeZero } from './torch-shards.js'
 
 /**
  * What the pickle of a torch checkpoint is made of: storages (runs of elements
@@ -242,12 +243,6 @@ function refusalOf(name: string): { what: string; suggestions: string[] } | unde
   }
   return undefined
 }
-
-export const mergeFsdp =
-  'Merge the shards first: accelerate merge-weights FOLDER OUT (of verl: python -m verl.model_merger merge), or save with FULL_STATE_DICT.'
-
-export const mergeZero =
-  'Put the partitions together first: python zero_to_fp32.py FOLDER OUT, which DeepSpeed saves beside them.'
 
 type Malformed = (what: string) => Error
 

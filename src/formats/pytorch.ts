@@ -64,13 +64,18 @@ export const pytorch: Format = {
 
 const indexName = 'pytorch_model.bin.index.json'
 
-/** What a Trainer and its kin save beside the weights: no models. */
-const besideWeights =
-  /^(training_args\.bin|(optimizer|scheduler|scaler|sampler)(_\d+)?\.(pt|bin)|rng_state(_\d+)?\.pth|random_states_\d+\.pkl|custom_checkpoint_\d+\.pkl)$/
+/** What a Trainer, DeepSpeed and FSDP save beside the weights, or in pieces: no models. */
+const besideWeights = [
+  /^training_args\.bin$/,
+  /^(optimizer|scheduler|scaler|sampler)(_\d+)?\.(pt|bin)$/,
+  /^(rng_state|random_states|custom_checkpoint)(_\w+)?\.(pth|pkl)$/,
+  /zero_pp_rank_\d+_mp_rank_\d+_\w+_states\.pt$/,
+  /^(model|optim|extra_state)_world_size_\d+_rank_\d+\.pt$/,
+]
 
 /** Whether a file of this name is of training alone: an optimiser's state, random state, settings. */
 export function isBesideWeights(name: string): boolean {
-  return besideWeights.test(name)
+  return besideWeights.some((pattern) => pattern.test(name))
 }
 
 async function listing(path: string, files: TorchFile[]): Promise<Listing> {

@@ -1,4 +1,5 @@
 import { inputError } from './errors.js'
+import { refuseStandIns } from './stand-ins.js'
 
 export type Json = null | boolean | number | string | Json[] | JsonObject
 export type JsonObject = { [key: string]: Json }
@@ -9,6 +10,7 @@ export function parseJsonObject(bytes: Uint8Array, path: string): JsonObject {
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (error) {
+    if (bytes.length > 0) refuseStandIns(path, bytes.subarray(0, 512))
     const reason = error instanceof Error ? error.message : String(error)
     throw inputError(`it is not valid JSON: ${reason}`, { path, cause: error })
   }

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { type FileHandle, open, stat } from 'node:fs/promises'
+import { fromReadError } from './dead-link.js'
 import { fromSystemError, inputError } from './errors.js'
 import { storeOf } from './store.js'
 import { stateOf } from './tree.js'
@@ -56,7 +57,7 @@ async function openLocal(path: string): Promise<ByteSource> {
     const files = noted.getStore()
     if (files && !files.has(path)) files.set(path, stateOf(opened))
   } catch (error) {
-    throw fromSystemError(error, path, 'read it')
+    throw await fromReadError(error, path)
   }
   return {
     path,

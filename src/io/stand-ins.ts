@@ -18,7 +18,7 @@ export function refuseStandIns(path: string, head: Uint8Array): void {
     )
   }
   if (/^<(!doctype html|html|head|\?xml)/i.test(text)) {
-    throw inputError('it is a web page saved in the place of the weights', {
+    throw inputError('it is a web page saved in the file’s place', {
       path,
       suggestions: [
         'The download was answered with a page; sign in or correct the address, and download it again.',

@@ -1,6 +1,8 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join as joinLocal, posix, resolve } from 'node:path'
+import { fromReadError } from './dead-link.js'
 import { fromSystemError } from './errors.js'
+import { snapshotOf } from './snapshot.js'
 import type { ByteSource } from './source.js'
 
 /**
@@ -91,7 +93,7 @@ export async function isFolder(path: string): Promise<boolean> {
   try {
     return (await look(path)).kind === 'folder'
   } catch (error) {
-    throw fromSystemError(error, path, 'read it')
+    throw await fromReadError(error, path)
   }
 }
 
@@ -134,5 +136,6 @@ export function join(folder: string, ...names: string[]): string {
 
 /** What a file or a folder is called: a repository by its name, in whatever version. */
 export function nameOf(path: string): string {
-  return basename(isRemote(path) ? path.replace(/@(refs\/[^/]+\/)?[^/]*/, '') : resolve(path))
+  if (isRemote(path)) return basename(path.replace(/@(refs\/[^/]+\/)?[^/]*/, ''))
+  return basename(snapshotOf(path)?.repository ?? resolve(path))
 }

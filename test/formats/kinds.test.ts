@@ -1,9 +1,13 @@
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { openVocabulary } from '../../src/formats/gguf-kinds.js'
 import { openCheckpoint } from '../../src/formats/open.js'
+import { originOf } from '../../src/io/snapshot.js'
+import { nameOf } from '../../src/io/store.js'
 import { fails } from '../support/errors.js'
+import { type RawEntry, rawGguf, text, texts } from '../support/gguf.js'
 import { fixture } from '../support/paths.js'
 import { type MadeTensor, madeTensors, safetensorsOf, zeros } from '../support/safetensors.js'
 import { tempDir } from '../support/temp.js'
@@ -101,7 +105,7 @@ test('a Flax model of transformers: its names, kernels, and the half-split rotar
 
 test('what stays refused is called by its name, with the next step', async () => {
   await fails(
-    () => openCheckpoint(folderWith('model_world_size_1_rank_0.pt')),
+    () => openCheckpoint(kinds('model_world_size_1_rank_0.pt')),
     'input',
     'a shard of FSDP',
     'merge',
@@ -352,6 +356,182 @@ test('a pickle of protocol 0: its global is named', async () => {
   const instance = "(dp0\nS'args'\np1\n(iargparse\nNamespace\np2\nsb."
   writeFileSync(path, instance)
   await fails(() => openCheckpoint(path), 'input', 'argparse.Namespace')
+})
+
+test('an adapter’s folder: its base model is named; beside a model it is a note', async () => {
+  const adapter = {
+    'adapter_config.json': JSON.stringify({
+      base_model_name_or_path: 'acme/tiny',
+      peft_type: 'LORA',
+    }),
+    'adapter_model.safetensors': safetensorsOf({ a: zeros('F32', [2], 32) }),
+  }
+  await fails(
+    () => openCheckpoint(folderOf(adapter)),
+    'input',
+    'a LoRA adapter of acme/tiny',
+    'merge_and_unload()',
+  )
+  const beside = folderOf({ ...adapter, 'model.safetensors': safetensorsOf(await renamed()) })
+  const { notes } = await openCheckpoint(beside)
+  assert.ok(notes.some((note) => note.includes('adapter lies beside')))
+})
+
+const latin = (text: string) => Buffer.from(text, 'latin1')
+
+/** By a file that they have: folders of models that are saved in other ways. */
+const folders = [
+  ['__0_0.distcp', 'torch.distributed.checkpoint', 'Merge'],
+  ['model_world_size_8_rank_3.pt', 'FSDP (DTensor)', 'merge'],
+  ['zero_to_fp32.py', 'DeepSpeed', 'zero_to_fp32.py FOLDER OUT'],
+  ['zero_pp_rank_0_mp_rank_00_model_states.pt', 'DeepSpeed', 'zero_to_fp32.py FOLDER OUT'],
+  ['model_index.json', 'Diffusers', 'LLaMA'],
+  ['tf_model.h5', 'HDF5', 'from_tf=True'],
+  ['saved_model.pb', 'TensorFlow', 'from_tf=True'],
+  ['manifest.ocdbt', 'Orbax', 'flax.serialization'],
+  ['weights.npz', 'MLX', 'mlx_lm'],
+  ['model.safetensors.incomplete', 'a download that was not finished', 'openllama pull'],
+] as const
+
+for (const [name, ...parts] of folders) {
+  test(`a folder with ${name} is called by what it is`, async () => {
+    const folder = folderOf({
+      [name]: name.endsWith('.h5') ? latin('\x89HDF\r\n\x1a\n') : 'something',
+    })
+    await fails(() => openCheckpoint(folder), 'input', ...parts)
+  })
+}
+
+/** By their first bytes. */
+const files: [what: string, bytes: Uint8Array, ...parts: string[]][] = [
+  ['llama2.c’s first version', llama2c(8, 12, 1, 4, 2, 16, 5), 'llama2.c', 'ckpt.pt'],
+  ['the same with a head of its own', llama2c(8, 12, 1, 4, 2, -16, 5), 'llama2.c', 'ckpt.pt'],
+  ['llama2.c’s second', latin('24ka\x02\0\0\0'), 'llama2.c', 'ckpt.pt'],
+  ['llama.cpp before GGUF', latin('tjgg\x03\0\0\0'), 'before GGUF'],
+  ['a gzip archive', latin('\x1f\x8b\x08'), 'gzip', 'Unpack'],
+  ['a tar archive', Buffer.concat([Buffer.alloc(257), latin('ustar\x0000')]), 'tar', 'Unpack'],
+  ['an array of numpy', latin('\x93NUMPY\x01\0'), 'numpy'],
+]
+
+for (const [what, bytes, ...parts] of files) {
+  test(`a file is called by what it is: ${what}`, async () => {
+    const path = join(tempDir(), 'model.bin')
+    writeFileSync(path, bytes)
+    await fails(() => openCheckpoint(path), 'input', path, ...parts)
+    await fails(() => openCheckpoint(join(path, '..')), 'input', path, ...parts)
+  })
+}
+
+/** What llama2.c's export.py writes: seven sizes, and as many f32 weights as they make. */
+function llama2c(...sizes: [number, number, number, number, number, number, number]): Uint8Array {
+  const [dim, hidden, layers, heads, keyHeads, vocabulary, length] = sizes
+  const rows = Math.abs(vocabulary) * dim
+  const attention = dim * dim + 2 * dim * ((keyHeads * dim) / heads) + dim * dim
+  const tables = length * (dim / heads)
+  const all =
+    rows +
+    layers * (2 * dim + attention + 3 * dim * hidden) +
+    dim +
+    tables +
+    (vocabulary < 0 ? rows : 0)
+  const file = Buffer.alloc(28 + 4 * all)
+  sizes.forEach((size, i) => {
+    file.writeInt32LE(size, 4 * i)
+  })
+  return file
+}
+
+test('GGUF files that are no models', async () => {
+  const of = (entries: RawEntry[]) => {
+    const path = join(tempDir(), 'file.gguf')
+    writeFileSync(path, rawGguf({ entries, tensors: [] }))
+    return () => openCheckpoint(path)
+  }
+  const type = (value: string) => [text('general.type', value)]
+  await fails(of(type('imatrix')), 'input', 'an importance matrix', '--imatrix')
+  await fails(of(type('adapter')), 'input', 'an adapter', 'llama-export-lora')
+  await fails(of([text('general.architecture', 'clip')]), 'input', 'mmproj')
+  await fails(of([text('general.architecture', 'llama')]), 'input', 'no tensors')
+  const tokens = texts('tokenizer.ggml.tokens', ['a'])
+  await fails(of([text('general.architecture', 'bert'), tokens]), 'input', 'a vocabulary without')
+  const path = join(tempDir(), 'vocabulary.gguf')
+  writeFileSync(
+    path,
+    rawGguf({ entries: [text('general.architecture', 'bert'), tokens], tensors: [] }),
+  )
+  const found = await openVocabulary(path)
+  assert.equal([found?.tokens, found?.metadata.length], [1, 2])
+  assert.is(await openVocabulary(join(path, '..')).then((each) => each?.tokens), 1)
+  assert.is(await openVocabulary(kinds('flax')), undefined)
+})
+
+const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1842767\n'
+
+test('a pointer of Git LFS is called so, whichever file it stands for', async () => {
+  const weights = { 'model.safetensors': safetensorsOf(await renamed()) }
+  for (const name of ['config.json', 'model.safetensors.index.json', 'generation_config.json']) {
+    const folder = folderOf({ ...weights, [name]: pointer })
+    const work = () => convert(folder, { to: 'gguf' })
+    await fails(work, 'input', join(folder, name), 'Git LFS pointer', '1842767 bytes')
+  }
+  for (const name of ['tokenizer.json', 'tokenizer.model', 'chat_template.jinja']) {
+    const folder = folderOf({ ...weights, 'tokenizer.json': '{}', [name]: pointer })
+    const work = () => convert(folder, { to: 'gguf' })
+    await fails(work, 'input', join(folder, name), 'Git LFS pointer')
+  }
+})
+
+test('a snapshot of the Hub’s cache: the repository’s name, its commit, and links to nowhere', async () => {
+  const cache = join(tempDir(), 'models--acme--tiny-2b')
+  const commit = '0123456789abcdef0123456789abcdef01234567'
+  const snapshot = join(cache, 'snapshots', commit)
+  for (const folder of [snapshot, join(cache, 'blobs')]) mkdirSync(folder, { recursive: true })
+  const content = { 'model.safetensors': safetensorsOf(await renamed()), 'config.json': config }
+  for (const [name, bytes] of Object.entries(content)) {
+    writeFileSync(join(cache, 'blobs', name), bytes)
+    symlinkSync(join('..', '..', 'blobs', name), join(snapshot, name))
+  }
+  assert.is(nameOf(snapshot), 'tiny-2b')
+  assert.equal(originOf(join(snapshot, 'model.safetensors')), {
+    repository: 'acme/tiny-2b',
+    commit,
+  })
+  const { out } = await convert(snapshot, { to: 'gguf', out: join(tempDir(), 'm.gguf') })
+  const record = JSON.parse(readFileSync(`${out}.openllama.json`, 'utf8'))
+  assert.equal([record.source.repository, record.source.commit], ['acme/tiny-2b', commit])
+  const { metadata = [] } = await openCheckpoint(out)
+  const said = (key: string) => metadata.find((entry) => entry.key === `general.${key}`)?.value
+  assert.is(said('name'), 'Tiny 2b')
+  rmSync(join(cache, 'blobs', 'model.safetensors'))
+  for (const source of [snapshot, join(snapshot, 'model.safetensors')]) {
+    await fails(
+      () => openCheckpoint(source),
+      'input',
+      'a link to',
+      'where nothing is',
+      'openllama pull acme/tiny-2b',
+    )
+  }
+  writeFileSync(join(cache, 'blobs', 'abc.incomplete'), '')
+  rmSync(join(snapshot, 'model.safetensors'))
+  await fails(() => openCheckpoint(snapshot), 'input', 'not finished: abc.incomplete', 'pull')
+})
+
+test('what is no snapshot keeps its name', () => {
+  assert.is(nameOf('/a/snapshots/b'), 'b')
+  assert.is(nameOf('/a/models--x--y/snapshots/b/part'), 'part')
+  assert.is(originOf('/a/models--x--y/snapshots/main/model.safetensors'), undefined)
+  assert.is(nameOf('/a/models--gpt/snapshots/main'), 'gpt')
+})
+
+test('all head counts that divide are listed, the usual ones first', async () => {
+  const { 'tok_embeddings.weight': _, ...all } = await renamed()
+  const path = join(tempDir(), 'model.safetensors')
+  writeFileSync(path, safetensorsOf(all))
+  const error = await fails(() => openCheckpoint(path), 'usage', '16 rows of queries and 8 of keys')
+  for (const count of ['2 (head_dim 8)', '4 (head_dim 4)', '8 (head_dim 2)']) {
+    assert.ok(error.message.includes(count), error.message)
+  }
 })
 
 test.run()
