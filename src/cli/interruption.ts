@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers'
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** Milliseconds in which work comes to rest by itself; who presses Ctrl-C waits for no more than a second. */
-const patience = 900
+const patience = 700
 
 /**
  * An abort signal for all that asks the program to end. What has not ended a moment later, and at a

@@ -85,6 +85,7 @@ def wait_for(what, limit):
 
 problems = []
 last = time.monotonic()
+sent = False
 mark = 0
 for step, *arguments in scenario["steps"]:
     if ended is not None:
@@ -96,9 +97,11 @@ for step, *arguments in scenario["steps"]:
             problems.append(f"{arguments[0]} was never written")
     elif step == "send":
         last = time.monotonic()
+        sent = True
         os.write(master, arguments[0].encode())
     elif step == "signal":
         last = time.monotonic()
+        sent = True
         os.kill(job, arguments[0])
     elif step == "stopped":
         if not wait_for(lambda: stopped, 10):
@@ -123,6 +126,7 @@ print(json.dumps({
     "code": ended[1] if ended and ended[0] == "code" else None,
     "signal": ended[1] if ended and ended[0] == "signal" else None,
     "seconds": ended[2] - last if ended else None,
+    "sent": sent,
     "hung": hung,
     "written": written.decode(errors="replace"),
     "same": settings() == before,

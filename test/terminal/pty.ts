@@ -20,6 +20,8 @@ export interface Ended {
   signal: number | null
   /** From the last key or signal to the end. */
   seconds: number
+  /** It was still there when a key was to be pressed, or a signal sent. */
+  sent: boolean
   hung: boolean
   written: string
   /** The terminal's settings afterwards are those of before. */

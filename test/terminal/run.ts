@@ -36,6 +36,16 @@ interface Scenario {
 const [moments = '4', only] = process.argv.slice(2)
 if (!hasPython()) throw new Error('python3 is needed, to open pseudo-terminals with')
 
+const inputs = [
+  'config.json',
+  'params',
+  'tokenizer.model',
+  'q8_0.gguf',
+  'q8_0.gguf.openllama.json',
+  'pushed',
+  'corpus.txt',
+]
+
 const folder = tempDirOnDisk()
 const at = (name: string): string => join(folder, name)
 await makeInputs()
@@ -109,7 +119,7 @@ async function tryAll(name: string, scenario: Scenario): Promise<void> {
         ? []
         : [`code ${ended.code}, signal ${ended.signal}`]),
     ]
-    if (!done) waits.push(ended.seconds)
+    if (ended.sent && !done) waits.push(ended.seconds)
     report(`${name}: ${what} after ${moment.toFixed(1)} s`, faults, ended)
   }
   const suspended = await run(scenario, [
@@ -145,7 +155,9 @@ function judge(ended: Ended, { leaves }: Scenario): string[] {
   return [
     ...ended.problems,
     ...(ended.hung ? ['it hung'] : []),
-    ...(ended.seconds > patience ? [`it went on for ${ended.seconds.toFixed(2)} s`] : []),
+    ...(ended.sent && ended.seconds > patience
+      ? [`it went on for ${ended.seconds.toFixed(2)} s`]
+      : []),
     ...(ended.same ? [] : ['the terminal has other settings']),
     ...(extra.length > 0 ? [`left behind: ${extra.join(', ')}`] : []),
     ...(/\n\s+at .*:\d+/.test(ended.written) ? ['a stack trace'] : []),
@@ -186,13 +198,3 @@ async function makeInputs(): Promise<void> {
   corpus.end()
   await once(corpus, 'close')
 }
-
-const inputs = [
-  'config.json',
-  'params',
-  'tokenizer.model',
-  'q8_0.gguf',
-  'q8_0.gguf.openllama.json',
-  'pushed',
-  'corpus.txt',
-]
