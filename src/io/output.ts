@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { link, mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { fromSystemError, usageError } from './errors.js'
+import { fromSystemError, OpenLlamaError, usageError } from './errors.js'
 import { syncDirectory } from './sync.js'
+import { statsOf } from './tree.js'
 
 /** A small file that is to be written. */
 export interface OutputFile {
@@ -12,29 +13,26 @@ export interface OutputFile {
 
 /**
  * Writes small files that belong together. Each appears by a rename when all of
- * them are whole and synced.
+ * them are whole and synced; where one cannot, those before it are taken back.
  * @param force replace files that are there already
  * @throws usage error, before anything is written, where one is there and may not be replaced
  */
 export async function writeOutputs(files: readonly OutputFile[], force: boolean): Promise<void> {
   for (const { path } of files) {
-    const there = await stat(path).catch(() => undefined)
+    const there = await statsOf(path)
     if (there?.isDirectory()) {
       throw usageError('it is a directory, a file is to be written there', {
         path,
         suggestions: ['Choose another --out.'],
       })
     }
-    if (there !== undefined && !force) {
-      throw usageError('it exists already', {
-        path,
-        suggestions: ['Choose another --out, or replace it with --force.'],
-      })
-    }
+    if (there !== undefined && !force) throw exists(path)
   }
   // A name of its own: two runs at once do not write into each other's file.
   const tag = randomBytes(4).toString('hex')
   const partial = (path: string) => `${path}.${tag}.partial`
+  const before = (path: string) => `${path}.${tag}.before`
+  const placed: string[] = []
   try {
     for (const { path, bytes } of files) {
       await attempt(path, async () => {
@@ -48,12 +46,62 @@ export async function writeOutputs(files: readonly OutputFile[], force: boolean)
         }
       })
     }
-    for (const { path } of files) await attempt(path, () => rename(partial(path), path))
-    for (const folder of new Set(files.map(({ path }) => dirname(path)))) {
-      await attempt(folder, () => syncDirectory(folder))
+    for (const { path } of files) {
+      // A single file needs no way back.
+      if (files.length > 1) await link(path, before(path)).catch(() => {})
+      await attempt(path, () => (force ? rename(partial(path), path) : add(partial(path), path)))
+      placed.push(path)
     }
+  } catch (error) {
+    for (const path of placed.reverse()) {
+      const back = await rename(before(path), path).then(
+        () => true,
+        () => false,
+      )
+      if (!back && !force) await rm(path, { force: true })
+    }
+    throw error
   } finally {
-    for (const { path } of files) await rm(partial(path), { force: true })
+    for (const { path } of files) {
+      await rm(partial(path), { force: true })
+      await rm(before(path), { force: true })
+    }
+  }
+  for (const folder of new Set(files.map(({ path }) => dirname(path)))) {
+    await confirm(folder)
+  }
+}
+
+/** Gives a file its name, unless something came there meanwhile. */
+async function add(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') throw exists(to)
+    // Some file systems have no hard links.
+    await rename(from, to)
+  }
+}
+
+function exists(path: string): OpenLlamaError {
+  return usageError('it exists already', {
+    path,
+    suggestions: ['Choose another --out, or replace it with --force.'],
+  })
+}
+
+/** @throws resources error that says that all is there */
+async function confirm(folder: string): Promise<void> {
+  try {
+    await syncDirectory(folder)
+  } catch (error) {
+    const told = fromSystemError(error, folder, 'bring it to disk')
+    const why = told instanceof OpenLlamaError ? told.what : String(told)
+    throw new OpenLlamaError('resources', `all files are whole at their paths, but ${why}`, {
+      path: folder,
+      suggestions: ['Look whether they are still there when the disk is well.'],
+      cause: error,
+    })
   }
 }
 

@@ -1,8 +1,10 @@
-import { writeFileSync } from 'node:fs'
+import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import type { Worker } from 'node:worker_threads'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Lane, startLane, startWorkerLane } from '../../src/convert/lane.js'
+import { type Lane, startLane, startWorkerLane, type Task } from '../../src/convert/lane.js'
 import { fails } from '../support/errors.js'
 import { tempDir } from '../support/temp.js'
 
@@ -35,5 +37,24 @@ for (const [where, start] of Object.entries(lanes)) {
     }
   })
 }
+
+test('a thread that ends in the middle of a task, or before one, is told', async () => {
+  const threads: Worker[] = []
+  const note = (worker: Worker) => threads.push(worker)
+  process.on('worker', note)
+  const lane = startWorkerLane(setup)
+  await setImmediate()
+  process.off('worker', note)
+  const path = join(tempDir(), 'long')
+  writeFileSync(path, '')
+  truncateSync(path, 2 ** 40)
+  const task: Task = { kind: 'hash', path, checksums: [] }
+  const work = lane.run(task)
+  for (const thread of threads) setTimeout(() => thread.terminate(), 100)
+  const error = await fails(() => work, 'resources', 'threads', '--resume')
+  assert.is(error.exit, 6)
+  await fails(() => lane.run(task), 'resources')
+  lane.close()
+})
 
 test.run()
