@@ -88,9 +88,14 @@ export function oneLine(text: string): string {
   return withoutQueries(text).replace(/\s+/g, ' ').trim().slice(0, 500)
 }
 
-/** Signed addresses are as good as keys: what comes after the path is not shown. */
+/**
+ * Signed addresses are as good as keys: what comes after the path is not shown, nor who is named
+ * before the host.
+ */
 function withoutQueries(text: string): string {
-  return text.replace(/(https?:\/\/[^\s?"')]+)\?[^\s"')]*/g, '$1')
+  return text
+    .replace(/(:\/\/)[^\s/?#"']*@/g, '$1')
+    .replace(/(https?:\/\/[^\s?"')]+)\?[^\s"')]*/g, '$1')
 }
 
 /** Runs calls of the client's; its errors become ours. */

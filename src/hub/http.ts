@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OpenLlamaError } from '../io/errors.js'
-import { networkError, statusError, Transient } from './errors.js'
+import { hubError, networkError, statusError, Transient } from './errors.js'
 import { FileSlice } from './known-file.js'
 import { heedProxies } from './proxy.js'
 import type { HubSettings } from './settings.js'
@@ -30,12 +30,19 @@ const longestAsked = 5 * 60 * 1000
 
 const maxRedirects = 5
 
+/**
+ * Answers that are no files are read whole: listings come in pages of a thousand, and the largest
+ * are the addresses of the parts of a hundred large files.
+ */
+const largestAnswer = 256 * 1024 * 1024
+
 /** Milliseconds to wait before try number `tries`; some of it by chance, so that many do not come back at once. */
 export function backOff(tries: number, { firstWait }: HubSettings): number {
   return Math.min(longestWait, firstWait * 2 ** (tries - 1)) * (0.75 + Math.random() / 2)
 }
 
-export function createClient(settings: HubSettings): HubClient {
+/** @param mostBytes of an answer that is no file */
+export function createClient(settings: HubSettings, mostBytes = largestAnswer): HubClient {
   const hub = new URL(settings.endpoint).origin
 
   const send = async (address: string, init: RequestInit): Promise<Response> => {
@@ -49,7 +56,7 @@ export function createClient(settings: HubSettings): HubClient {
       if (hops === maxRedirects) {
         throw statusError(response.status, 'it leads elsewhere again and again', shownUrl(url))
       }
-      url = new URL(location, url).href
+      url = redirectedTo(location, url)
     }
   }
 
@@ -58,7 +65,7 @@ export function createClient(settings: HubSettings): HubClient {
     return retrying(settings, mayRepeat(url, init), init.signal ?? undefined, async () => {
       const response = await send(url, init)
       if (init.method === 'PUT') return response
-      return readWhole(response, url, settings.patience, init.signal ?? undefined)
+      return readWhole(response, url, mostBytes, settings.patience, init.signal ?? undefined)
     })
   }
 
@@ -68,6 +75,23 @@ export function createClient(settings: HubSettings): HubClient {
     send,
     params: { hubUrl: settings.endpoint, fetch: fetchWell },
   }
+}
+
+/**
+ * Where an answer leads.
+ * @throws hub error for what is no address of the web, without what it is
+ */
+export function redirectedTo(location: string, from: string): string {
+  const to = URL.canParse(location, from) ? new URL(location, from) : undefined
+  if (to === undefined || !/^https?:$/.test(to.protocol)) {
+    throw hubError('it leads to what is no address of the web', { path: shownUrl(from) })
+  }
+  if (to.username !== '' || to.password !== '') {
+    throw hubError('it leads to an address with a name or a password in it', {
+      path: shownUrl(from),
+    })
+  }
+  return to.href
 }
 
 /** Runs `work` until it ends otherwise than with what may go better next time. */
@@ -110,6 +134,8 @@ async function sendOnce(
 ): Promise<Response> {
   const headers = new Headers(init.headers)
   headers.delete('authorization')
+  // Of the next page of a listing, of an upload: what an answer has named.
+  if (!URL.canParse(url)) throw hubError('an answer names what is no address of the web')
   if (token !== undefined && new URL(url).origin === hub) {
     headers.set('authorization', `Bearer ${token}`)
   }
@@ -132,6 +158,8 @@ async function sendOnce(
     response = await fetch(url, { ...init, headers, redirect: 'manual', signal: aborter.signal })
   } catch (error) {
     if (init.signal?.aborted) throw interrupted()
+    // What it was to send is not there any more: the connection is not at fault.
+    if (init.body instanceof FileSlice && init.body.failure) throw init.body.failure
     const reason = aborter.signal.aborted
       ? new Error(`no answer within ${Math.round(answerTime(init, patience) / 1000)} s`)
       : error
@@ -177,9 +205,31 @@ export async function messageOf(response: Response): Promise<string> {
     await response.body?.cancel().catch(() => {})
     return told
   }
-  const text = await response.text().catch(() => '')
+  // Its words are a help; that they do not come is none of the failure that is told.
+  const text = await readStart(response, largestMessage, longestMessage).catch(() => '')
   return /^\s*</.test(text) ? '' : text.slice(0, 300)
 }
+
+/** The text at the start of a body, which may have no end. */
+export async function readStart(
+  response: Response,
+  most: number,
+  patience: number,
+): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  const keep = (chunk: Uint8Array) => {
+    chunks.push(chunk)
+    size += chunk.length
+    return size < most
+  }
+  await readChunks(response, shownUrl(response.url), patience, keep, undefined)
+  return new TextDecoder().decode(Buffer.concat(chunks).subarray(0, most))
+}
+
+/** Bytes of a message that are read, and milliseconds that are waited for more of it. */
+const largestMessage = 64 * 1024
+const longestMessage = 5000
 
 /**
  * What happens twice if it is sent twice is only repeated where the server did not begin
@@ -194,11 +244,22 @@ function mayRepeat(url: string, { method = 'GET' }: RequestInit): (error: Transi
 async function readWhole(
   response: Response,
   url: string,
+  mostBytes: number,
   patience: number,
   signal: AbortSignal | undefined,
 ): Promise<Response> {
   const chunks: Uint8Array[] = []
+  let size = 0
   const keep = (chunk: Uint8Array) => {
+    size += chunk.length
+    if (size > mostBytes) {
+      throw hubError(`its answer has more than ${mostBytes} bytes and goes on`, {
+        path: shownUrl(url),
+        suggestions: [
+          'That is no answer of the Hub’s: look at HF_ENDPOINT and the proxy settings.',
+        ],
+      })
+    }
     chunks.push(chunk)
     return true
   }
@@ -266,6 +327,7 @@ export async function readChunks(
 
 /** An address for people: without what may be a key. */
 export function shownUrl(url: string): string {
+  if (!URL.canParse(url)) return 'an address that is none'
   const { origin, pathname } = new URL(url)
   return `${origin}${pathname}`
 }

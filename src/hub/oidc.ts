@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { OpenLlamaError } from '../io/errors.js'
 import { property } from '../io/json.js'
 import { hubError } from './errors.js'
+import { readStart } from './http.js'
 import { heedProxies } from './proxy.js'
 import { type HubSettings, readSettings } from './settings.js'
 
@@ -152,8 +153,8 @@ async function ask(
       const response = await fetch(url, { ...init, redirect: 'error', signal })
       const { status } = response
       if (tries === maxTries || (status !== 429 && status < 500)) {
-        const body: unknown = await response.json().catch(() => undefined)
-        return { status, body }
+        const text = await readStart(response, largestAnswer, patience)
+        return { status, body: parsed(text) }
       }
       await response.body?.cancel()
     } catch {
@@ -163,6 +164,17 @@ async function ask(
       }
     }
     await sleep(firstWait * 2 ** (tries - 1))
+  }
+}
+
+/** An answer with a token in it has some kilobytes. */
+const largestAnswer = 1024 * 1024
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
 }
 

@@ -69,6 +69,12 @@ export function isCommit(revision: string): boolean {
 /** Names that Windows gives to devices, with whatever ending. */
 const devices = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?$/i
 
+/**
+ * Folders that programs take commands from, by whatever name a file system knows them: without
+ * regard to case, or as `git~1`. .gitattributes and .gitignore are files like any other.
+ */
+const commands = /^(\.git|\.hg|\.svn|\.bzr|git~\d+)$/i
+
 /** Names of files are limited to this on all systems. */
 const maxName = 255
 
@@ -86,27 +92,35 @@ export function isSafePath(path: string): boolean {
       !hasForbidden(step) &&
       // Windows takes dots and spaces at the end away: "..." and ".. " would be other names.
       !/[. ]$/.test(step) &&
-      !devices.test(step),
+      !devices.test(step) &&
+      !commands.test(step),
   )
 }
 
-/** Control characters, and what means something else to Windows than a letter of a name. */
+/**
+ * What means something else to Windows than a letter of a name; control characters, and those that
+ * turn a name around or hide in it (Apple's file systems leave some of them out: `.g\u200cit`).
+ */
 function hasForbidden(step: string): boolean {
-  if (/[\\:*?"<>|]/.test(step)) return true
-  for (let i = 0; i < step.length; i++) if (step.charCodeAt(i) < 32) return true
-  return false
+  return /[\\:*?"<>|\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(step)
+}
+
+/** A path of others as it can be shown: what cannot be seen by its number. */
+function shownPath(path: string): string {
+  const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path
+  return JSON.stringify(shown).replace(
+    /[^\P{C}\n]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  )
 }
 
 /** @throws hub error that names the path */
 export function refuseUnsafe(path: string, repo: string): void {
   if (isSafePath(path)) return
-  throw hubError(
-    `its listing has the path ${JSON.stringify(path)}, which no folder can safely have`,
-    {
-      path: `hf://${repo}`,
-      suggestions: [
-        'Nothing of it was written. Leave the file out with --exclude if you trust the rest.',
-      ],
-    },
-  )
+  throw hubError(`its listing has the path ${shownPath(path)}, which no folder can safely have`, {
+    path: `hf://${repo}`,
+    suggestions: [
+      'Nothing of it was written. Leave the file out with --exclude if you trust the rest.',
+    ],
+  })
 }

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
 import { copyFile, lstat, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
 import {
   addPointer,
@@ -67,6 +67,7 @@ export async function pull(
       suggestions: [`Pull ${repo} with --include "${path}*".`],
     })
   }
+  if (options.out !== undefined) await refuseFile(options.out)
   if (settings.offline) return pullOffline(repo, revision, settings, options)
   const client = createClient(settings)
   const commit = await resolveCommit(client, repo, revision)
@@ -98,6 +99,21 @@ export async function pull(
       sha256: file.sha256 ?? null,
     })),
     fetched,
+  }
+}
+
+/** @throws usage error for an --out that is a file, or lies in one */
+async function refuseFile(out: string): Promise<void> {
+  for (let path = resolve(out); ; path = dirname(path)) {
+    const there = await stat(path).catch(() => undefined)
+    if (there?.isDirectory()) return
+    if (there !== undefined) {
+      throw usageError('it is a file, and --out is the folder that gets the files', {
+        path,
+        suggestions: ['Name a folder, which need not be there yet.'],
+      })
+    }
+    if (dirname(path) === path) return
   }
 }
 

@@ -39,6 +39,9 @@ const smallBytesInCommit = 48 * 1024 * 1024
 /** Times that a commit is tried whose answer did not come, or whose links were no longer valid. */
 const maxTries = 5
 
+/** The same, where some bytes arrive each time: an upload that begins anew each time gets nowhere. */
+const maxRounds = 20
+
 /** Sends files to what is ready for them, in as few commits as are good. */
 export async function sendFiles(
   client: HubClient,
@@ -53,9 +56,10 @@ export async function sendFiles(
   for (const [i, group] of groups.entries()) {
     const title = groups.length === 1 ? '' : ` (${i + 1} of ${groups.length})`
     let left = group
-    for (let tries = 1; left.length > 0; tries++) {
+    for (let tries = 1, rounds = 1; left.length > 0; tries++, rounds++) {
       const known = left.map(
-        ({ local, size, sha256 }) => new KnownFile(local, size, sha256, options.onBytes),
+        ({ local, size, sha256, stamp }) =>
+          new KnownFile(local, size, sha256, stamp, options.onBytes),
       )
       const uploads = uploadFetch(
         client,
@@ -72,10 +76,14 @@ export async function sendFiles(
       } catch (error) {
         await uploads.settle()
         if (options.signal?.aborted) throw interrupted()
+        // A file that was written to meanwhile is not sent, however often it is tried.
+        const failed = known.find(({ failure }) => failure !== undefined)?.failure
+        if (failed !== undefined) throw failed
         // What gets on may go on: links expire sooner than a slow line is done.
-        if (uploads.arrived() > 0) tries = 1
+        const isRefused = error instanceof StaleUpload && !error.isExpired
+        if (uploads.arrived() > 0 && !isRefused) tries = 1
         const again = error instanceof StaleUpload || isConflict(error) || uploads.uncertain()
-        if (!again || tries >= maxTries) throw await told(error, place.repo)
+        if (!again || tries >= maxTries || rounds >= maxRounds) throw await told(error, place.repo)
         await pause(backOff(tries, client.settings), options.signal)
         if (place.opensPullRequest) {
           // Its answer may be what was lost.

@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto'
-import { open, readdir, readFile, stat } from 'node:fs/promises'
+import { open, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fromSystemError, inputError, usageError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import { type Choice, selects } from './globs.js'
 import { interrupted } from './http.js'
+import { changedFile, type FileStamp, stampOf } from './known-file.js'
 import { isSafePath } from './paths.js'
-import { findSecrets, type Secret, secretFile } from './secrets.js'
+import { scanSecrets } from './secret-scan.js'
+import { secretFile } from './secrets.js'
 
 /** A file of the folder that is to be published. */
 export interface LocalFile {
@@ -22,6 +24,8 @@ export interface ReadFile extends LocalFile {
   sha256: string
   /** What git would call it; undefined of files that git itself never keeps. */
   gitOid: string | undefined
+  /** By which it is seen that something has written to it since. */
+  stamp: FileStamp
 }
 
 /**
@@ -36,10 +40,7 @@ const leftOut = /^(\.DS_Store|Thumbs\.db|desktop\.ini|__pycache__|\.ipynb_checkp
 /** Files above this are large files at the Hub, whatever their names; git keeps none of them. */
 const largestInGit = 16 * 1024 * 1024
 
-/** Texts above this are no model's; a tokenizer.json has some 20 MB. */
-const largestText = 64 * 1024 * 1024
-
-/** Bytes that are read at a time, and looked at to tell text from weights. */
+/** Bytes that are read at a time. */
 const piece = 1024 * 1024
 
 /**
@@ -150,75 +151,71 @@ export interface ReadOptions {
 
 /**
  * Reads a file once, for all that is to be known of its content.
- * @throws input error for a secret, with its line, and without it
+ * @throws input error for a secret, with its place, and without it
  */
 export async function readOnce(file: LocalFile, options: ReadOptions): Promise<ReadFile> {
-  const { local, size } = file
   try {
-    return size <= largestText ? await readSmall(file, options) : await readLarge(file, options)
+    return await readWhole(file, options)
   } catch (error) {
-    throw fromSystemError(error, local, 'read it')
+    throw fromSystemError(error, file.local, 'read it')
   }
 }
 
-async function readSmall(
+async function readWhole(
   file: LocalFile,
   { secrets, onBytes, signal }: ReadOptions,
 ): Promise<ReadFile> {
-  if (signal?.aborted) throw interrupted()
-  const bytes = await readFile(file.local)
-  checkSize(file, bytes.length)
-  if (isText(bytes)) refuseSecrets(file, findSecrets(bytes.toString('utf8'), secrets))
-  onBytes(bytes.length)
-  return {
-    ...file,
-    sha256: createHash('sha256').update(bytes).digest('hex'),
-    gitOid: bytes.length > largestInGit ? undefined : gitOidOf(bytes),
-  }
-}
-
-async function readLarge(file: LocalFile, { onBytes, signal }: ReadOptions): Promise<ReadFile> {
+  const { local, size } = file
   const hash = createHash('sha256')
+  const inGit = size <= largestInGit
+  const git = createHash('sha1').update(`blob ${size}\0`)
+  const scan = scanSecrets(secrets)
   const buffer = new Uint8Array(piece)
-  const handle = await open(file.local)
-  let done = 0
+  const handle = await open(local)
+  let stamp: FileStamp
   try {
+    stamp = await stampOf(handle)
+    let done = 0
     for (;;) {
       if (signal?.aborted) throw interrupted()
       const { bytesRead } = await handle.read(buffer, 0, buffer.length, done)
       if (bytesRead === 0) break
-      hash.update(buffer.subarray(0, bytesRead))
+      const bytes = buffer.subarray(0, bytesRead)
+      hash.update(bytes)
+      if (inGit) git.update(bytes)
+      scan.look(bytes)
       done += bytesRead
       onBytes(bytesRead)
+    }
+    if (done !== size) {
+      throw changedFile(local, `it had ${size} bytes and now has ${done}: something writes to it`)
+    }
+    if ((await stampOf(handle)) !== stamp) {
+      throw changedFile(local, 'it changed while it was being read: something writes to it')
     }
   } finally {
     await handle.close()
   }
-  checkSize(file, done)
-  return { ...file, sha256: hash.digest('hex'), gitOid: undefined }
-}
-
-function checkSize({ local, size }: LocalFile, read: number): void {
-  if (read === size) return
-  throw inputError(`it had ${size} bytes and now has ${read}: something writes to it`, {
-    path: local,
-    suggestions: ['Run the command again when it is whole.'],
-  })
+  refuseSecrets(file, scan.end())
+  return {
+    ...file,
+    sha256: hash.digest('hex'),
+    gitOid: inGit ? git.digest('hex') : undefined,
+    stamp,
+  }
 }
 
 export function gitOidOf(bytes: Uint8Array): string {
   return createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex')
 }
 
-/** Weights have zeros soon; no text has any. */
-function isText(bytes: Uint8Array): boolean {
-  return !bytes.subarray(0, piece).includes(0)
-}
-
-function refuseSecrets({ local }: LocalFile, [first, ...others]: readonly Secret[]): void {
+function refuseSecrets(
+  { local }: LocalFile,
+  [first, ...others]: readonly { what: string; place: string }[],
+): void {
   if (first === undefined) return
   const more = others.length === 0 ? '' : `, and ${others.length} more`
-  throw inputError(`line ${first.line} has what looks like ${first.what}${more}`, {
+  throw inputError(`${first.place} has what looks like ${first.what}${more}`, {
     path: local,
     suggestions: [
       'Nothing was sent. Take it out of the file; if others may have seen it, revoke it.',

@@ -1,6 +1,14 @@
 import type { OpenLlamaError } from '../io/errors.js'
 import { hubError, statusError, Transient } from './errors.js'
-import { backOff, type HubClient, maxTries, messageOf, pause, readChunks } from './http.js'
+import {
+  backOff,
+  type HubClient,
+  maxTries,
+  messageOf,
+  pause,
+  readChunks,
+  redirectedTo,
+} from './http.js'
 import { formatHubPath } from './paths.js'
 import type { HubFile } from './repository.js'
 
@@ -65,7 +73,7 @@ export function openRanges(
       if (response.status >= 300 && response.status < 400 && location !== null) {
         await response.body?.cancel()
         checkIdentity(response)
-        storage = new URL(location, at).href
+        storage = redirectedTo(location, at)
         continue
       }
       if (response.status >= 400) {

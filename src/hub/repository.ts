@@ -36,20 +36,38 @@ export async function resolveCommit(
   throw hubError('the Hub does not say which commit it is', { path: `hf://${repo}@${revision}` })
 }
 
+/** The Hub advises to have less than 100,000 files in a repository, and lists a thousand a page. */
+const mostFiles = 1_000_000
+const mostPages = 2000
+
 export async function listRepository(
   { params }: HubClient,
   repo: string,
   commit: string,
 ): Promise<HubListing> {
   const files = new Map<string, HubFile>()
+  const endless = (what: string) =>
+    hubError(`its listing has no end: ${what} are enough`, { path: `hf://${repo}@${commit}` })
+  let pages = 0
+  const counting: typeof fetch = (input, init) => {
+    if (++pages > mostPages) throw endless(`${mostPages} pages`)
+    return params.fetch(input, init)
+  }
   await hubCall(`hf://${repo}@${commit}`, async () => {
-    const entries = listFiles({ ...params, repo, revision: commit, recursive: true })
+    const entries = listFiles({
+      ...params,
+      fetch: counting,
+      repo,
+      revision: commit,
+      recursive: true,
+    })
     for await (const { type, path, size, oid = '', lfs } of entries) {
       if (type !== 'file') continue
       const whole = lfs?.size ?? size
       if (!Number.isSafeInteger(whole) || whole < 0) {
         throw hubError(`its listing has ${path} with ${whole} bytes`, { path: `hf://${repo}` })
       }
+      if (files.size === mostFiles) throw endless(`${mostFiles} files`)
       files.set(path, { path, size: whole, oid, sha256: sha256Of(lfs?.oid) })
     }
   })

@@ -37,7 +37,7 @@ function endpointOf({ HF_ENDPOINT: given = '' }: Environment): string {
   const endpoint = (given === '' ? 'https://huggingface.co' : given).replace(/\/+$/, '')
   if (!/^https?:$/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : '')) {
     throw usageError(
-      `HF_ENDPOINT is "${given}", an address such as https://huggingface.co is expected`,
+      `HF_ENDPOINT is "${given.replace(/[^/]*@/, '…@')}", an address such as https://huggingface.co is expected`,
     )
   }
   const { username, password } = new URL(endpoint)

@@ -26,9 +26,12 @@ export interface UploadFetch {
  */
 export class StaleUpload extends Error {
   readonly told: OpenLlamaError
-  constructor(told: OpenLlamaError) {
+  /** Its time was over; else the storage does not take what it was given. */
+  readonly isExpired: boolean
+  constructor(told: OpenLlamaError, isExpired: boolean) {
     super(told.message, { cause: told })
     this.told = told
+    this.isExpired = isExpired
   }
 }
 
@@ -155,7 +158,9 @@ export function uploadFetch(
     await journal.forget(sha256)
     const path = files.find((file) => file.sha256 === sha256)?.path ?? sha256
     const told = statusError(response.status, await messageOf(response), path)
-    throw statuses.includes(response.status) ? new StaleUpload(told) : told
+    throw statuses.includes(response.status)
+      ? new StaleUpload(told, stale.includes(response.status))
+      : told
   }
 
   const complete = async (url: string, init: RequestInit, sha256: string): Promise<Response> => {
@@ -182,7 +187,8 @@ export function uploadFetch(
   }
 
   const route = (url: string, init: RequestInit): Promise<Response> => {
-    const { pathname } = new URL(url)
+    // An address that the Hub has made up is told where it would be sent to.
+    const pathname = URL.canParse(url) ? new URL(url).pathname : ''
     const { body } = init
     const part = parts.get(url)
     if (part !== undefined) return sendPart(url, init, part)

@@ -206,6 +206,11 @@ const lasting: [string, Fault, string[]][] = [
     { on: 'info', redirect: '/api/models/tester/tiny/revision/main', times: 99 },
     ['elsewhere'],
   ],
+  ['to nowhere', { on: 'info', redirect: 'http://[' }, ['no address of the web']],
+  ['to a file', { on: 'tree', redirect: 'file:///etc/passwd' }, ['no address of the web']],
+  ['of a file, to nowhere', { on: 'resolve', redirect: 'http://[' }, ['no address of the web']],
+  ['by name', { on: 'tree', redirect: `https://me:${token}@x.org` }, ['password in it']],
+  ['of a file, by name', { on: 'resolve', redirect: `https://${token}@x.org` }, ['password']],
 ]
 
 for (const [what, fault, parts] of lasting) {

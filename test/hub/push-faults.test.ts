@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { suite } from 'uvu'
@@ -236,6 +236,49 @@ test('a part that is damaged on the way: its upload is begun anew', async () => 
   await isWhole(repo, folder)
   assert.is(session.hub.count('batch').requests, 2)
 })
+
+for (const kind of ['part', 'complete'] as const) {
+  test(`400 to every ${kind} but the first: told after some tries, whatever arrives`, async () => {
+    const folder = modelFolder({ 'b.gguf': noise(86, 150_000) })
+    session.hub.faults.push({
+      on: kind,
+      status: 400,
+      after: kind === 'part' ? 1 : 0,
+      times: 1000,
+      body: 'no',
+    })
+    await fails(() => pushTo(folder, fresh()), 'hub', '400')
+    assert.is(session.hub.count('batch').requests, 5)
+  })
+}
+
+for (const size of [5000, 150_000, 3000]) {
+  test(`a file of ${size} bytes that changes after it was read is not sent`, async () => {
+    const folder = modelFolder({ 'b.gguf': noise(87, size) }, { 'notes.txt': 'a'.repeat(3000) })
+    const repo = fresh()
+    const path = join(folder, size === 3000 ? 'notes.txt' : 'b.gguf')
+    let changed = false
+    await fails(
+      () =>
+        pushTo(folder, repo, {
+          onProgress(phase, done, total) {
+            if (changed || (phase === 'verify' && done < total)) return
+            changed = true
+            writeFileSync(path, noise(88, size))
+          },
+        }),
+      'input',
+      path,
+      'changed',
+    )
+    const there = session.hub.repositories.has(`model ${repo}`)
+    assert.is(there ? session.hub.repository(repo).commits.size : 1, 1, 'nothing was committed')
+    assert.ok(session.hub.requests.length < 20, `${session.hub.requests.length} requests`)
+    writeFileSync(path, size === 3000 ? 'b' : noise(87, size))
+    await pushTo(folder, repo)
+    await isWhole(repo, folder)
+  })
+}
 
 test('a remote with another hash afterwards is told', async () => {
   const folder = modelFolder({ 'a.gguf': noise(84, 5000) })
