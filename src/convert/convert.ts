@@ -8,7 +8,7 @@ import { formatNamed, targetFormats } from '../formats/index.js'
 import { describeLoss } from '../formats/losses.js'
 import { type OpenOptions, openCheckpoint } from '../formats/open.js'
 import { inputError, usageError } from '../io/errors.js'
-import { noteFiles } from '../io/source.js'
+import { noteFiles, noteSmallFiles } from '../io/source.js'
 import { nameOf } from '../io/store.js'
 import { formatBytes } from '../io/units.js'
 import { isMix, type Mix } from '../quantise/mixes.js'
@@ -17,6 +17,7 @@ import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../token
 import { type Settlement, settle } from '../tokenizer/settlement.js'
 import { whyNoTokenizerJson } from '../tokenizer/tokenizer-json.js'
 import { type CarriedTokenizer, checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
+import { type InputRecord, inputsOf } from './inputs.js'
 import { allotMemory, minMemory } from './memory.js'
 import { chooseMix, chooseNBits, type MixOptions, type Quantisation } from './mix.js'
 import { checkOptions } from './options.js'
@@ -68,6 +69,8 @@ export interface Conversion {
   options: ConvertOptions
   warnings: string[]
   casts: CastSummary[]
+  /** What else than weights goes into the output. */
+  inputs: InputRecord[]
   /** Where the target is a quantisation mix, or ONNX's quantised type. */
   quantisation?: Quantisation
   /** Bytes of buffers that will be used at most. */
@@ -84,6 +87,16 @@ export async function prepareConversion(
   source: string,
   options: ConvertOptions,
 ): Promise<Conversion> {
+  const { result, files } = await noteSmallFiles(() => prepare(source, options))
+  const { checkpoint, plan } = result
+  const inputs = inputsOf(checkpoint, plan.target.format, options.mix?.imatrix, files)
+  return { ...result, inputs }
+}
+
+async function prepare(
+  source: string,
+  options: ConvertOptions,
+): Promise<Omit<Conversion, 'inputs'>> {
   const format = formatNamed(options.to)
   if (format?.describe === undefined) {
     throw usageError(`"${options.to}" is no format that can be written`, {

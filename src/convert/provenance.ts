@@ -10,9 +10,10 @@ import { readSmallFile } from '../io/source.js'
 import type { Origin } from '../io/store.js'
 import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
 import { version } from '../version.js'
-import type { Conversion, RunOptions } from './convert.js'
+import type { Conversion, ConvertOptions, RunOptions } from './convert.js'
 import type { Executed } from './execute.js'
 import { noFollow } from './files.js'
+import type { InputRecord } from './inputs.js'
 import type { FallbackRecord, MixOptions } from './mix.js'
 import type { CastSummary } from './plan.js'
 import { provenanceName } from './staging.js'
@@ -23,25 +24,16 @@ import { provenanceName } from './staging.js'
  * it has no dates, and names files without the folders of one machine.
  */
 export interface Provenance {
+  /** Records without it are of the first schema: options that were not given are null there. */
+  schema: typeof schema
   tool: { name: 'openllama'; version: string }
   /** Where it was read from the Hub, from which repository and in which commit. */
   source: { format: FormatName; files: FileRecord[] } & Partial<Origin>
   target: { format: FormatName; files: FileRecord[] }
-  options: {
-    dtype: string
-    config: string | null
-    heads: number | null
-    model_parallel: number | null
-    onnx_target: string | null
-    max_shard_size: number | null
-    name: string | null
-    metadata: readonly string[]
-    keep_tokenizer: boolean
-    mix: MixOptions | null
-    allow_non_finite: boolean
-    allow_overflow: boolean
-    allow_loss: boolean
-  }
+  /** What else went into it: configuration, tokenizer, importance matrix. */
+  inputs: InputRecord[]
+  /** The type, and what else was asked for: an option that is not there was not given. */
+  options: RecordedOptions
   /** The SentencePiece model that the tokenizer comes from. */
   tokenizer: TokenizerRecord | null
   tensors: number
@@ -59,6 +51,26 @@ export interface Provenance {
   check?: CheckRecord
 }
 
+/** Changed when a reader has to know. */
+const schema = 2
+
+export interface RecordedOptions {
+  dtype: string
+  config?: string
+  heads?: number
+  tokenizer?: string
+  model_parallel?: number
+  onnx_target?: string
+  max_shard_size?: number
+  name?: string
+  metadata?: readonly string[]
+  keep_tokenizer?: true
+  mix?: MixOptions
+  allow_non_finite?: true
+  allow_overflow?: true
+  allow_loss?: true
+}
+
 export interface FileRecord {
   name: string
   bytes: number
@@ -67,11 +79,12 @@ export interface FileRecord {
 }
 
 export function provenanceOf(
-  { checkpoint, tokenizer, plan, options, casts, quantisation, warnings }: Conversion,
+  { checkpoint, tokenizer, plan, inputs, options, casts, quantisation, warnings }: Conversion,
   run: RunOptions,
   { hashes, sourceHashes, unverified, facts }: Executed,
 ): Provenance {
   return {
+    schema,
     tool: { name: 'openllama', version: version() },
     source: {
       format: checkpoint.format,
@@ -90,23 +103,8 @@ export function provenanceOf(
         sha256: hashes.get(name) ?? null,
       })),
     },
-    options: {
-      dtype: options.dtype,
-      config: options.config === undefined ? null : basename(options.config),
-      heads: options.heads ?? null,
-      model_parallel: options.modelParallel ?? null,
-      onnx_target: options.onnxTarget ?? null,
-      max_shard_size: options.maxShardSize ?? null,
-      name: options.name ?? null,
-      metadata: options.metadata ?? [],
-      keep_tokenizer: options.keepTokenizer ?? false,
-      mix: options.mix?.imatrix
-        ? { ...options.mix, imatrix: basename(options.mix.imatrix) }
-        : (options.mix ?? null),
-      allow_non_finite: run.allowNonFinite,
-      allow_overflow: run.allowOverflow,
-      allow_loss: options.allowLoss ?? false,
-    },
+    inputs,
+    options: recordedOptions(options, run),
     tokenizer: tokenizer ? tokenizerRecord(tokenizer.model) : null,
     tensors: casts.reduce((sum, { tensors }) => sum + tensors, 0),
     parameters: casts.reduce((sum, { parameters }) => sum + parameters, 0),
@@ -128,6 +126,30 @@ export function provenanceOf(
 /** A snapshot in the Hub's cache says which repository and commit it is of. */
 function cachedOrigin({ files: [first] }: Conversion['checkpoint']): Origin | undefined {
   return first && originOf(first.path)
+}
+
+function recordedOptions(options: ConvertOptions, run: RunOptions): RecordedOptions {
+  const { config, heads, tokenizer, modelParallel, onnxTarget, maxShardSize, name } = options
+  const { metadata, mix } = options
+  return {
+    dtype: options.dtype,
+    // A folder of some machine says nothing to another.
+    ...(config === undefined ? {} : { config: basename(config) }),
+    ...(heads === undefined ? {} : { heads }),
+    ...(tokenizer === undefined ? {} : { tokenizer: basename(tokenizer) }),
+    ...(modelParallel === undefined ? {} : { model_parallel: modelParallel }),
+    ...(onnxTarget === undefined ? {} : { onnx_target: onnxTarget }),
+    ...(maxShardSize === undefined ? {} : { max_shard_size: maxShardSize }),
+    ...(name === undefined ? {} : { name }),
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(options.keepTokenizer ? { keep_tokenizer: true } : {}),
+    ...(mix === undefined
+      ? {}
+      : { mix: mix.imatrix ? { ...mix, imatrix: basename(mix.imatrix) } : mix }),
+    ...(run.allowNonFinite ? { allow_non_finite: true } : {}),
+    ...(run.allowOverflow ? { allow_overflow: true } : {}),
+    ...(options.allowLoss ? { allow_loss: true } : {}),
+  }
 }
 
 /** Sentences about files whose hash is recorded as their place gives it, and no more than that. */

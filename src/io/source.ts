@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { createHash } from 'node:crypto'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { fromReadError } from './dead-link.js'
 import { fromSystemError, inputError } from './errors.js'
@@ -29,6 +30,22 @@ export async function noteFiles<T>(
 ): Promise<{ result: T; files: ReadonlyMap<string, string> }> {
   const files = new Map<string, string>()
   return { result: await noted.run(files, work), files }
+}
+
+/** What a small file was that was read whole. */
+export interface SmallFile {
+  bytes: number
+  sha256: string
+}
+
+const read = new AsyncLocalStorage<Map<string, SmallFile>>()
+
+/** Notes the small files that `work` reads, by their paths: the very bytes that it was given. */
+export async function noteSmallFiles<T>(
+  work: () => Promise<T>,
+): Promise<{ result: T; files: ReadonlyMap<string, SmallFile> }> {
+  const files = new Map<string, SmallFile>()
+  return { result: await read.run(files, work), files }
 }
 
 /** Opens a file for reading, wherever it is. */
@@ -121,7 +138,10 @@ export async function readSmallFile(path: string, limit: number): Promise<Uint8A
         path,
       })
     }
-    return await source.read(0, source.size)
+    const bytes = await source.read(0, source.size)
+    const sha256 = () => createHash('sha256').update(bytes).digest('hex')
+    read.getStore()?.set(path, { bytes: bytes.length, sha256: sha256() })
+    return bytes
   } finally {
     await source.close()
   }

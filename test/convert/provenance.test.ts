@@ -1,6 +1,6 @@
-import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type ConvertOptions, type RunOptions, runConversion } from '../../src/convert/convert.js'
@@ -8,7 +8,7 @@ import { provenanceName } from '../../src/convert/staging.js'
 import { equalBytes, sha256 } from '../support/bytes.js'
 import { type Made, makeSource, prepare, runOptions, withValues } from '../support/conversion.js'
 import { small } from '../support/llama.js'
-import { root } from '../support/paths.js'
+import { fixture, root } from '../support/paths.js'
 import { tempDir } from '../support/temp.js'
 
 const test = suite('convert: provenance')
@@ -55,21 +55,10 @@ test('tool, options, casts and counts', async () => {
   const { record } = await convert(makeSource(), { dtype: 'bf16', heads: 8, maxShardSize: 1e6 })
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   assert.equal(record.tool, { name: 'openllama', version })
-  assert.equal(record.options, {
-    dtype: 'bf16',
-    config: null,
-    heads: 8,
-    max_shard_size: 1e6,
-    model_parallel: null,
-    onnx_target: null,
-    name: null,
-    metadata: [],
-    mix: null,
-    allow_non_finite: false,
-    allow_overflow: false,
-    allow_loss: true,
-    keep_tokenizer: false,
-  })
+  assert.is(record.schema, 2)
+  // What was not given is not there.
+  const given = { dtype: 'bf16', heads: 8, max_shard_size: 1e6, allow_loss: true }
+  assert.equal(record.options, given)
   assert.is(record.tensors, 21)
   assert.equal(record.casts, [
     { from: 'f32', to: 'bf16', tensors: 21, parameters: record.parameters },
@@ -100,6 +89,44 @@ test('a configuration that is given is named without its folder', async () => {
   const { record, bytes } = await convert(made, { config: join(made.folder, 'in', 'config.json') })
   assert.is(record.options.config, 'config.json')
   assert.not(bytes.includes(made.folder))
+})
+
+test('what else went into it is there with the hash of its bytes', async () => {
+  const folder = tempDir()
+  const beside = (name: string) => join(folder, name)
+  const made = { folder, source: beside('streaming_params_bf16'), out: beside('out') }
+  copyFileSync(fixture('tiny-v2', 'easylm', 'streaming_params_bf16'), made.source)
+  copyFileSync(fixture('tiny-v2', 'config.json'), beside('config.json'))
+  writeFileSync(beside('generation_config.json'), '{"temperature": 0.6}')
+  copyFileSync(fixture('tiny-v2', 'easylm', 'tokenizer.model'), beside('tokenizer.model'))
+  writeFileSync(beside('tokenizer_config.json'), '{"add_bos_token": true}')
+  writeFileSync(beside('README.md'), '---\nlicense: mit\n---\n')
+  const other = join(made.folder, 'other.json')
+  copyFileSync(beside('config.json'), other)
+  const expected = (role: string, path: string) => {
+    const content = readFileSync(path)
+    return { role, name: basename(path), bytes: content.length, sha256: sha256(content) }
+  }
+  const folderFiles = [
+    expected('config', other),
+    expected('tokenizer', beside('tokenizer.model')),
+    expected('tokenizer', beside('tokenizer_config.json')),
+    expected('generation_config', beside('generation_config.json')),
+  ]
+  const inputs = async (options: Partial<ConvertOptions>) => {
+    const { inputs: found } = await prepare(made, { config: other, ...options })
+    return found.toSorted((a, b) => a.sha256.localeCompare(b.sha256))
+  }
+  const sorted = (files: typeof folderFiles) =>
+    files.toSorted((a, b) => a.sha256.localeCompare(b.sha256))
+  assert.equal(await inputs({}), sorted(folderFiles))
+  assert.equal(
+    await inputs({ to: 'gguf' }),
+    sorted([...folderFiles, expected('card', beside('README.md'))]),
+  )
+  assert.equal(await inputs({ to: 'meta' }), sorted(folderFiles.slice(0, 2)))
+  const { record } = await convert(made, { config: other })
+  assert.equal(record.inputs.length, 4)
 })
 
 test('what was seen in the values is in it, and in the warnings', async () => {

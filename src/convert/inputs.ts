@@ -1,0 +1,43 @@
+import { basename } from 'node:path'
+import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
+import type { SmallFile } from '../io/source.js'
+import { join } from '../io/store.js'
+
+/** What an output was made of besides the weights, as it was when it was read. */
+export interface InputRecord {
+  role: 'config' | 'index' | 'generation_config' | 'tokenizer' | 'card' | 'imatrix'
+  name: string
+  bytes: number
+  sha256: string
+}
+
+/**
+ * The files whose content is in an output.
+ * @param read all small files that the conversion has read, by their paths
+ */
+export function inputsOf(
+  { document, folder, tokenizer }: Checkpoint,
+  to: FormatName,
+  imatrix: string | undefined,
+  read: ReadonlyMap<string, SmallFile>,
+): InputRecord[] {
+  const beside = (name: string) => (folder === undefined ? name : join(folder, name))
+  // Meta's folder has one file of a tokenizer, and nothing of how to generate.
+  const isMeta = to === 'meta'
+  const tokenizers = [
+    tokenizer.model,
+    ...(isMeta && tokenizer.model !== undefined ? [] : [...tokenizer.beside, tokenizer.template]),
+  ]
+  const roleOf = (path: string): InputRecord['role'] | undefined => {
+    if (path === imatrix) return 'imatrix'
+    if (path === document?.path || basename(path) === 'params.json') return 'config'
+    if (path.endsWith('.index.json')) return 'index'
+    if (tokenizers.includes(path)) return 'tokenizer'
+    if (path === beside('generation_config.json') && !isMeta) return 'generation_config'
+    return path === beside('README.md') && to === 'gguf' ? 'card' : undefined
+  }
+  return [...read].flatMap(([path, file]) => {
+    const role = roleOf(path)
+    return role === undefined ? [] : [{ role, name: basename(path), ...file }]
+  })
+}
