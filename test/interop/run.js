@@ -1,10 +1,11 @@
 // The live cross-checks: our output in the formats' own software. Needs Python 3; its packages are
 // installed on first use. Prints a line a check, and fails if any does.
-//   node test/interop/run.js [hub|tokenizers|formats|cards]
+//   node test/interop/run.js [hub|tokenizers|formats|kinds|cards]
 import { rmSync } from 'node:fs'
 import { checkCards } from './cards.js'
 import { checkHub } from './exchange.js'
 import { checkFormats } from './formats.js'
+import { checkKinds } from './kinds.js'
 import { pythonWithTransformers4, pythonWithTransformers5 } from './python.js'
 import { counts, models, temporary } from './session.js'
 import { checkTokenizers } from './tokenizers.js'
@@ -13,6 +14,7 @@ const parts = {
   hub: checkHub,
   tokenizers: checkTokenizers,
   formats: (pythons) => eachModel((model) => checkFormats(pythons, model)),
+  kinds: (pythons) => eachModel((model) => checkKinds(pythons, model)),
   cards: (pythons) => eachModel((model) => checkCards(pythons, model)),
 }
 const [only] = process.argv.slice(2)
