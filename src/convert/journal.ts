@@ -204,8 +204,13 @@ function headOf(value: Json | undefined): Head | undefined {
   const { fingerprint, files, force } = value
   if (typeof fingerprint !== 'string' || !Array.isArray(files)) return undefined
   if (typeof force !== 'boolean') return undefined
-  const names = files.filter((name) => typeof name === 'string')
+  const names = files.filter((name) => typeof name === 'string').filter(isInside)
   return names.length === files.length ? { fingerprint, files: names, force } : undefined
+}
+
+/** Files are removed by these names: none of them may lead out of the folder. */
+function isInside(name: string): boolean {
+  return name !== '' && !/(^|[/\\])(\.{0,2}|[A-Za-z]:.*)($|[/\\])/.test(name)
 }
 
 function doneOf(value: Json | undefined): Done[] {

@@ -25,9 +25,9 @@ export async function refuseOverlap(
   replaced: readonly string[],
 ): Promise<void> {
   const source = named.replace(/^[a-z_]+::/, '')
-  const read = [source, ...files.map(({ path }) => path), ...others].filter(
-    (path) => !isRemote(path),
-  )
+  const read = [source, ...files.map(({ path }) => path)]
+  // What is no file, such as a preset, is not read from here.
+  for (const path of others) if (await identityAt(path)) read.push(path)
   const places: Place[] = [
     { path: out, what: 'the output' },
     { path: partial, what: 'the unfinished output' },
@@ -40,6 +40,7 @@ export async function refuseOverlap(
   /** Folders above what is read, and what is read itself. */
   const above = new Map<string, string>()
   for (const path of read) {
+    if (isRemote(path)) continue
     const chain = await chainOf(path)
     const [self] = chain
     if (self !== undefined) sources.add(self)

@@ -166,13 +166,15 @@ async function cleanUp(
     }
   }
   await attempt(out, 'bring its name to disk', () => syncDirectory(dirname(out)))
+  const replaced = replacedBy(out)
+  // Until the new one is certain to stay, the old one does.
+  if (moved && warnings.length > 0) warnings.push(`what it replaces is kept, as ${replaced}`)
+  else if (moved) await attempt(replaced, 'remove it', () => removeReplaced(staging))
   if (single) await attempt(staging.path, 'remove it', () => discard(staging, files))
   else {
     const journal = join(out, journalName)
     await attempt(journal, 'remove it', () => rm(journal, { force: true }))
   }
-  const replaced = replacedBy(out)
-  if (moved) await attempt(replaced, 'remove it', () => removeReplaced(staging))
   return warnings
 }
 

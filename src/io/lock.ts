@@ -70,7 +70,11 @@ function hold(path: string, handle: FileHandle, mine: string): Lock {
     async release() {
       clearInterval(showing)
       await handle.close().catch(() => {})
-      if (await isHeld()) await rm(path, { force: true })
+      try {
+        if (await isHeld()) await rm(path, { force: true })
+      } catch {
+        // What was done under it is done; the lock of a process that has ended is nobody's.
+      }
     },
   }
 }

@@ -10,11 +10,14 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type ConvertOptions, type RunOptions, runConversion } from '../../src/convert/convert.js'
-import { makeSource, prepare, runOptions } from '../support/conversion.js'
+import { journalName } from '../../src/convert/journal.js'
+import { makeSource, prepare, runOptions, withValues } from '../support/conversion.js'
 import { fails } from '../support/errors.js'
+import { small } from '../support/llama.js'
 import { tempDir } from '../support/temp.js'
 import { contentOf } from '../support/tree.js'
 
@@ -172,6 +175,36 @@ test('foreign files and links in an unfinished conversion are named, and stay', 
       await refused(out, [`${out}.partial`, name], () => convert(out, run))
     }
   }
+})
+
+test('names in a journal that lead out of its folder: nothing is removed by them', async () => {
+  for (const name of ['../mine', '/etc/hostname', 'a/../../mine', '..', 'C:\\mine']) {
+    const out = path('out')
+    mkdirSync(`${out}.partial`)
+    writeFileSync(join(dirname(out), 'mine'), 'mine')
+    const plan = { plan: { fingerprint: 'x', files: [name], force: true } }
+    const line = JSON.stringify({ crc32: crc32(JSON.stringify(plan)), ...plan })
+    writeFileSync(join(`${out}.partial`, journalName), `${line}\n`)
+    const before = contentOf(dirname(out))
+    await fails(() => convert(out, { force: true }), 'input', 'journal is damaged')
+    assert.equal(contentOf(dirname(out)), before)
+  }
+})
+
+test('what a resumed run may not do is told before anything is touched', async () => {
+  const broken = makeSource(small, 'float32', withValues('transformer/wte/embedding', [Number.NaN]))
+  const conversion = await prepare(broken)
+  const aborter = new AbortController()
+  const onProgress = () => aborter.abort()
+  const run = { ...runOptions, allowNonFinite: true }
+  await fails(
+    () => runConversion(conversion, { ...run, signal: aborter.signal, onProgress }),
+    'interrupted',
+  )
+  const before = contentOf(broken.folder)
+  await fails(() => runConversion(conversion, { ...runOptions, resume: true }), 'input', 'NaN')
+  assert.equal(contentOf(broken.folder), before)
+  await runConversion(conversion, { ...run, resume: true })
 })
 
 test.run()

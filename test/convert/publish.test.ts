@@ -176,6 +176,30 @@ test('what fails after the output is whole is a warning that says so', async () 
   }
 })
 
+test('where the new one’s name may not have come to disk, the old one is kept', async () => {
+  for (const { name, options } of kinds) {
+    const out = join(tempDir(), name)
+    await convert(out, {}, { ...options, dtype: 'f16' })
+    const { open } = fs
+    fs.open = async (path, ...rest) => {
+      if (path === dirname(out)) throw Object.assign(new Error('EIO'), { code: 'EIO' })
+      return open(path, ...rest)
+    }
+    syncBuiltinESMExports()
+    try {
+      const { warnings } = await convert(out, { force: true }, options)
+      assert.match(warnings.at(-2) ?? '', 'the output is whole')
+      assert.match(warnings.at(-1) ?? '', `kept, as ${out}.openllama.replaced`)
+    } finally {
+      fs.open = open
+      syncBuiltinESMExports()
+    }
+    assert.ok(existsSync(`${out}.openllama.replaced`))
+    await convert(out, { force: true }, options)
+    assert.equal(hashesIn(out), whole.get(name))
+  }
+})
+
 test('a folder that is called as ours are, and is somebody’s, stays where it is', async () => {
   const out = join(tempDir(), 'out')
   const replaced = `${out}.openllama.replaced`
