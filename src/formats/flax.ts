@@ -1,6 +1,7 @@
 import { pack } from 'msgpackr'
 import type { Listing } from '../checkpoint/checkpoint.js'
 import type { Tensor } from '../checkpoint/tensor.js'
+import { append } from '../io/append.js'
 import { inputError } from '../io/errors.js'
 import { type ByteSource, openFile } from '../io/source.js'
 import { isChunkedKey, locateArray } from './flax-array.js'
@@ -95,7 +96,7 @@ function layOutTree(
     const [leaf] = branch
     if (leaf && leaf.storedName.split('/').length === depth + 1) {
       pieces.push({ segments: layOutArray(leaf.dtype, storedShape(leaf)), tensor: leaf })
-    } else pieces.push(...layOutTree(branch, depth + 1))
+    } else append(pieces, layOutTree(branch, depth + 1))
   }
   return pieces
 }

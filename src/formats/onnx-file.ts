@@ -3,6 +3,7 @@ import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/proto
 import { type NodeProto, NodeProtoSchema, StringStringEntryProtoSchema } from 'onnx-buf'
 import type { SourceFile } from '../checkpoint/checkpoint.js'
 import type { Extent } from '../checkpoint/tensor.js'
+import { append } from '../io/append.js'
 import { fromSystemError, inputError } from '../io/errors.js'
 import type { ByteSource } from '../io/source.js'
 import { join, sizeOf } from '../io/store.js'
@@ -54,7 +55,7 @@ export async function walkOnnx(source: ByteSource): Promise<OnnxFile> {
     while (cursor.offset < end) {
       const part = await nextField(cursor, end)
       if (part.kind !== 'bytes') continue
-      if (part.number === graphFields.node) nodes.push(...(await readNode(cursor, part)))
+      if (part.number === graphFields.node) append(nodes, await readNode(cursor, part))
       else if (part.number === graphFields.initializer) {
         const behind = cursor.offset
         cursor.offset = part.offset
@@ -121,7 +122,7 @@ async function locateTensor(
     switch (field.number) {
       case tensorFields.dims: {
         const dims = field.kind === 'varint' ? [field.value] : packedVarints(await text('a shape'))
-        initializer.shape.push(...dims.map(Number))
+        append(initializer.shape, dims.map(Number))
         break
       }
       case tensorFields.type:

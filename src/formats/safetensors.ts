@@ -5,6 +5,7 @@ import { type DType, elementCount, type Float, isFloat } from '../checkpoint/dty
 import { shown } from '../checkpoint/geometry.js'
 import { type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
 import { stateNames } from '../checkpoint/wrapped.js'
+import { append } from '../io/append.js'
 import { inputError } from '../io/errors.js'
 import { isJsonObject, type JsonObject, parseJsonObject } from '../io/json.js'
 import { type ByteSource, openFile } from '../io/source.js'
@@ -55,8 +56,8 @@ export const safetensors = {
       const source = await openFile(file)
       try {
         const listed = await listEntries(source)
-        arrays.push(...listed.arrays)
-        others.push(...listed.others)
+        append(arrays, listed.arrays)
+        append(others, listed.others)
         files.push({ path: file, size: source.size })
       } finally {
         await source.close()
@@ -139,7 +140,7 @@ async function listEntries(
       suggestions: ['It is truncated; download it again.'],
     })
   }
-  const header = parseJsonObject(await source.read(8, length), path)
+  const header = parseJsonObject(await source.read(8, length), path, { uniqueKeys: true })
   return parseHeader(header, 8 + length, source)
 }
 
@@ -283,7 +284,7 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
       const extent = { path: name, offset, length: tensorBytes(tensor) }
       return { ...tensor, parts: [wholePart(tensor.shape, [extent])] }
     })
-    tensors.push(...placed)
+    append(tensors, placed)
     files.push({ name, size: header.length + bytes, literals: [{ offset: 0, bytes: header }] })
   })
   if (shards.length > 1) files.push(shardIndex(indexName, tensors))

@@ -172,7 +172,9 @@ export async function joinShards(
   check(arrays: readonly StoredArray[], others: readonly OtherArray[]): void
 }> {
   const where = { format, path: indexPath }
-  const index = parseJsonObject(await readSmallFile(indexPath, maxIndex), indexPath)
+  const index = parseJsonObject(await readSmallFile(indexPath, maxIndex), indexPath, {
+    uniqueKeys: true,
+  })
   if (!isJsonObject(index.weight_map)) throw inputError('it has no weight_map', where)
   const folder = dirname(indexPath)
   const fileOf = new Map<string, string>()

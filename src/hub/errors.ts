@@ -108,6 +108,16 @@ export async function hubCall<T>(path: string, work: () => Promise<T>): Promise<
       const message = error.message.replace(/\.? ?URL: .*$/s, '')
       throw statusError(error.statusCode, message.replace(/^Api error with status \d+/, ''), path)
     }
+    // What the client makes of an answer that is no JSON, or other JSON than it expects.
+    if (error instanceof SyntaxError || error instanceof TypeError) {
+      throw hubError('the answer is not what the Hub answers', {
+        path,
+        suggestions: [
+          'Check HF_ENDPOINT and the proxy: something else may answer in the place of the Hub.',
+        ],
+        cause: error,
+      })
+    }
     throw error
   }
 }

@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import { readProvenance } from '../convert/provenance.js'
 import { provenanceBeside, provenanceName } from '../convert/staging.js'
+import { append } from '../io/append.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { isJsonObject, type JsonObject } from '../io/json.js'
 import type { LocalFile, ReadFile } from './push-files.js'
@@ -50,8 +51,8 @@ export async function readRecords(
   ]
   for (const { path, local } of records) {
     const record = await readProvenance(local)
-    recorded.push(...filesOf(record, path, local))
-    unchecked.push(...checkOf(record, local))
+    append(recorded, filesOf(record, path, local))
+    append(unchecked, checkOf(record, local))
   }
   if (records.length === 0) {
     unchecked.push(`there is no ${provenanceName}: nothing tells what the files are`)
@@ -59,7 +60,10 @@ export async function readRecords(
   }
   const known = new Set(recorded.map(({ path }) => path))
   const stray = files.filter(({ path }) => !known.has(path) && weights.test(posix.basename(path)))
-  unchecked.push(...stray.map(({ path }) => `${path} is in no ${provenanceName}`))
+  append(
+    unchecked,
+    stray.map(({ path }) => `${path} is in no ${provenanceName}`),
+  )
   return { files: recorded, unchecked }
 }
 

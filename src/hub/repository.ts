@@ -61,21 +61,39 @@ export async function listRepository(
       revision: commit,
       recursive: true,
     })
-    for await (const { type, path, size, oid = '', lfs } of entries) {
-      if (type !== 'file') continue
-      const whole = lfs?.size ?? size
-      if (!Number.isSafeInteger(whole) || whole < 0) {
-        throw hubError(`its listing has ${path} with ${whole} bytes`, { path: `hf://${repo}` })
-      }
+    for await (const entry of entries) {
+      const file = fileOf(entry, repo)
+      if (file === undefined) continue
       if (files.size === mostFiles) throw endless(`${mostFiles} files`)
-      files.set(path, { path, size: whole, oid, sha256: sha256Of(lfs?.oid) })
+      files.set(file.path, file)
     }
   })
   return { repo, commit, files }
 }
 
+/** A file of a listing, which is a server's and may be anything; undefined for what is none. */
+function fileOf(entry: unknown, repo: string): HubFile | undefined {
+  if (property(entry, 'type') !== 'file') return undefined
+  const path = property(entry, 'path')
+  const lfs = property(entry, 'lfs')
+  const size = property(lfs, 'size') ?? property(entry, 'size')
+  const oid = property(entry, 'oid')
+  if (typeof path !== 'string') {
+    throw hubError('its listing has a file without a path', { path: `hf://${repo}` })
+  }
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
+    throw hubError(`its listing has ${path} with ${brief(size)} bytes`, { path: `hf://${repo}` })
+  }
+  const sha256 = sha256Of(property(lfs, 'oid'))
+  return { path, size, oid: typeof oid === 'string' ? oid : '', sha256 }
+}
+
 /** Some answers have "sha256:" before it. */
-function sha256Of(oid: string | undefined): string | undefined {
-  const bare = oid?.replace(/^sha256:/, '')
-  return bare !== undefined && /^[0-9a-f]{64}$/.test(bare) ? bare : undefined
+function sha256Of(oid: unknown): string | undefined {
+  const bare = typeof oid === 'string' ? oid.replace(/^sha256:/, '') : ''
+  return /^[0-9a-f]{64}$/.test(bare) ? bare : undefined
+}
+
+function brief(value: unknown): string {
+  return (JSON.stringify(value) ?? 'no').slice(0, 80)
 }

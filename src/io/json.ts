@@ -1,14 +1,26 @@
 import { inputError } from './errors.js'
+import { doubledKey } from './json-keys.js'
 import { refuseStandIns } from './stand-ins.js'
 
 export type Json = null | boolean | number | string | Json[] | JsonObject
 export type JsonObject = { [key: string]: Json }
 
+export interface JsonOptions {
+  /** A key that stands twice in one object is an error: what it is the key of decides bytes. */
+  uniqueKeys?: boolean
+}
+
 /** Parses a JSON object; whatever else the bytes are is an input error that names `path`. */
-export function parseJsonObject(bytes: Uint8Array, path: string): JsonObject {
+export function parseJsonObject(
+  bytes: Uint8Array,
+  path: string,
+  { uniqueKeys = false }: JsonOptions = {},
+): JsonObject {
   let value: Json
+  let text: string
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    value = JSON.parse(text)
   } catch (error) {
     if (bytes.length > 0) refuseStandIns(path, bytes.subarray(0, 512))
     const reason = error instanceof Error ? error.message : String(error)
@@ -18,6 +30,8 @@ export function parseJsonObject(bytes: Uint8Array, path: string): JsonObject {
   if (isDeeper(value, maxDepth)) {
     throw inputError(`it nests more than ${maxDepth} levels deep`, { path })
   }
+  const twice = uniqueKeys ? doubledKey(text) : undefined
+  if (twice !== undefined) throw inputError(`it has the key "${twice}" twice`, { path })
   return value
 }
 

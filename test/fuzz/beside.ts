@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { editFrontMatter, readFrontMatter, splitCard } from '../../src/card/front-matter.js'
 import { parseEvalRun } from '../../src/card/lm-eval.js'
 import { parseLoss } from '../../src/card/loss.js'
@@ -72,13 +73,35 @@ text
 `
 
 /** Reads a file as commands do, from a folder on this machine. */
-function inFolder(name: string, read: (folder: string) => Promise<unknown>) {
+function inFolder(
+  name: string,
+  read: (folder: string) => Promise<unknown>,
+  write = (bytes: Uint8Array): Uint8Array | string => bytes,
+) {
   let folder: string | undefined
   return async (bytes: Uint8Array) => {
     folder ??= tempDir()
-    await writeFile(join(folder, name), bytes)
+    await writeFile(join(folder, name), write(bytes))
     return read(folder)
   }
+}
+
+/** A journal's lines, whose checksums no mutation would meet. */
+function withSums(bytes: Uint8Array): Uint8Array | string {
+  let lines: unknown
+  try {
+    lines = JSON.parse(textOf(bytes))
+  } catch {
+    return bytes
+  }
+  if (!Array.isArray(lines)) return bytes
+  return lines
+    .map((line: unknown) => {
+      if (typeof line !== 'object' || line === null) return JSON.stringify(line)
+      return JSON.stringify({ crc32: crc32(JSON.stringify(line)), ...line })
+    })
+    .map((line) => `${line}\n`)
+    .join('')
 }
 
 /** Each of them, whatever those before say. */
@@ -211,10 +234,13 @@ export const besideTargets: Target[] = [
   {
     name: 'journal',
     seeds: () => [
-      '{"plan":"p"}\n{"done":[{"tile":0,"sha256":"a"}]}\n{"done":[{"move":0,"begin":0,"end":4}]}\n',
+      JSON.stringify([
+        { plan: { fingerprint: 'p', files: ['a'], force: false } },
+        { done: [{ tile: 0, crc32: 1, facts: { nan: 0, infinite: 0, overflowed: 0, vanished: 0 } }] }, // biome-ignore format: one line
+      ]),
     ],
-    mutate: bytesMutator(['{"plan":"p"}\n', '{"done":', 'null', '[]', '"p"', '1e9', '-1']),
-    run: inFolder('journal', (folder) => readJournal(folder, 'p')),
+    mutate: jsonMutator(['plan', 'done', 'fingerprint', 'files', 'tile', 'crc32', 'facts']),
+    run: inFolder('.journal.jsonl', (folder) => readJournal(folder), withSums),
   },
   {
     name: 'lm-eval',

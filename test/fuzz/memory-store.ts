@@ -1,4 +1,5 @@
 import { posix } from 'node:path'
+import { inputError } from '../../src/io/errors.js'
 import { memorySource } from '../../src/io/source.js'
 import { registerStore, type Store } from '../../src/io/store.js'
 
@@ -27,7 +28,7 @@ const store: Store = {
   list: async () => [...files.keys()].map((path) => posix.basename(path)),
   async open(path) {
     const bytes = files.get(path)
-    if (bytes === undefined) throw Object.assign(new Error(`no ${path}`), { code: 'ENOENT' })
+    if (bytes === undefined) throw inputError('it is not there', { path })
     const source = memorySource(path, bytes)
     return {
       ...source,

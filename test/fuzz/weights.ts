@@ -4,7 +4,9 @@ import { describeCheckpoint, inspection } from '../../src/cli/inspection.js'
 import { formats } from '../../src/formats/index.js'
 import { openCheckpoint } from '../../src/formats/open.js'
 import { OpenLlamaError } from '../../src/io/errors.js'
-import { modelEntries, modelTensors, rawGguf, text, texts, u32 } from '../support/gguf.js'
+import { loadTokenizer } from '../../src/tokenizer/load.js'
+import { summarizeTokenizer } from '../../src/tokenizer/summary.js'
+import { f32, modelEntries, modelTensors, rawGguf, text, texts, u32 } from '../support/gguf.js'
 import { configJson } from '../support/listing.js'
 import { type Model, tensorsOf } from '../support/llama.js'
 import { fixture } from '../support/paths.js'
@@ -96,6 +98,15 @@ const vocabulary = [
   u32('tokenizer.ggml.bos_token_id', 1),
 ]
 
+const scaling = [
+  text('llama.rope.scaling.type', 'yarn'),
+  f32('llama.rope.scaling.factor', 4),
+  u32('llama.rope.scaling.original_context_length', 32),
+  f32('llama.rope.freq_base', 10000),
+  text('general.name', 'a'),
+  text('tokenizer.chat_template', '{{ a }}'),
+]
+
 const torch = ['strided.bin', 'tied.bin', 'strided-legacy.bin', 'strided-protocol4.bin'].map(
   (name) => readFileSync(fixture('pytorch', name)),
 )
@@ -114,15 +125,13 @@ export const weightTargets: Target[] = [
     name: 'safetensors',
     seeds: () => [safetensors(safetensorsHead.json)],
     mutate: bytesMutator([...words, '"', '[', ']', '{', '}', '0', '1e5', ',']),
-    run: async (bytes) =>
-      describeAll(await open({ 'model.safetensors': bytes }, 'model.safetensors')),
+    run: (bytes) => open({ 'model.safetensors': bytes }, 'model.safetensors'),
   },
   {
     name: 'safetensors-header',
     seeds: () => [safetensorsHead.json, '{"__metadata__":{"format":"pt"}}'],
     mutate: jsonMutator(words),
-    run: async (bytes) =>
-      describeAll(await open({ 'model.safetensors': safetensors(bytes) }, 'model.safetensors')),
+    run: (bytes) => open({ 'model.safetensors': safetensors(bytes) }, 'model.safetensors'),
   },
   {
     name: 'index',
@@ -153,19 +162,39 @@ export const weightTargets: Target[] = [
       'yarn',
       'general.alignment',
     ]),
-    run: async (bytes) => describeAll(await open({ 'm.gguf': bytes }, 'm.gguf')),
+    run: (bytes) => open({ 'm.gguf': bytes }, 'm.gguf'),
+  },
+  {
+    name: 'gguf-metadata',
+    seeds: () => [
+      rawGguf({
+        entries: [...modelEntries(model), ...vocabulary, ...scaling],
+        tensors: modelTensors(model, 'f16'),
+      }),
+    ],
+    mutate: bytesMutator([
+      ...['general.name', 'general.alignment', 'tokenizer.ggml.scores', 'tokenizer.chat_template'],
+      ...['linear', 'yarn', 'longrope', 'llama3', 'gpt2', 'no_vocab', 'none', 'unigram', 't5'],
+      ...['tokenizer.ggml.token_type', 'tokenizer.ggml.merges', 'llama.rope.scaling.attn_factor'],
+    ]),
+    async run(bytes) {
+      const checkpoint = await open({ 'm.gguf': bytes }, 'm.gguf')
+      await summarizeTokenizer(checkpoint)
+      await loadTokenizer(checkpoint)
+      return describeAll(checkpoint)
+    },
   },
   {
     name: 'easylm',
     seeds: () => [streamOf(arraysOf(model, 'bfloat16')), streamOf(arraysOf(model, 'float32'))],
     mutate: bytesMutator(words),
-    run: async (bytes) => describeAll(await open({ stream: bytes }, 'stream')),
+    run: (bytes) => open({ stream: bytes }, 'stream'),
   },
   {
     name: 'flax',
     seeds: () => [treeOf(arraysOf(model, 'bfloat16')), treeOf(arraysOf(model, 'float32'))],
     mutate: bytesMutator(words),
-    run: async (bytes) => describeAll(await open({ 'm.msgpack': bytes }, 'm.msgpack')),
+    run: (bytes) => open({ 'm.msgpack': bytes }, 'm.msgpack'),
   },
   {
     name: 'torch',
@@ -177,7 +206,7 @@ export const weightTargets: Target[] = [
       'data.pkl',
       'archive/data/0',
     ]),
-    run: async (bytes) => describeAll(await open({ 'm.bin': bytes }, 'm.bin')),
+    run: (bytes) => open({ 'm.bin': bytes }, 'm.bin'),
   },
   {
     name: 'pickle',
@@ -195,14 +224,14 @@ export const weightTargets: Target[] = [
         '}q',
       ],
     ]),
-    run: async (bytes) => {
+    run: (bytes) => {
       const archive = zipOf([
         { name: 'a/data.pkl', data: bytes },
         { name: 'a/byteorder', data: Buffer.from('little') },
         ...['0', '1', '2'].map((name) => ({ name: `a/data/${name}`, data: new Uint8Array(256) })),
         { name: 'a/version', data: Buffer.from('3\n') },
       ])
-      return describeAll(await open({ 'm.bin': archive }, 'm.bin'))
+      return open({ 'm.bin': archive }, 'm.bin')
     },
   },
   {
