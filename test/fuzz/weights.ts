@@ -1,8 +1,14 @@
 import { readFileSync } from 'node:fs'
-import type { Checkpoint } from '../../src/checkpoint/checkpoint.js'
+import { type Checkpoint, understand } from '../../src/checkpoint/checkpoint.js'
 import { describeCheckpoint, inspection } from '../../src/cli/inspection.js'
+import { easylm } from '../../src/formats/easylm.js'
+import { flax } from '../../src/formats/flax.js'
+import type { Format } from '../../src/formats/format.js'
+import { gguf } from '../../src/formats/gguf.js'
 import { formats } from '../../src/formats/index.js'
 import { openCheckpoint } from '../../src/formats/open.js'
+import { pytorch } from '../../src/formats/pytorch.js'
+import { safetensors } from '../../src/formats/safetensors.js'
 import { OpenLlamaError } from '../../src/io/errors.js'
 import { loadTokenizer } from '../../src/tokenizer/load.js'
 import { summarizeTokenizer } from '../../src/tokenizer/summary.js'
@@ -49,7 +55,14 @@ async function describeAll(checkpoint: Checkpoint): Promise<void> {
   }
 }
 
-/** Opens the first of some files, the input among them, with a configuration beside it. */
+/** Reads a file as its format does, and understands what it lists. */
+async function list(format: Format, name: string, bytes: Uint8Array, more: Files = {}) {
+  place({ ...more, [name]: bytes })
+  const listing = await format.open?.(`mem://m/${name}`)
+  return listing && understand(listing, { heads: 1 }, { beside: [] })
+}
+
+/** Opens one of some files, the input among them, with a configuration beside it. */
 async function open(files: Files, path: string): Promise<Checkpoint> {
   place({ 'config.json': config, ...files })
   return openCheckpoint(`mem://m/${path}`)
@@ -65,7 +78,7 @@ const safetensorsHead = (() => {
   return { json: JSON.stringify(Object.fromEntries(entries)), data: position }
 })()
 
-function safetensors(json: Uint8Array | string, data = safetensorsHead.data): Uint8Array {
+function safetensorsFile(json: Uint8Array | string, data = safetensorsHead.data): Uint8Array {
   const head = Buffer.from(json)
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(head.length))
@@ -87,7 +100,7 @@ const shards = (() => {
       map[name] = file
       return [name, { dtype: 'F16', shape, data_offsets: [begin, position] }]
     })
-    files[file] = safetensors(JSON.stringify(Object.fromEntries(entries)), position)
+    files[file] = safetensorsFile(JSON.stringify(Object.fromEntries(entries)), position)
   }
   return { files, index: JSON.stringify({ metadata: { total_size: 1 }, weight_map: map }) }
 })()
@@ -123,25 +136,21 @@ const pickles = torch.flatMap((bytes) => {
 export const weightTargets: Target[] = [
   {
     name: 'safetensors',
-    seeds: () => [safetensors(safetensorsHead.json)],
+    seeds: () => [safetensorsFile(safetensorsHead.json)],
     mutate: bytesMutator([...words, '"', '[', ']', '{', '}', '0', '1e5', ',']),
-    run: (bytes) => open({ 'model.safetensors': bytes }, 'model.safetensors'),
+    run: (bytes) => list(safetensors, 'model.safetensors', bytes),
   },
   {
     name: 'safetensors-header',
     seeds: () => [safetensorsHead.json, '{"__metadata__":{"format":"pt"}}'],
     mutate: jsonMutator(words),
-    run: (bytes) => open({ 'model.safetensors': safetensors(bytes) }, 'model.safetensors'),
+    run: (bytes) => list(safetensors, 'model.safetensors', safetensorsFile(bytes)),
   },
   {
     name: 'index',
     seeds: () => [shards.index],
     mutate: jsonMutator([...Object.keys(shards.files), 'weight_map', 'metadata', ...words]),
-    run: (bytes) =>
-      open(
-        { ...shards.files, 'model.safetensors.index.json': bytes },
-        'model.safetensors.index.json',
-      ),
+    run: (bytes) => list(safetensors, 'model.safetensors.index.json', bytes, shards.files),
   },
   {
     name: 'gguf',
@@ -162,7 +171,7 @@ export const weightTargets: Target[] = [
       'yarn',
       'general.alignment',
     ]),
-    run: (bytes) => open({ 'm.gguf': bytes }, 'm.gguf'),
+    run: (bytes) => list(gguf, 'm.gguf', bytes),
   },
   {
     name: 'gguf-metadata',
@@ -188,13 +197,13 @@ export const weightTargets: Target[] = [
     name: 'easylm',
     seeds: () => [streamOf(arraysOf(model, 'bfloat16')), streamOf(arraysOf(model, 'float32'))],
     mutate: bytesMutator(words),
-    run: (bytes) => open({ stream: bytes }, 'stream'),
+    run: (bytes) => list(easylm, 'stream', bytes),
   },
   {
     name: 'flax',
     seeds: () => [treeOf(arraysOf(model, 'bfloat16')), treeOf(arraysOf(model, 'float32'))],
     mutate: bytesMutator(words),
-    run: (bytes) => open({ 'm.msgpack': bytes }, 'm.msgpack'),
+    run: (bytes) => list(flax, 'm.msgpack', bytes),
   },
   {
     name: 'torch',
@@ -206,7 +215,7 @@ export const weightTargets: Target[] = [
       'data.pkl',
       'archive/data/0',
     ]),
-    run: (bytes) => open({ 'm.bin': bytes }, 'm.bin'),
+    run: (bytes) => list(pytorch, 'm.bin', bytes),
   },
   {
     name: 'pickle',
@@ -231,7 +240,7 @@ export const weightTargets: Target[] = [
         ...['0', '1', '2'].map((name) => ({ name: `a/data/${name}`, data: new Uint8Array(256) })),
         { name: 'a/version', data: Buffer.from('3\n') },
       ])
-      return open({ 'm.bin': archive }, 'm.bin')
+      return list(pytorch, 'm.bin', archive)
     },
   },
   {
@@ -253,7 +262,10 @@ export const weightTargets: Target[] = [
       ...['mistral', 'MistralForCausalLM', 'max_position_embeddings', 'tie_word_embeddings'],
     ]),
     run: async (bytes) => {
-      const files = { 'config.json': bytes, 'model.safetensors': safetensors(safetensorsHead.json) }
+      const files = {
+        'config.json': bytes,
+        'model.safetensors': safetensorsFile(safetensorsHead.json),
+      }
       return describeAll(await open(files, 'model.safetensors'))
     },
   },
