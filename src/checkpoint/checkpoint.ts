@@ -23,6 +23,7 @@ import {
   roleOf,
 } from './names.js'
 import { quantisationIn, refuseAdapters, refuseQuantised } from './quantised.js'
+import { checkRanges } from './ranges.js'
 import type { Layout, Part, Tensor } from './tensor.js'
 
 export type FormatName = 'easylm' | 'flax' | 'safetensors' | 'pytorch' | 'meta' | 'gguf' | 'onnx'
@@ -201,6 +202,7 @@ export function understand(
   const tied = !byName.has(headName) && !shared
   const { config: settled, warnings } = settleConfig(measured, told, heads, tied, path)
   const config = shared ? { ...settled, tie_word_embeddings: true } : settled
+  checkRanges(config, told?.from ?? path)
 
   const tensors = new Map<string, Tensor>()
   for (const [name, { array, role, shape }] of sortedByRole(byName, measured.layers)) {

@@ -62,7 +62,7 @@ export function headBytes(version: number, tensors: number, entries: number): Ui
 }
 
 export function entryBytes(entry: MetadataEntry): Uint8Array[] {
-  return [textBytes(entry.key), ...encodeValue(entry)]
+  return [textBytes(entry.key), ...encodeValue(entry, entry.key)]
 }
 
 function infoBytes({ name, dtype, shape }: PlannedTensor, offset: number): Uint8Array[] {

@@ -245,22 +245,25 @@ function readBool(cursor: GgufCursor, what: string): boolean | undefined {
   return byte === 1
 }
 
-/** The bytes of a value, little-endian: its type, and for arrays the elements' and how many. */
-export function encodeValue(entry: MetadataValue): Uint8Array[] {
+/**
+ * The bytes of a value, little-endian: its type, and for arrays the elements' and how many.
+ * @param key it belongs to, for errors
+ */
+export function encodeValue(entry: MetadataValue, key: string): Uint8Array[] {
   const { type, value } = entry
-  if (Array.isArray(value) || typeof value === 'object') return encodeArray(entry)
+  if (Array.isArray(value) || typeof value === 'object') return encodeArray(entry, key)
   const head = uint32Bytes(numberOf(type))
   if (typeof value === 'string') return [head, textBytes(value)]
   if (typeof value === 'boolean') return [head, Uint8Array.of(value ? 1 : 0)]
   if (typeof value === 'bigint') {
     if (!isBigType(type)) throw new Error(`no ${type} is a bigint`)
-    return [head, plainBytes(bigs[type], [value])]
+    return [head, plainBytes(bigs[type], [value], key)]
   }
   if (!isNumberType(type)) throw new Error(`no ${type} is a number`)
-  return [head, plainBytes(numbers[type], [value])]
+  return [head, plainBytes(numbers[type], [value], key)]
 }
 
-function encodeArray(entry: MetadataValue): Uint8Array[] {
+function encodeArray(entry: MetadataValue, key: string): Uint8Array[] {
   const type = entry.type.slice(0, -2)
   const head = (count: number) => {
     const bytes = new Uint8Array(16)
@@ -276,10 +279,10 @@ function encodeArray(entry: MetadataValue): Uint8Array[] {
   }
   if (entry.type === 'uint64[]' || entry.type === 'int64[]') {
     const codec = entry.type === 'uint64[]' ? bigs.uint64 : bigs.int64
-    return [head(entry.value.length), plainBytes(codec, entry.value)]
+    return [head(entry.value.length), plainBytes(codec, entry.value, key)]
   }
   if (!isNumberType(type) || !isNumbers(entry)) throw new Error(`no array of ${type}`)
-  return [head(entry.value.length), plainBytes(numbers[type], entry.value)]
+  return [head(entry.value.length), plainBytes(numbers[type], entry.value, key)]
 }
 
 type NumberArray = Extract<MetadataValue, { type: `${NumberType}[]` }>
@@ -288,18 +291,22 @@ function isNumbers(entry: MetadataValue): entry is NumberArray {
   return entry.type.endsWith('[]') && isNumberType(entry.type.slice(0, -2))
 }
 
-function plainBytes<T>(codec: Codec<T>, values: ArrayLike<T>): Uint8Array {
+function plainBytes<T>(codec: Codec<T>, values: ArrayLike<T>, key: string): Uint8Array {
   const bytes = new Uint8Array(values.length * codec.bytes)
   const view = new DataView(bytes.buffer)
   Array.from(values).forEach((value, i) => {
-    if (!codec.holds(value)) throw new Error(`${value} does not fit its type`)
+    if (!codec.holds(value)) {
+      throw inputError(`${key} would be ${value}, which its type in the metadata does not hold`, {
+        format: 'gguf',
+      })
+    }
     codec.write(view, i * codec.bytes, value)
   })
   return bytes
 }
 
 function uint32Bytes(value: number): Uint8Array {
-  return plainBytes(numbers.uint32, [value])
+  return plainBytes(numbers.uint32, [value], 'the header')
 }
 
 const encoder = new TextEncoder()
