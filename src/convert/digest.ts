@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 import type { Checksum } from '../checkpoint/checkpoint.js'
-import { fromSystemError, inputError } from '../io/errors.js'
+import { fromSystemError, inputError, OpenLlamaError } from '../io/errors.js'
 
 /**
  * Bytes that are read at a time: few enough to stay in a core's own cache, where
@@ -19,9 +19,16 @@ const lookUp = 64 * 1024 * 1024
  * own ranges are held against the bytes.
  * @throws input error for a range whose bytes are not what they were
  */
-export async function hashFile(path: string, checksums: readonly Checksum[] = []): Promise<string> {
+export async function hashFile(
+  path: string,
+  checksums: readonly Checksum[] = [],
+  signal?: AbortSignal,
+): Promise<string> {
   const hash = createHash('sha256')
-  await holdChecksums(path, checksums, (bytes) => hash.update(bytes))
+  await holdChecksums(path, checksums, (bytes) => {
+    if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
+    hash.update(bytes)
+  })
   return hash.digest('hex')
 }
 

@@ -86,10 +86,9 @@ export async function examineFolder(folder: string, signal?: AbortSignal): Promi
     )
   }
   for (const entry of listed) {
-    refuseAborted(signal)
     const recorded = record.files.get(entry.name)
     const path = join(folder, entry.name)
-    if (recorded) await proveFile(path, entry.stats, recorded, record)
+    if (recorded) await proveFile(path, entry.stats, recorded, record, signal)
     proven.set(entry.name, stateOf(entry.stats))
   }
   return { files: proven, carried }
@@ -107,8 +106,7 @@ async function examineFile(out: string, signal?: AbortSignal): Promise<Existing>
       `it is a file that was not made by this program (${basename(beside)} does not describe it)`,
     )
   }
-  refuseAborted(signal)
-  await proveFile(out, stats, recorded, record)
+  await proveFile(out, stats, recorded, record, signal)
   return {
     files: new Map([
       [out, stateOf(stats)],
@@ -168,16 +166,13 @@ function came(path: string): OpenLlamaError {
   })
 }
 
-function refuseAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
-}
-
 /** @throws usage error for a file that is not as its record says */
 async function proveFile(
   path: string,
   stats: TreeEntry['stats'],
   { bytes, sha256 }: Recorded,
   { mtimeNs }: OutputRecord,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   if (stats.size !== BigInt(bytes)) {
     throw refusal(path, `it has ${stats.size} bytes, its record says ${bytes}`)
@@ -187,7 +182,7 @@ async function proveFile(
     if (stats.mtimeNs <= mtimeNs) return
     throw refusal(path, 'it was changed after its record was written, which has no hash of it')
   }
-  const found = await hashFile(path)
+  const found = await hashFile(path, [], signal)
   if (found !== sha256) throw refusal(path, `its SHA-256 is ${found}, its record says ${sha256}`)
 }
 
