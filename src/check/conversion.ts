@@ -5,7 +5,7 @@ import type { Loss } from '../formats/losses.js'
 import type { Runnable } from '../formats/open-runnable.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
-import { tokenizerJsonOf } from '../tokenizer/load.js'
+import { hasVocabulary, tokenizerJsonOf } from '../tokenizer/load.js'
 import type { CheckOptions } from './check.js'
 import { memoryToCheck } from './memory.js'
 import { type CheckRecord, roundFigures } from './record.js'
@@ -109,7 +109,9 @@ function reasonNot(
     )
   }
   const hasTokenizer =
-    tokenizer !== undefined || tokenizerJsonOf(checkpoint.tokenizer.beside) !== undefined
+    tokenizer !== undefined ||
+    tokenizerJsonOf(checkpoint.tokenizer.beside) !== undefined ||
+    hasVocabulary(checkpoint.metadata)
   if (plan.target.format === 'gguf' && quantisation !== undefined && !hasTokenizer) {
     return new OpenLlamaError(
       'input',

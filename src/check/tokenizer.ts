@@ -111,7 +111,7 @@ async function sentencePieceSide(opened: OpenedTokenizer): Promise<Side> {
 
 /** The tokenizer.json that is there, else the one that we write. */
 async function tokenizerJsonSide(
-  { tokenizer, json, configured }: OpenedTokenizer,
+  { tokenizer, json, made, gguf, configured }: OpenedTokenizer,
   notes: string[],
 ): Promise<Side | undefined> {
   const name = 'tokenizer.json'
@@ -119,6 +119,15 @@ async function tokenizerJsonSide(
     const engine = await tokenizerJsonEngine(json.text, json.path, name)
     const limits = tokenizerJsonLimits(name, JSON.parse(json.text), tokenizer?.model)
     return { engine, origin: 'the one that is there', limits }
+  }
+  const bytes = made?.find((file) => file.name === name)?.bytes
+  if (tokenizer === undefined && bytes !== undefined) {
+    const text = new TextDecoder().decode(bytes)
+    return {
+      engine: await tokenizerJsonEngine(text, name, name),
+      origin: `made from ${basename(gguf?.path ?? '')}, as convert writes it`,
+      limits: tokenizerJsonLimits(name, JSON.parse(text), undefined),
+    }
   }
   if (tokenizer === undefined) return undefined
   const { model, path, sources } = tokenizer
@@ -132,9 +141,11 @@ async function tokenizerJsonSide(
   }
 }
 
-async function llamaCppSide({ tokenizer }: OpenedTokenizer, path: string): Promise<Side> {
+async function llamaCppSide({ tokenizer, gguf }: OpenedTokenizer, path: string): Promise<Side> {
   const engine = await llamaVocabulary(path)
-  const limits = tokenizer ? llamaCppLimits(tokenizer.model) : byteLevelLimits
+  const limits = tokenizer
+    ? llamaCppLimits(tokenizer.model)
+    : byteLevelLimits(lookUp(gguf?.metadata ?? []).text('tokenizer.ggml.pre'))
   return { engine, origin: basename(path), limits: [...limits], close: engine.close }
 }
 

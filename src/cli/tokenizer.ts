@@ -60,21 +60,24 @@ export function tokenizerJson(
 
 /** What `tokenizer convert` wrote, for people. */
 export function describeConvertedTokenizer({ files, facts }: ConvertedTokenizer): string {
+  const table = formatTable(
+    files.map(({ path, bytes }) => [path, formatBytes(bytes)]),
+    [1],
+  )
+  if (facts === undefined) return table
   const generation = facts.generation === 'other' ? '' : `${generations[facts.generation]}, `
   return [
-    formatTable(
-      files.map(({ path, bytes }) => [path, formatBytes(bytes)]),
-      [1],
-    ),
+    table,
     `${generation}${facts.vocabSize} pieces; ${describeWhitespace(facts.whitespace)}`,
   ].join('\n')
 }
 
 export function convertedTokenizerJson({ files, facts, warnings }: ConvertedTokenizer): object {
+  const written = { out: files[0]?.path ?? null, files }
+  if (facts === undefined) return { ...written, tokenizer: { kind: 'byte-level-bpe' }, warnings }
   const { generation, modelType, vocabSize, whitespace, special } = facts
   return {
-    out: files[0]?.path ?? null,
-    files,
+    ...written,
     tokenizer: {
       generation,
       model_type: modelType,

@@ -1,8 +1,9 @@
 import { basename } from 'node:path'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { Target } from '../formats/format.js'
-import { usageError } from '../io/errors.js'
+import { OpenLlamaError, usageError } from '../io/errors.js'
 import {
+  filesFromGguf,
   type KeptFile,
   type LoadedTokenizer,
   readTokenizerFiles,
@@ -11,19 +12,28 @@ import {
 } from '../tokenizer/load.js'
 import { isRight, judgeOwn, proveRebuilt, proveTokenizer } from './tokenizer-proof.js'
 
+/** Files of a tokenizer that go into the output as they are, and what the user should know of it. */
+export interface Kept {
+  files?: KeptFile[]
+  notes: string[]
+}
+
 /** Formats that have no place for a tokenizer.json. */
 const withoutFolder: readonly FormatName[] = ['gguf', 'meta']
 
 /**
  * The source's tokenizer files that go into the output as they are: all of them
  * with --keep-tokenizer, or where there is no SentencePiece model to make better
- * ones from (LLaMA 3 and its kin, and what transformers 5 saves).
+ * ones from (LLaMA 3 and its kin, and what transformers 5 saves). Of a GGUF of that
+ * kin they are made.
  */
 export async function keptFiles(
-  { tokenizer, path }: Checkpoint,
+  checkpoint: Checkpoint,
   loaded: LoadedTokenizer | undefined,
+  to: FormatName,
   keep: boolean,
-): Promise<KeptFile[] | undefined> {
+): Promise<Kept> {
+  const { tokenizer, path } = checkpoint
   const found = tokenizer.model !== undefined || tokenizer.beside.length > 0
   if (keep && !found) {
     throw usageError('--keep-tokenizer: no tokenizer files are beside the source', {
@@ -34,7 +44,16 @@ export async function keptFiles(
   const only =
     (loaded === undefined || loaded.json !== undefined) &&
     tokenizerJsonOf(tokenizer.beside) !== undefined
-  return keep || only ? readTokenizerFiles(tokenizer) : undefined
+  if (keep || only) return { files: await readTokenizerFiles(tokenizer), notes: [] }
+  if (loaded !== undefined || withoutFolder.includes(to)) return { notes: [] }
+  try {
+    const files = filesFromGguf(checkpoint)
+    return files === undefined ? { notes: [] } : { files, notes: [] }
+  } catch (error) {
+    // The weights need no tokenizer.
+    if (!(error instanceof OpenLlamaError) || error.code !== 'input') throw error
+    return { files: [], notes: [`no tokenizer is written: ${error.message}`] }
+  }
 }
 
 /** How the tokenizer of a target is to be written, and what the user should know of it. */

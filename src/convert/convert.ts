@@ -120,7 +120,12 @@ async function prepare(
   const tokenizer = await loadTokenizer(opened)
   const tokenizerJson = await loadTokenizerJson(opened.tokenizer)
   const keepTokenizer = options.keepTokenizer ?? false
-  const keptTokenizer = await keptFiles(opened, tokenizer, keepTokenizer)
+  const { files: keptTokenizer, notes: keptNotes } = await keptFiles(
+    opened,
+    tokenizer,
+    format.name,
+    keepTokenizer,
+  )
   const out = resolve(options.out ?? defaultOut(source, format.name, options.dtype))
   const { extension } = format
   const single = extension !== undefined && out.toLowerCase().endsWith(extension)
@@ -177,6 +182,7 @@ async function prepare(
       ...target.notes,
       ...(target.losses ?? []).map(describeLoss),
       ...(quantisation?.notes ?? []),
+      ...keptNotes,
       ...carried.warnings,
     ],
     casts: summarizeCasts(plan),

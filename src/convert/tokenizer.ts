@@ -3,7 +3,7 @@ import type { OpenedTokenizer } from '../formats/open-tokenizer.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { type OutputFile, writeOutputs } from '../io/output.js'
 import { type TokenizerFacts, tokenizerFacts } from '../tokenizer/generation.js'
-import type { LoadedTokenizer } from '../tokenizer/load.js'
+import type { KeptFile, LoadedTokenizer } from '../tokenizer/load.js'
 import { tokenizerFiles } from '../tokenizer/tokenizer-files.js'
 import { judgeOwn, proveRebuilt, proveTokenizer } from './tokenizer-proof.js'
 
@@ -22,7 +22,8 @@ export interface ConvertTokenizerOptions {
 export interface ConvertedTokenizer {
   /** What was written, the file that was asked for first. */
   files: { path: string; bytes: number }[]
-  facts: TokenizerFacts
+  /** Of a SentencePiece model. */
+  facts?: TokenizerFacts
   warnings: string[]
 }
 
@@ -36,8 +37,11 @@ export async function convertTokenizer(
   { to, out = '.', force }: ConvertTokenizerOptions,
 ): Promise<ConvertedTokenizer> {
   const { tokenizer, json, notes } = opened
-  if (tokenizer === undefined) throw noModel(opened, to)
-  const path = resolve(out.endsWith(to.slice('tokenizer'.length)) ? out : join(out, to))
+  if (tokenizer === undefined) {
+    if (opened.made === undefined || to !== 'tokenizer.json') throw noModel(opened, to)
+    return writeMade(opened.made, resolve(isFile(out, to) ? out : join(out, to)), force, notes)
+  }
+  const path = resolve(isFile(out, to) ? out : join(out, to))
   const warnings = [...notes]
   let files: OutputFile[]
   if (to === 'tokenizer.model') {
@@ -59,6 +63,30 @@ export async function convertTokenizer(
     facts: tokenizerFacts(tokenizer.model),
     warnings,
   }
+}
+
+/** Whether `--out` names the file itself. */
+function isFile(out: string, to: TokenizerTarget): boolean {
+  return out.endsWith(to.slice('tokenizer'.length))
+}
+
+/** What was made of a GGUF's byte-level BPE; under another name only the tokenizer.json. */
+async function writeMade(
+  made: readonly KeptFile[],
+  path: string,
+  force: boolean,
+  warnings: string[],
+): Promise<ConvertedTokenizer> {
+  const alone = basename(path) !== 'tokenizer.json'
+  const files = made.flatMap(({ name, bytes }) =>
+    name === 'tokenizer.json'
+      ? [{ path, bytes }]
+      : alone
+        ? []
+        : [{ path: join(dirname(path), name), bytes }],
+  )
+  await writeOutputs(files, force)
+  return { files: files.map((file) => ({ path: file.path, bytes: file.bytes.length })), warnings }
 }
 
 /** The tokenizer.json; under its own name with the files that transformers looks for beside it. */

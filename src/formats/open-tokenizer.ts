@@ -8,6 +8,8 @@ import { isFolder, join, listFolder, settle } from '../io/store.js'
 import {
   type ConfiguredIds,
   configuredIds,
+  filesFromGguf,
+  type KeptFile,
   type LoadedTokenizer,
   loadTokenizer,
   readTokenizerText,
@@ -28,6 +30,8 @@ export interface OpenedTokenizer {
   rebuilt: boolean
   /** The tokenizer.json that is there. */
   json?: { path: string; text: string }
+  /** Of a GGUF with a byte-level BPE: the files that were made of it. */
+  made?: readonly KeptFile[]
   /** A GGUF that has the vocabulary. */
   gguf?: { path: string; metadata: readonly MetadataEntry[] }
   configured: ConfiguredIds
@@ -65,11 +69,15 @@ export async function openTokenizer(
       suggestions: ['Name a tokenizer.model, a GGUF, or a folder that has one.'],
     })
   }
+  const made =
+    metadata &&
+    filesFromGguf({ path: place.gguf ?? source, tokenizer: { beside: files.beside }, metadata })
   const length = lookUp(metadata ?? []).integer('llama.context_length')
   return {
     source,
     ...(tokenizer ? { tokenizer } : {}),
     rebuilt: tokenizer !== undefined && files.model === undefined,
+    ...(made === undefined ? {} : { made }),
     ...(jsonPath === undefined
       ? {}
       : { json: { path: jsonPath, text: await readTokenizerText(jsonPath) } }),

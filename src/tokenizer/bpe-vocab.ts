@@ -182,11 +182,23 @@ function normalizerWarnings(json: unknown): string[] {
 }
 
 /** What llama.cpp does to the text of every byte-level BPE, whatever stands in a GGUF. */
-export const byteLevelLimits: readonly KnownLimit[] = [
-  {
-    engine: llamaCppName,
-    what: 'llama.cpp drops the space before punctuation when it decodes a byte-level BPE',
-    advice: 'The ids are right; decode with the tokenizer.json where the spaces matter.',
-    explains: (text) => / (?:[.?!,']|n't)/.test(text),
-  },
-]
+export function byteLevelLimits(pre: string | undefined): KnownLimit[] {
+  return pre !== undefined && marksApart.includes(pre) ? [decodedSpaces, marks] : [decodedSpaces]
+}
+
+const decodedSpaces: KnownLimit = {
+  engine: llamaCppName,
+  what: 'llama.cpp drops the space before punctuation when it decodes a byte-level BPE',
+  advice: 'The ids are right; decode with the tokenizer.json where the spaces matter.',
+  explains: (text) => / (?:[.?!,']|n't)/.test(text),
+}
+
+/** Pre-tokenizers whose pattern keeps a letter and the marks on it together, and llama.cpp's does not. */
+const marksApart = ['tekken', 'gpt-4o', 'llama4']
+
+const marks: KnownLimit = {
+  engine: llamaCppName,
+  what: 'llama.cpp cuts words before combining marks, which this pre-tokenizer does not',
+  advice: 'Nothing in a GGUF can mend it; expect other tokens in Devanagari, Thai and their kin.',
+  explains: (text) => /\p{M}/u.test(text),
+}

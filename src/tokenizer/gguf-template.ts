@@ -40,15 +40,18 @@ export function templateEntries(template: unknown): { entries: GgufEntry[]; warn
 }
 
 /** The other way round: what a tokenizer_config.json would say. */
-export function templateFromGguf(lookup: (key: string) => unknown): unknown {
-  const usual = lookup(key)
+export function templateFromGguf(
+  lookup: (key: string) => unknown,
+): string | { name: string; template: string }[] | undefined {
+  const said = lookup(key)
+  const usual = typeof said === 'string' ? said : undefined
   const names = lookup(`${key}s`)
   const others = (Array.isArray(names) ? names : []).flatMap((name: unknown) => {
     const template = lookup(`${key}.${String(name)}`)
     return typeof template === 'string' ? [{ name: String(name), template }] : []
   })
   if (others.length === 0) return usual
-  return typeof usual === 'string' ? [{ name: 'default', template: usual }, ...others] : others
+  return usual === undefined ? others : [{ name: 'default', template: usual }, ...others]
 }
 
 function read(value: unknown): { name: string | undefined; text: string | undefined } {

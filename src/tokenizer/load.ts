@@ -6,6 +6,7 @@ import { type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
 import { join } from '../io/store.js'
+import { byteLevelFromGguf, isByteLevelGguf } from './byte-level-from-gguf.js'
 import { templateFromGguf } from './gguf-template.js'
 import { sentencePieceFromGguf } from './gguf-vocab.js'
 import { mergesSpacesByRecord } from './record.js'
@@ -103,8 +104,24 @@ async function rebuiltTokenizer(
   }
 }
 
+/**
+ * The files of a byte-level BPE that a GGUF alone has.
+ * @throws input error where no tokenizer.json can be made of it
+ */
+export function filesFromGguf({
+  path,
+  tokenizer: { model, beside },
+  metadata = [],
+}: Pick<Checkpoint, 'path' | 'tokenizer' | 'metadata'>): KeptFile[] | undefined {
+  if (model !== undefined || tokenizerJsonOf(beside) !== undefined) return undefined
+  if (!isByteLevelGguf(metadata)) return undefined
+  return Object.entries(byteLevelFromGguf(metadata, path)).map(([name, text]) => {
+    return { name, bytes: new TextEncoder().encode(text) }
+  })
+}
+
 /** Whether a GGUF has tokens: a model without any says so (`no_vocab`), or nothing. */
-function hasVocabulary(metadata: readonly MetadataEntry[] | undefined): boolean {
+export function hasVocabulary(metadata: readonly MetadataEntry[] | undefined): boolean {
   return metadata?.some(({ key }) => key === 'tokenizer.ggml.tokens') ?? false
 }
 

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { checkConversion, planCheck } from '../../src/check/conversion.js'
@@ -8,7 +8,10 @@ import { describePlan } from '../../src/cli/conversion.js'
 import { type RunOptions, runConversion } from '../../src/convert/convert.js'
 import { OpenLlamaError } from '../../src/io/errors.js'
 import { makeSource, prepare, runOptions } from '../support/conversion.js'
+import { convert } from '../support/convert.js'
 import { fails } from '../support/errors.js'
+import { small } from '../support/llama.js'
+import { fixture } from '../support/paths.js'
 
 const test = suite('convert: check')
 
@@ -95,6 +98,19 @@ test('a model without a tokenizer is checked on tokens that are made up', async 
   assert.equal(record, checked)
   assert.is(record?.verdict, 'passed', JSON.stringify(record))
   assert.match(record?.notes.join() ?? '', /made up/)
+})
+
+test('the vocabulary that a GGUF brings along counts for the check', async () => {
+  const made = makeSource({ ...small, vocab: 512 })
+  writeFileSync(
+    join(made.folder, 'in', 'tokenizer.json'),
+    readFileSync(fixture('tokenizer', 'byte-level.json')),
+  )
+  const alone = join(made.folder, 'alone', 'f16.gguf')
+  mkdirSync(dirname(alone))
+  await convert(made.source, alone, { to: 'gguf' })
+  const conversion = await prepare({ ...made, source: alone }, { to: 'gguf', dtype: 'q8_0' })
+  assert.is(planCheck(conversion, wish).unchecked, undefined)
 })
 
 test('a quantised GGUF without vocabulary cannot be checked, which is said', async () => {

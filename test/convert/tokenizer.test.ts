@@ -207,7 +207,6 @@ for (const [what, file, name] of [
     assert.is(values.get('tokenizer.chat_template'), '{{ messages }}')
     assert.is(values.get('tokenizer.chat_template.tool_use'), '{{ tools }}')
     assert.equal(values.get('tokenizer.chat_templates'), ['tool_use'])
-    if (file === 'tokenizer.json') return
     await convert(join(out, gguf), `${out}-back`, { to: 'safetensors' })
     const config = readFileSync(join(`${out}-back`, 'tokenizer_config.json'), 'utf8')
     assert.equal(JSON.parse(config).chat_template, JSON.parse(named).chat_template)
@@ -242,6 +241,20 @@ test('a byte-level BPE goes along as it is, and into a GGUF', async () => {
   assert.is(code, 0, stdout + stderr)
   assert.match(stdout, /tokenizer\.json [=≈] llama\.cpp/)
   assert.not.match(stdout, /sentencepiece/)
+})
+
+test('a GGUF of which no tokenizer.json can be made goes on without one; to GGUF as it is', async () => {
+  const json = readFileSync(fixture('tokenizer', 'byte-level.json'))
+  const { source, out } = sourceWith({ 'tokenizer.json': json })
+  const unknown = `${out}.gguf`
+  await convert(source, unknown, { to: 'gguf', metadata: ['tokenizer.ggml.pre=kimi-k2'] })
+  const { warnings } = await convert(unknown, `${out}-folder`, { to: 'safetensors' })
+  assert.match(warnings.join('\n'), /no tokenizer is written: .*"kimi-k2"/)
+  assert.not(readdirSync(`${out}-folder`).includes('tokenizer.json'))
+  await convert(unknown, `${out}-again.gguf`, { to: 'gguf' })
+  const vocabulary = async (path: string) =>
+    (await openCheckpoint(path)).metadata?.filter(({ key }) => key.startsWith('tokenizer.'))
+  assert.equal(await vocabulary(`${out}-again.gguf`), await vocabulary(unknown))
 })
 
 test('--tokenizer takes a tokenizer.json', async () => {
