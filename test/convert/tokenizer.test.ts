@@ -223,7 +223,11 @@ test('a byte-level BPE goes along as it is, and into a GGUF', async () => {
   const { source, out } = sourceWith(files)
   for (const to of ['safetensors', 'pytorch', 'easylm'] as const) {
     const { warnings, target } = await convert(source, `${out}-${to}`, { to })
-    assert.equal(warnings, [])
+    // Of the model's shape EasyLM has its own to say.
+    assert.equal(
+      warnings.filter((warning) => !warning.startsWith('EasyLM')),
+      [],
+    )
     for (const [name, content] of Object.entries(files)) {
       equalBytes(readFileSync(join(`${out}-${to}`, name)), Buffer.from(content), name)
       assert.ok(target.files.some((file) => file.name === name))
