@@ -17,12 +17,13 @@ import {
 } from './limits.js'
 import { memoryToCheck } from './memory.js'
 import { compareLogits, type Parity, type Position } from './parity.js'
+import { positionsToSee, type Reach } from './reach.js'
 import { type CheckRecord, exceededMetrics, type ParityRecord } from './record.js'
 import { coarsestRounding, roundingOf } from './rounding.js'
 import { type Runs, runBoth } from './runs.js'
 import { commonTokens, type Run, smokeFaults } from './smoke.js'
 import { compareTokenizers, openTextTokenizer, type TextTokenizer } from './text-tokenizer.js'
-import { type Texts, textsFor } from './texts.js'
+import { defaultPositions, type Texts, textsFor } from './texts.js'
 import { compareWeights } from './weights.js'
 
 export interface CheckOptions {
@@ -77,9 +78,10 @@ export async function checkArtifact(
   const tokenizer = await openTextTokenizer(artifact.checkpoint)
   const theirs = against && (await openTextTokenizer(against.checkpoint))
   try {
-    const texts = await textsFor(artifact, theirs ?? tokenizer, options)
+    const reach = reachOf(artifact, options)
+    const texts = await textsFor(artifact, theirs ?? tokenizer, options, reach.positions)
     checkMemory(artifact, texts, options)
-    const notes = [...texts.notes]
+    const notes = [...reach.notes, ...texts.notes]
     const faults: string[] = []
     if (against !== undefined) {
       const judgement = compareTokenizers(tokenizer, theirs, texts.text)
@@ -121,6 +123,26 @@ export async function checkArtifact(
     await theirs?.close()
   }
 }
+
+/** Where the user says nothing of positions: enough to see all that changes with the length of a text. */
+function reachOf(
+  artifact: Runnable,
+  { against, positions, maxMemory = availableMemory() }: CheckOptions,
+): Reach {
+  if (positions !== undefined) return { positions, notes: [] }
+  const configs = [artifact, ...(against ? [against] : [])].map(
+    ({ checkpoint }) => checkpoint.config,
+  )
+  return positionsToSee(
+    configs,
+    { least: defaultPositions, most: mostPositions },
+    (count) => memoryToCheck(artifact, against, count),
+    maxMemory,
+  )
+}
+
+/** Running a large model over more than this takes hours on a CPU. */
+const mostPositions = 8192
 
 function checkMemory(
   artifact: Runnable,

@@ -8,35 +8,41 @@ import { formatBytes } from '../io/units.js'
 import { hasVocabulary, tokenizerJsonOf } from '../tokenizer/load.js'
 import type { CheckOptions } from './check.js'
 import { memoryToCheck } from './memory.js'
+import { positionsToSee, type Reach } from './reach.js'
 import { type CheckRecord, roundFigures } from './record.js'
 
 /** Enough to see a fault, and little beside the conversion itself. */
-const positions = 64
+const leastPositions = 64
+/** More is for `openllama check`. */
+const mostPositions = 1024
 const tokens = 16
 
 /** Holds a finished output against the source that it was made from. */
 export async function checkConversion(
-  { checkpoint, plan, options: conversion }: Conversion,
+  conversion: Conversion,
   output: string,
   options: Pick<CheckOptions, 'signal' | 'threads' | 'onProgress'>,
 ): Promise<CheckRecord> {
   // The engines' libraries are large: loaded when there is something to check.
   const { openRunnable } = await import('../formats/open-runnable.js')
   const { checkArtifact } = await import('./check.js')
+  const { checkpoint, plan } = conversion
   const artifact = await openRunnable(output)
+  const reach = reachOf(conversion, availableMemory())
   const { settled } = checkpoint
   // What was streamed from elsewhere must be here to be run.
-  const source = settled === undefined ? { checkpoint } : await openRunnable(settled, conversion)
+  const source =
+    settled === undefined ? { checkpoint } : await openRunnable(settled, conversion.options)
   const { record } = await checkArtifact(artifact, {
     ...options,
     against: asSaid(source, artifact, plan.target.losses ?? []),
     converted: true,
     // The CPU is the same everywhere, and so are its figures.
     device: 'cpu',
-    positions,
+    positions: reach.positions,
     tokens,
   })
-  return roundFigures(record)
+  return roundFigures({ ...record, notes: [...reach.notes, ...record.notes] })
 }
 
 /** The source as the output says it, where a loss is allowed: all else must compute the same. */
@@ -69,17 +75,32 @@ export interface CheckWish {
 
 /** Whether the output of a conversion can be checked, and what that takes. */
 export function planCheck(conversion: Conversion, wish: CheckWish): CheckPlan {
-  const { checkpoint, plan } = conversion
+  const { checkpoint } = conversion
+  const freeMemory = availableMemory()
+  const { positions } = reachOf(conversion, freeMemory)
+  const memory = memoryAt(conversion, positions)
+  const unchecked = reasonNot(conversion, wish) ?? tooMuch(checkpoint, memory, freeMemory)
+  return { ...(unchecked ? { unchecked } : {}), positions, memory, freeMemory }
+}
+
+/** Positions that show what changes with the length of a text, where that is no great effort. */
+function reachOf(conversion: Conversion, freeMemory: number): Reach {
+  return positionsToSee(
+    [conversion.checkpoint.config],
+    { least: leastPositions, most: mostPositions },
+    (positions) => memoryAt(conversion, positions),
+    freeMemory,
+  )
+}
+
+function memoryAt({ checkpoint, plan }: Conversion, positions: number): number {
   const output = {
     ...checkpoint,
     format: plan.target.format,
     files: plan.target.files.map(({ name, size }) => ({ path: name, size })),
     tensors: plan.target.tensors,
   }
-  const memory = memoryToCheck({ checkpoint: output }, { checkpoint }, positions)
-  const freeMemory = availableMemory()
-  const unchecked = reasonNot(conversion, wish) ?? tooMuch(checkpoint, memory, freeMemory)
-  return { ...(unchecked ? { unchecked } : {}), positions, memory, freeMemory }
+  return memoryToCheck({ checkpoint: output }, { checkpoint }, positions)
 }
 
 /** What makes a check impossible, whatever the machine. */
