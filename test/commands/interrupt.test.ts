@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { suite } from 'uvu'
@@ -42,14 +42,18 @@ const args = [
   '40MB',
 ]
 
+/** Bytes of weights that an unfinished output has on the disk: files have their full size at once. */
+function writtenIn(partial: string): number {
+  const there = statSync(join(partial, 'model.safetensors'), { throwIfNoEntry: false })
+  return 512 * (there?.blocks ?? 0)
+}
+
 /** Sends the signal once tiles are being written. */
 function interrupted(signal: 'SIGINT' | 'SIGTERM', ...flags: string[]) {
   return openllama([...args, ...flags], {
     async onStart(child) {
       const deadline = Date.now() + 20_000
-      while (!existsSync(join(`${out}.partial`, journalName)) && Date.now() < deadline)
-        await wait(5)
-      await wait(30)
+      while (writtenIn(`${out}.partial`) < 20e6 && Date.now() < deadline) await wait(5)
       child.kill(signal)
     },
   })
