@@ -1,5 +1,6 @@
 import type { MetadataEntry, MetadataValue } from '../checkpoint/metadata.js'
 import { usageError } from '../io/errors.js'
+import { typesOf } from './gguf-keys.js'
 import { holdsBig, holdsNumber, isBigType, isNumberType, scalarTypes } from './gguf-value.js'
 
 /** A change of metadata as users write it: `key=value`, or `key:type=value`. */
@@ -44,7 +45,7 @@ export function parseAssignment(argument: string): Assignment {
  * @throws usage error where the value is none of the type
  */
 export function entryOf({ key, type, text }: Assignment, before?: MetadataValue): MetadataEntry {
-  const settled = type ?? before?.type ?? usualTypes.get(key) ?? likelyType(key, text)
+  const settled = type ?? before?.type ?? typesOf(key)?.[0] ?? likelyType(key, text)
   if (!settled.endsWith('[]')) return { key, ...scalar(key, settled, text) }
   const element = settled.slice(0, -2)
   const values = elementsOf(key, text).map((item) => scalar(key, element, item))
@@ -65,16 +66,6 @@ export function assign(
   }
   return result
 }
-
-const usualTypes: ReadonlyMap<string, MetadataValue['type']> = new Map([
-  ['general.tags', 'string[]'],
-  ['general.languages', 'string[]'],
-  ['general.file_type', 'uint32'],
-  ['general.quantization_version', 'uint32'],
-  ['general.base_model.count', 'uint32'],
-  ['general.dataset.count', 'uint32'],
-  ['tokenizer.chat_template', 'string'],
-])
 
 function likelyType(key: string, text: string): MetadataValue['type'] {
   // A version "2" is a text; so is all that describes a model.

@@ -1,7 +1,8 @@
-import type { MetadataEntry, MetadataValue } from '../checkpoint/metadata.js'
+import { lookUp, type MetadataEntry, type MetadataValue } from '../checkpoint/metadata.js'
 import { inputError, usageError } from '../io/errors.js'
 import { type Assignment, entryOf } from './gguf-assign.js'
 import type { GgufHeader } from './gguf-header.js'
+import { refuseUnreadable } from './gguf-keys.js'
 import { entryBytes, headBytes, joinBytes } from './gguf-layout.js'
 
 /** Keys that say how the file is laid out: not for users to set. */
@@ -57,6 +58,9 @@ export function planEdit(
       ),
     )
   }
+  const before = lookUp(header.entries)
+  const after = lookUp([...header.entries, ...set.values()])
+  for (const entry of set.values()) refuseUnreadable(entry, before, after, path)
   const known = new Set(header.entries.map(({ key }) => key))
   const added = [...set.values()].filter(({ key }) => !known.has(key))
   const pieces = [

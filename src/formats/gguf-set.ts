@@ -1,21 +1,51 @@
-import { randomBytes } from 'node:crypto'
-import { type FileHandle, open, realpath, rename, rm, stat, statfs } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { createHash, randomBytes } from 'node:crypto'
+import { type FileHandle, link, open, realpath, rename, rm, stat, statfs } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
+import { understand } from '../checkpoint/checkpoint.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
+import { writeOutputs } from '../io/output.js'
 import { openFile } from '../io/source.js'
 import { syncDirectory } from '../io/sync.js'
 import { formatBytes } from '../io/units.js'
+import { listParts } from './gguf.js'
 import type { Assignment } from './gguf-assign.js'
-import { type Edit, planEdit } from './gguf-edit.js'
-import { readHeader } from './gguf-header.js'
-import { splitName, splitOf } from './gguf-split.js'
-import { discardUndo, refuseInterrupted, restoreFromUndo, writeUndo } from './gguf-undo.js'
+import { type Change, type Edit, planEdit } from './gguf-edit.js'
+import { type GgufHeader, readHeader } from './gguf-header.js'
+import { type GgufPart, readParts, splitName, splitOf } from './gguf-split.js'
+import {
+  discardUndo,
+  refuseInterrupted,
+  restoreFromUndo,
+  type Undo,
+  writeUndo,
+} from './gguf-undo.js'
+
+/** A file's bytes, as records name them. */
+export interface FileState {
+  bytes: number
+  sha256: string
+}
+
+/** The record of the conversion that made a file: it changes with it. */
+export interface RecordOfFile {
+  path: string
+  /** As it is. */
+  text: string
+  /** As it is to be, with sentences about that; no text where it is of other bytes already. */
+  next(before: FileState, after: FileState, changes: readonly Change[]): RecordChange
+}
+
+export interface RecordChange {
+  text?: string
+  warnings: string[]
+}
 
 export interface SetOptions {
   /** Only work out what would be done. */
   dryRun: boolean
+  record?: RecordOfFile
   signal?: AbortSignal
-  /** Bytes of the new file, where one is written. */
+  /** Bytes of the file that were read or written. */
   onProgress?(done: number, total: number): void
 }
 
@@ -29,21 +59,19 @@ export interface SetResult {
 
 /**
  * Sets metadata of a GGUF file: in place where the weights can stay where they
- * are, else by a new file that takes the old one's place when it is whole. A
- * crash leaves the old file, or an undo record with which the next call, and
- * only that, goes on.
+ * are, else by a new file that takes the old one's place when it is whole. The record of its
+ * conversion changes with it. A crash leaves the old file and record, or the new ones, or an undo
+ * record with which the next call, and only that, goes on.
  */
 export async function setMetadata(
   named: string,
   assignments: readonly Assignment[],
   options: SetOptions,
 ): Promise<SetResult> {
-  const path = await realpath(named).catch((error: unknown) => {
-    throw fromSystemError(error, named, 'read it')
-  })
+  const path = await realPathOf(named)
   if (options.dryRun) await refuseInterrupted(path)
   const restored = !options.dryRun && (await restoreFromUndo(path))
-  const warnings = restored ? ['a change that had been interrupted was undone first'] : []
+  const warnings = restored ? [undoneNote] : []
   if (assignments.length === 0) {
     if (restored) return { edit: { kind: 'none', changes: [] }, restored, warnings }
     throw usageError('nothing is to be set', {
@@ -52,19 +80,26 @@ export async function setMetadata(
   }
   const edit = await readEdit(path, assignments)
   if (options.dryRun || edit.kind === 'none') return { edit, restored, warnings }
-  if (edit.kind === 'in place') await writeInPlace(path, edit.offset, edit.bytes)
-  else await rewrite(path, edit.header, edit.dataBegin, options)
-  return { edit, restored, warnings: [...warnings, ...(await recordWarnings(path))] }
+  const told =
+    edit.kind === 'in place'
+      ? await writeInPlace(path, edit, options)
+      : await rewrite(path, edit, options)
+  return { edit, restored, warnings: [...warnings, ...told] }
 }
 
-/** The record of the conversion that made the file is of its bytes as they were. */
-async function recordWarnings(path: string): Promise<string[]> {
-  for (const record of [`${path}.openllama.json`, join(dirname(path), 'openllama.json')]) {
-    if (await stat(record).catch(() => undefined)) {
-      return [`${basename(record)} beside it has the SHA-256 of the file as it was converted`]
-    }
-  }
-  return []
+export const undoneNote = 'a change that had been interrupted was undone first'
+
+/** Undoes a change that was interrupted, before anything is read. @returns whether there was one */
+export async function undoInterrupted(named: string): Promise<boolean> {
+  return restoreFromUndo(await realPathOf(named))
+}
+
+async function realPathOf(named: string): Promise<string> {
+  return realpath(named).catch(async (error: unknown) => {
+    // Where there are no hard links, an old file that made way may be under its other name still.
+    if (await stat(`${named}.undo`).catch(() => undefined)) return named
+    throw fromSystemError(error, named, 'read it')
+  })
 }
 
 async function readEdit(path: string, assignments: readonly Assignment[]): Promise<Edit> {
@@ -80,56 +115,162 @@ async function readEdit(path: string, assignments: readonly Assignment[]): Promi
         suggestions: [`Set them in ${splitName(first, 0, count ?? 1)}.`],
       })
     }
-    return planEdit(header, await source.read(0, header.dataBegin), assignments, path)
+    const edit = planEdit(header, await source.read(0, header.dataBegin), assignments, path)
+    await refuseUnknowable(path, header, edit)
+    return edit
   } finally {
     await source.close()
   }
 }
 
-async function writeInPlace(path: string, offset: number, bytes: Uint8Array): Promise<void> {
+/**
+ * Reads the checkpoint with the new metadata as any command would.
+ * @throws usage error where it could be read before, and could not afterwards
+ */
+async function refuseUnknowable(
+  path: string,
+  header: GgufHeader,
+  { changes }: Edit,
+): Promise<void> {
+  const readable = async (parts: readonly GgufPart[]) =>
+    understand(await listParts(parts, path), {}, { beside: [] })
+  const parts = await readParts(path)
+  try {
+    await readable(parts)
+  } catch {
+    // Of another architecture, or no model: llama.cpp may know more of it.
+    return
+  }
+  const set = new Map(changes.map(({ key, after }) => [key, { key, ...after }]))
+  const kept = header.entries.map((entry) => ({ ...entry, ...set.get(entry.key) }))
+  const known = new Set(header.entries.map(({ key }) => key))
+  const place = { begin: header.infosBegin, end: header.infosBegin }
+  const added = [...set.values()].filter(({ key }) => !known.has(key))
+  const entries = [...kept, ...added.map((entry) => ({ ...entry, ...place }))]
+  const [first, ...others] = parts
+  if (first === undefined) return
+  try {
+    await readable([{ ...first, header: { ...first.header, entries } }, ...others])
+  } catch (error) {
+    if (!(error instanceof OpenLlamaError)) throw error
+    throw usageError(`the file could not be read afterwards: ${error.what}`, {
+      path,
+      suggestions: ['Nothing was changed.'],
+    })
+  }
+}
+
+async function writeInPlace(
+  path: string,
+  { offset, bytes, changes }: Extract<Edit, { kind: 'in place' }>,
+  options: SetOptions,
+): Promise<string[]> {
+  const { record } = options
   try {
     const handle = await open(path, 'r+')
     try {
+      const next = record && (await hashBoth(handle, { offset, bytes }, options))
+      const told: RecordChange = next
+        ? (record?.next(next.before, next.after, changes) ?? { warnings: [] })
+        : { warnings: [] }
       const before = new Uint8Array(bytes.length)
       await handle.read(before, 0, before.length, offset)
-      await writeUndo(path, { offset, bytes: before })
+      await writeUndo(path, { offset, bytes: before, ...kept(record, told) })
       await writeAll(handle, bytes, offset)
       await handle.sync()
+      await writeRecord(record, told)
+      await discardUndo(path)
+      return told.warnings
     } finally {
       await handle.close()
     }
-    await discardUndo(path)
   } catch (error) {
     throw fromSystemError(error, path, 'change it')
   }
 }
 
+/** What the undo record has to say of the conversion's record, where that changes. */
+function kept(record: RecordOfFile | undefined, { text }: RecordChange): Pick<Undo, 'record'> {
+  return record && text !== undefined ? { record: { path: record.path, text: record.text } } : {}
+}
+
+async function writeRecord(
+  record: RecordOfFile | undefined,
+  { text }: RecordChange,
+): Promise<void> {
+  if (record === undefined || text === undefined) return
+  await writeOutputs([{ path: record.path, bytes: new TextEncoder().encode(text) }], true)
+}
+
 /** Bytes that are copied at a time. */
 const copyChunk = 8 * 1024 * 1024
 
+/** The file as it is, and as it will be when bytes of it are others: in one reading. */
+async function hashBoth(
+  handle: FileHandle,
+  change: { offset: number; bytes: Uint8Array },
+  { signal, onProgress }: SetOptions,
+): Promise<{ before: FileState; after: FileState }> {
+  const { size } = await handle.stat()
+  const [old, new_] = [createHash('sha256'), createHash('sha256')]
+  const buffer = new Uint8Array(copyChunk)
+  for (let at = 0; at < size; ) {
+    if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
+    if (bytesRead === 0) throw inputError(`it became shorter: it ends at ${at}`)
+    const read = buffer.subarray(0, bytesRead)
+    old.update(read)
+    const begin = Math.max(at, change.offset)
+    const end = Math.min(at + bytesRead, change.offset + change.bytes.length)
+    if (begin < end) {
+      read.set(change.bytes.subarray(begin - change.offset, end - change.offset), begin - at)
+    }
+    new_.update(read)
+    at += bytesRead
+    onProgress?.(at, size)
+  }
+  return {
+    before: { bytes: size, sha256: old.digest('hex') },
+    after: { bytes: size, sha256: new_.digest('hex') },
+  }
+}
+
 async function rewrite(
   path: string,
-  header: Uint8Array,
-  dataBegin: number,
-  { signal, onProgress }: SetOptions,
-): Promise<void> {
+  { header, dataBegin, changes }: Extract<Edit, { kind: 'rewrite' }>,
+  options: SetOptions,
+): Promise<string[]> {
+  const { signal, onProgress, record } = options
   const { size, mode } = await stat(path)
   const total = header.length + size - dataBegin
   await checkFree(path, total)
   // A name of its own: another run's, or a conversion's, may be there.
-  const partial = `${path}.${randomBytes(4).toString('hex')}.partial`
+  const tag = randomBytes(4).toString('hex')
+  const partial = `${path}.${tag}.partial`
+  const [old, new_] = [createHash('sha256'), createHash('sha256')]
   try {
     const from = await open(path, 'r')
     try {
       const to = await open(partial, 'wx', mode)
       try {
         await writeAll(to, header, 0)
+        if (record !== undefined) {
+          const head = new Uint8Array(dataBegin)
+          await from.read(head, 0, dataBegin, 0)
+          old.update(head)
+          new_.update(header)
+        }
         const buffer = new Uint8Array(Math.min(copyChunk, Math.max(1, size - dataBegin)))
         for (let at = dataBegin; at < size; ) {
           if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
           const { bytesRead } = await from.read(buffer, 0, buffer.length, at)
           if (bytesRead === 0) throw inputError(`it became shorter: it ends at ${at}`, { path })
-          await writeAll(to, buffer.subarray(0, bytesRead), header.length + at - dataBegin)
+          const read = buffer.subarray(0, bytesRead)
+          await writeAll(to, read, header.length + at - dataBegin)
+          if (record !== undefined) {
+            old.update(read)
+            new_.update(read)
+          }
           at += bytesRead
           onProgress?.(header.length + at - dataBegin, total)
         }
@@ -140,12 +281,39 @@ async function rewrite(
     } finally {
       await from.close()
     }
-    await rename(partial, path)
-    await syncDirectory(dirname(path))
+    const before = { bytes: size, sha256: old.digest('hex') }
+    const after = { bytes: total, sha256: new_.digest('hex') }
+    const told = record?.next(before, after, changes) ?? { warnings: [] }
+    await takePlace(path, partial, `${path}.${tag}.before`, record, told)
+    return told.warnings
   } catch (error) {
     await rm(partial, { force: true })
     throw fromSystemError(error, partial, 'write it')
   }
+}
+
+/** Gives the new file its name; where a record changes with it, so that both can be undone. */
+async function takePlace(
+  path: string,
+  partial: string,
+  before: string,
+  record: RecordOfFile | undefined,
+  told: RecordChange,
+): Promise<void> {
+  const undo = kept(record, told)
+  if (undo.record === undefined) {
+    await rename(partial, path)
+    await syncDirectory(dirname(path))
+    return
+  }
+  await writeUndo(path, { before: basename(before), ...undo })
+  // Some file systems have no hard links: there the old file makes way for a moment.
+  await link(path, before).catch(() => rename(path, before))
+  await rename(partial, path)
+  await syncDirectory(dirname(path))
+  await writeRecord(record, told)
+  await rm(before)
+  await discardUndo(path)
 }
 
 async function checkFree(path: string, needed: number): Promise<void> {

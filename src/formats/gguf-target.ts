@@ -11,6 +11,7 @@ import { architecture, configEntries } from './gguf-config.js'
 import { isLayoutKey } from './gguf-edit.js'
 import { generalEntries, nameOnCard } from './gguf-general.js'
 import { defaultAlignment } from './gguf-header.js'
+import { refuseUnreadable } from './gguf-keys.js'
 import { layOutGguf, type PlannedTensor } from './gguf-layout.js'
 import { type GgufRope, ggufRope, type RopeTensor, scalingKey } from './gguf-rope.js'
 import { splitEntries, splitName } from './gguf-split.js'
@@ -147,9 +148,15 @@ function metadataOf(
       throw usageError(`${key} says how the file is laid out and cannot be set`)
     }
   }
+  const entries = assign([...written, ...kept], assignments)
+  const before = lookUp([...written, ...kept])
+  const after = lookUp(entries)
+  for (const entry of entries) {
+    if (assignments.some(({ key }) => key === entry.key)) refuseUnreadable(entry, before, after)
+  }
   const wide = [...checkpoint.tensors.values()].filter(({ dtype }) => dtype === 'f64').length
   return {
-    entries: assign([...written, ...kept], assignments),
+    entries,
     notes: [
       ...rope.notes,
       ...vocabulary.notes,

@@ -1,30 +1,48 @@
 import { createHash } from 'node:crypto'
-import { open, readFile, rm, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join, relative } from 'node:path'
 import { fromSystemError, inputError } from '../io/errors.js'
-import { isJsonObject, type Json } from '../io/json.js'
+import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
+import { writeOutputs } from '../io/output.js'
 import { syncDirectory } from '../io/sync.js'
 
 /**
- * The undo record of a change in place: beside the file, and on disk before the
- * file is touched; gone when the change is on disk. Where there is one, the
- * file's header may be half old and half new.
+ * The undo record of a change: beside the file, and on disk before anything is touched; gone when
+ * the change is on disk. Where there is one, the file's header may be half old and half new, or the
+ * record of its conversion (openllama.json) be of the other one.
  */
-export interface Undo {
-  offset: number
-  /** As they were. */
-  bytes: Uint8Array
-}
+export type Undo = {
+  /** The record of the file's conversion as it was, where it changes too. */
+  record?: { path: string; text: string }
+} & (
+  | {
+      /** Bytes of the file as they were. */
+      offset: number
+      bytes: Uint8Array
+    }
+  | {
+      /** The name beside it under which the old file is kept, from before the new one has its own. */
+      before: string
+    }
+)
 
 function undoPath(path: string): string {
   return `${path}.undo`
 }
 
-export async function writeUndo(path: string, { offset, bytes }: Undo): Promise<void> {
+export async function writeUndo(path: string, undo: Undo): Promise<void> {
   const handle = await open(undoPath(path), 'wx')
   try {
-    const data = Buffer.from(bytes).toString('base64')
-    await handle.writeFile(JSON.stringify({ offset, data, sha256: hashOf(offset, data) }))
+    const plain = {
+      ...('before' in undo
+        ? { before: undo.before }
+        : { offset: undo.offset, data: Buffer.from(undo.bytes).toString('base64') }),
+      // Folders may have been moved meanwhile.
+      ...(undo.record
+        ? { record: relative(dirname(path), undo.record.path), text: undo.record.text }
+        : {}),
+    }
+    await handle.writeFile(JSON.stringify({ ...plain, sha256: hashOf(plain) }))
     await handle.sync()
   } finally {
     await handle.close()
@@ -60,16 +78,11 @@ export async function restoreFromUndo(path: string): Promise<boolean> {
     throw fromSystemError(error, undoPath(path), 'read it')
   }
   try {
-    const undo = parseUndo(text)
+    const undo = parseUndo(text, path)
     // A record that is not whole was interrupted itself, before the file was touched.
-    if (undo !== undefined) {
-      const handle = await open(path, 'r+')
-      try {
-        await handle.write(undo.bytes, 0, undo.bytes.length, undo.offset)
-        await handle.sync()
-      } finally {
-        await handle.close()
-      }
+    if (undo !== undefined && (await restoreFile(path, undo)) && undo.record !== undefined) {
+      const bytes = new TextEncoder().encode(undo.record.text)
+      await writeOutputs([{ path: undo.record.path, bytes }], true)
     }
     await discardUndo(path)
   } catch (error) {
@@ -78,7 +91,28 @@ export async function restoreFromUndo(path: string): Promise<boolean> {
   return true
 }
 
-function parseUndo(text: string): Undo | undefined {
+/** @returns whether there was something to restore: a change that had come to its end stays */
+async function restoreFile(path: string, undo: Undo): Promise<boolean> {
+  if ('before' in undo) {
+    const kept = join(dirname(path), undo.before)
+    if (!(await stat(kept).catch(() => undefined))) return false
+    await rename(kept, path)
+    // A rename of one name of a file to another of the same does nothing.
+    await rm(kept, { force: true })
+    await syncDirectory(dirname(path))
+    return true
+  }
+  const handle = await open(path, 'r+')
+  try {
+    await handle.write(undo.bytes, 0, undo.bytes.length, undo.offset)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  return true
+}
+
+function parseUndo(text: string, path: string): Undo | undefined {
   let json: Json
   try {
     json = JSON.parse(text)
@@ -86,13 +120,18 @@ function parseUndo(text: string): Undo | undefined {
     return undefined
   }
   if (!isJsonObject(json)) return undefined
-  const { offset, data, sha256 } = json
+  const { sha256, ...plain } = json
+  if (sha256 !== hashOf(plain)) return undefined
+  const { offset, data, before, record: name, text: old } = plain
+  const record =
+    typeof name === 'string' && typeof old === 'string'
+      ? { record: { path: join(dirname(path), name), text: old } }
+      : {}
+  if (typeof before === 'string' && basename(before) === before) return { before, ...record }
   if (typeof offset !== 'number' || typeof data !== 'string') return undefined
-  return sha256 === hashOf(offset, data)
-    ? { offset, bytes: Buffer.from(data, 'base64') }
-    : undefined
+  return { offset, bytes: Buffer.from(data, 'base64'), ...record }
 }
 
-function hashOf(offset: number, data: string): string {
-  return createHash('sha256').update(`${offset} ${data}`).digest('hex')
+function hashOf(plain: JsonObject): string {
+  return createHash('sha256').update(JSON.stringify(plain)).digest('hex')
 }

@@ -50,7 +50,8 @@ export const gguf: Format = {
   describe: describeGguf,
 }
 
-async function listParts(parts: readonly GgufPart[], path: string): Promise<Listing> {
+/** What a checkpoint's parts come to, by their headers. */
+export async function listParts(parts: readonly GgufPart[], path: string): Promise<Listing> {
   refuseOtherKinds(parts, path)
   const arrays = parts.flatMap(listTensors)
   const seen = new Set<string>()

@@ -2,14 +2,14 @@ import { Args, Flags } from '@oclif/core'
 import { OpenLlamaCommand } from '../../cli/command.js'
 import { describeEdit, editJson } from '../../cli/metadata.js'
 import { startProgress } from '../../cli/progress.js'
+import { setRecordedMetadata } from '../../convert/set-metadata.js'
 import { parseAssignment } from '../../formats/gguf-assign.js'
-import { setMetadata } from '../../formats/gguf-set.js'
 
 export default class GgufSet extends OpenLlamaCommand {
   static override summary = 'Set metadata of a GGUF file'
 
   static override description =
-    `Changes the header in place where it keeps its size up to the padding; else writes a new file, which takes the old one's place when it is whole. The weights stay as they are, byte for byte. A change in place that was interrupted is undone by the next call, also without KEY=VALUE.
+    `Changes the header in place where it keeps its size up to the padding; else writes a new file, which takes the old one's place when it is whole. The weights stay as they are, byte for byte. The openllama.json that lists the file changes with it. A change that was interrupted is undone by the next call, also without KEY=VALUE. Values with which llama.cpp, or this program, could not read the file are refused.
 
 A value has the type that the key has in the file. For a new key it is what GGUF's documentation says, or what the value looks like; KEY:TYPE=VALUE says it (uint32, float32, bool, string, string[] …). Arrays are separated by commas, or JSON.`
 
@@ -39,7 +39,7 @@ A value has the type that the key has in the file. For a new key it is what GGUF
     const assignments = argv.slice(1).map((argument) => parseAssignment(String(argument)))
     const progress = await startProgress()
     try {
-      const result = await setMetadata(args.file, assignments, {
+      const result = await setRecordedMetadata(args.file, assignments, {
         dryRun: flags['dry-run'],
         signal: this.signal,
         onProgress: (done, total) => progress.update({ phase: 'convert', done, total }),
