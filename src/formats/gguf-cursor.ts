@@ -12,6 +12,8 @@ export interface GgufCursor {
   readonly path: string
   /** Bytes in the whole file. */
   readonly size: number
+  /** Texts and booleans in arrays so far. */
+  items: number
 }
 
 /**
@@ -71,6 +73,22 @@ export function checkCount(cursor: GgufCursor, count: number, least: number, wha
       },
     )
   }
+}
+
+/** A vocabulary of a million tokens and as many merges; each takes several times its bytes. */
+const maxItems = 4_000_000
+
+/** Believes so many more texts or booleans in arrays. */
+export function checkItems(cursor: GgufCursor, count: number, what: string): void {
+  cursor.items += count
+  if (cursor.items <= maxItems) return
+  throw inputError(
+    `with ${count} ${what} its arrays have ${cursor.items} in all, at most ${maxItems} are read`,
+    {
+      format: 'gguf',
+      path: cursor.path,
+    },
+  )
 }
 
 // Tokens may begin with U+FEFF: it is text, not a byte order mark.

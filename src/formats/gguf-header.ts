@@ -53,6 +53,10 @@ const maxAlignment = 2 ** 20
 /** ggml's limit. */
 const maxDimensions = 4
 
+/** Models have some hundred keys; the largest, with each expert by itself, some 50,000 tensors. */
+const maxEntries = 65_536
+const maxTensors = 200_000
+
 /** Bytes that an entry or a tensor's announcement takes at least. */
 const leastEntry = 8 + 1 + 4 + 1
 const leastInfo = 8 + 1 + 4 + 4 + 8
@@ -90,11 +94,13 @@ export function parseHeader(
     throw inputError('it does not begin with "GGUF"', where)
   }
   const { version, littleEndian } = readVersion(view, where)
-  const cursor: GgufCursor = { view, offset: 8, littleEndian, path, size }
+  const cursor: GgufCursor = { view, offset: 8, littleEndian, path, size, items: 0 }
   const tensorCount = readCount(cursor, 'the number of tensors') ?? 0
   const entryCount = readCount(cursor, 'the number of key-values') ?? 0
   checkCount(cursor, entryCount, leastEntry, 'key-values')
   checkCount(cursor, tensorCount, leastInfo, 'tensors')
+  checkMost(entryCount, maxEntries, 'key-values', where)
+  checkMost(tensorCount, maxTensors, 'tensors', where)
 
   const entries = readEntries(cursor, entryCount)
   if (entries === undefined) return undefined
@@ -107,6 +113,11 @@ export function parseHeader(
   const tensors = infos.map((info) => placeTensor(info, dataBegin, alignment, cursor))
   checkPlaces(tensors, cursor)
   return { version, littleEndian, entries, tensors, infosBegin, end, alignment, dataBegin }
+}
+
+/** What is in a header is held in memory, at several times its bytes where there is much of it. */
+function checkMost(count: number, most: number, what: string, where: ErrorDetails): void {
+  if (count > most) throw inputError(`it has ${count} ${what}, at most ${most} are read`, where)
 }
 
 /** The version is small, so that its bytes tell their order. */

@@ -2,6 +2,7 @@ import type { BigType, MetadataValue, NumberType } from '../checkpoint/metadata.
 import { inputError } from '../io/errors.js'
 import {
   checkCount,
+  checkItems,
   type GgufCursor,
   readCount,
   readText,
@@ -159,6 +160,7 @@ function readArray(cursor: GgufCursor, key: string): MetadataValue | undefined {
   }
   if (type === 'string') {
     checkCount(cursor, count, 8, what)
+    checkItems(cursor, count, what)
     return found(
       'string[]',
       readMany(count, () => readText(cursor, `an element of "${key}"`)),
@@ -166,6 +168,7 @@ function readArray(cursor: GgufCursor, key: string): MetadataValue | undefined {
   }
   if (type === 'bool') {
     checkCount(cursor, count, 1, what)
+    checkItems(cursor, count, what)
     return found(
       'bool[]',
       readMany(count, () => readBool(cursor, `an element of "${key}"`)),

@@ -87,6 +87,12 @@ const indexName = 'model.safetensors.index.json'
 /** The format's own cap on the header, in bytes. */
 const maxHeader = 100_000_000
 
+/**
+ * Of 200,000 tensors, an object, two lists and four keys each, and of the metadata: the largest
+ * models have some 50,000, with each expert by itself.
+ */
+const maxParts = 7 * 200_000 + 100_000
+
 const nameOfDtype: Record<Float, string> = { f64: 'F64', f32: 'F32', f16: 'F16', bf16: 'BF16' }
 /** A map: a file may name any text, `constructor` too. */
 const dtypeNames: ReadonlyMap<string, DType> = new Map([
@@ -140,7 +146,10 @@ async function listEntries(
       suggestions: ['It is truncated; download it again.'],
     })
   }
-  const header = parseJsonObject(await source.read(8, length), path, { uniqueKeys: true })
+  const header = parseJsonObject(await source.read(8, length), path, {
+    uniqueKeys: true,
+    maxParts,
+  })
   return parseHeader(header, 8 + length, source)
 }
 

@@ -29,8 +29,39 @@ export function doubledKey(text: string): string | undefined {
   return undefined
 }
 
+/** What JSON has in it, told without reading it; of other text it is any number. */
+export function measure(bytes: Uint8Array): { parts: number; depth: number } {
+  let parts = 0
+  let depth = 0
+  let deepest = 0
+  for (let at = 0; at < bytes.length; at++) {
+    switch (bytes[at]) {
+      case quote:
+        for (at++; at < bytes.length && bytes[at] !== quote; at++) {
+          if (bytes[at] === backslash) at++
+        }
+        break
+      case brace:
+      case bracket:
+        parts++
+        depth++
+        if (depth > deepest) deepest = depth
+        break
+      case braceEnd:
+      case bracketEnd:
+        depth--
+        break
+      case colon:
+        parts++
+    }
+  }
+  return { parts, depth: deepest }
+}
+
 const quote = 0x22
 const backslash = 0x5c
+const bracket = 0x5b
+const bracketEnd = 0x5d
 const brace = 0x7b
 const braceEnd = 0x7d
 const colon = 0x3a

@@ -1,5 +1,5 @@
 import { inputError } from './errors.js'
-import { doubledKey } from './json-keys.js'
+import { doubledKey, measure } from './json-keys.js'
 import { refuseStandIns } from './stand-ins.js'
 
 export type Json = null | boolean | number | string | Json[] | JsonObject
@@ -8,14 +8,22 @@ export type JsonObject = { [key: string]: Json }
 export interface JsonOptions {
   /** A key that stands twice in one object is an error: what it is the key of decides bytes. */
   uniqueKeys?: boolean
+  /** Objects, arrays and keys at most: each takes several times its bytes in memory. */
+  maxParts?: number
 }
 
 /** Parses a JSON object; whatever else the bytes are is an input error that names `path`. */
 export function parseJsonObject(
   bytes: Uint8Array,
   path: string,
-  { uniqueKeys = false }: JsonOptions = {},
+  { uniqueKeys = false, maxParts }: JsonOptions = {},
 ): JsonObject {
+  const { parts, depth } = measure(bytes)
+  if (maxParts !== undefined && parts > maxParts) {
+    throw inputError(`it has ${parts} objects, lists and keys, at most ${maxParts} are read`, {
+      path,
+    })
+  }
   let value: Json
   let text: string
   try {
@@ -27,7 +35,7 @@ export function parseJsonObject(
     throw inputError(`it is not valid JSON: ${reason}`, { path, cause: error })
   }
   if (!isJsonObject(value)) throw inputError('a JSON object is expected', { path })
-  if (isDeeper(value, maxDepth)) {
+  if (depth > maxDepth) {
     throw inputError(`it nests more than ${maxDepth} levels deep`, { path })
   }
   const twice = uniqueKeys ? doubledKey(text) : undefined
@@ -73,11 +81,6 @@ function quoteNonFinite(text: string): string | undefined {
 
 /** What is parsed without end is still too deep to be written again. */
 const maxDepth = 100
-
-function isDeeper(value: Json, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return levels === 0 || Object.values(value).some((each) => isDeeper(each, levels - 1))
-}
 
 export function isJsonObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -307,6 +307,30 @@ for (const [what, bytes, ...parts] of malformed) {
   })
 }
 
+test('more than is held in memory, in a file that is large enough for it', async () => {
+  const size = 2 ** 40
+  const where = { path: 'm.gguf', size }
+  const many: [Partial<RawFile>, string][] = [
+    [{ entryCount: 65_537 }, '65537 key-values, at most 65536'],
+    [{ tensorCount: 200_001 }, '200001 tensors, at most 200000'],
+    [
+      {
+        entries: [
+          {
+            key: 'tokens',
+            type: valueTypes.array,
+            value: (w) => w.u32(valueTypes.string).u64(4_000_001),
+          },
+        ],
+      },
+      '4000001 elements of "tokens"',
+    ],
+  ]
+  for (const [changes, told] of many) {
+    await fails(() => parseHeader(file(changes), where), 'input', 'm.gguf', told)
+  }
+})
+
 test('truncated anywhere in the header: an error, and never a crash', async () => {
   const bytes = rawGguf({ entries: modelEntries(small), tensors: modelTensors(small, 'f16') })
   const { end } = await read(bytes)
