@@ -423,6 +423,7 @@ function withoutJournal(content: Content): Content {
 const jobs = await prepareJobs()
 cpSync(join(jobs[0]?.made ?? '', 'out'), join(root, 'folder'), { recursive: true })
 let story = 0
+let told = 0
 async function tellStories(): Promise<void> {
   while (kills < wanted) {
     const next = seeded(seed + 7919 * story++)
@@ -438,7 +439,7 @@ async function tellStories(): Promise<void> {
     const other = others[Math.floor(random() * others.length)]
     if (job === undefined || other === undefined) throw new Error('no jobs')
     await new Story(random, source, job, other).tell()
-    if (story % 50 === 0) console.log(`${kills} kills, ${wrong} wrong`)
+    if (++told % 25 === 0) console.log(`${kills} kills, ${wrong} wrong`)
   }
 }
 await Promise.all(Array.from({ length: availableParallelism() }, tellStories))

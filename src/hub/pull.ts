@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
-import { copyFile, lstat, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
+import { copyFile, lstat, open, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
 import {
@@ -207,12 +207,27 @@ async function deliver(
       })
     }
     if (link) await symlink(resolve(content), partial).catch(refuseLink(target))
-    else await copyFile(content, partial, constants.COPYFILE_FICLONE)
+    else {
+      await copyFile(content, partial, constants.COPYFILE_FICLONE)
+      await syncFile(partial)
+    }
     await rename(partial, target)
   } catch (error) {
     throw fromSystemError(error, target, 'write it')
   } finally {
     await rm(partial, { force: true })
+  }
+}
+
+/** A name must not come to disk before what it is of. */
+async function syncFile(path: string): Promise<void> {
+  // Windows flushes only what is open for writing, and the file may be read-only.
+  if (process.platform === 'win32') return
+  const handle = await open(path, 'r')
+  try {
+    await handle.datasync()
+  } finally {
+    await handle.close()
   }
 }
 
