@@ -50,6 +50,7 @@ export const safetensors = {
   async open(path) {
     const arrays: StoredArray[] = []
     const others: OtherArray[] = []
+    const aliases: StoredArray[] = []
     const files = []
     const index = path.endsWith('.index.json') ? await joinShards(path, 'safetensors') : undefined
     for (const file of index?.files ?? (await shardSiblings(path, 'safetensors'))) {
@@ -58,6 +59,7 @@ export const safetensors = {
         const listed = await listEntries(source)
         append(arrays, listed.arrays)
         append(others, listed.others)
+        append(aliases, listed.aliases)
         files.push({ path: file, size: source.size })
       } finally {
         await source.close()
@@ -65,6 +67,8 @@ export const safetensors = {
     }
     if (index) index.check(arrays, others)
     else checkOnce(arrays, 'safetensors')
+    const there = new Set(arrays.map(({ name }) => name))
+    arrays.push(...aliases.filter(({ name }) => !there.has(name)))
     const { notes, ...named } = stateNames(arrays, others, { format: 'safetensors', path })
     // Mistral's own layout, and Meta's, in this container.
     const told =
@@ -115,6 +119,14 @@ const otherBits: ReadonlyMap<string, number> = new Map([
   ['F6_E3M2', 6],
 ])
 
+/** What one file holds. */
+interface Entries {
+  arrays: StoredArray[]
+  /** Tensors that the metadata say are others of the file under a second name. */
+  aliases: StoredArray[]
+  others: OtherArray[]
+}
+
 /** The tensors of one file whose elements are floats. */
 export async function listFile(source: ByteSource): Promise<StoredArray[]> {
   return (await listEntries(source)).arrays
@@ -124,9 +136,7 @@ export async function listFile(source: ByteSource): Promise<StoredArray[]> {
  * Lists the tensors of one file and holds the header to the format's rules:
  * offsets in order without gap or overlap, sizes that fit, no byte left over.
  */
-async function listEntries(
-  source: ByteSource,
-): Promise<{ arrays: StoredArray[]; others: OtherArray[] }> {
+async function listEntries(source: ByteSource): Promise<Entries> {
   const { path, size } = source
   const where = { format: 'safetensors', path }
   if (size < 8)
@@ -163,11 +173,7 @@ interface Entry {
   type: string
 }
 
-function parseHeader(
-  header: JsonObject,
-  start: number,
-  { path, size }: ByteSource,
-): { arrays: StoredArray[]; others: OtherArray[] } {
+function parseHeader(header: JsonObject, start: number, { path, size }: ByteSource): Entries {
   const entries: Entry[] = []
   for (const [name, value] of Object.entries(header)) {
     if (name === '__metadata__') continue
@@ -199,9 +205,9 @@ function parseHeader(
     entries.push({ ...entry, array: { name, dtype, shape, parts: [wholePart(shape, [extent])] } })
   }
   checkPlaces(entries, start, { path, size })
-  const arrays = entries.flatMap(({ array }) => array ?? [])
   return {
-    arrays: [...arrays, ...aliases(header, entries)],
+    arrays: entries.flatMap(({ array }) => array ?? []),
+    aliases: aliasesIn(header, entries),
     others: entries.flatMap(({ name, type, array }) => (array ? [] : { name, type, path })),
   }
 }
@@ -260,12 +266,15 @@ function checkPlaces(
  * Tensors that are others under a second name: safetensors' save_model leaves
  * one of two tied weights out and notes in the metadata which it is the same as.
  */
-function aliases({ __metadata__: metadata }: JsonObject, entries: readonly Entry[]): StoredArray[] {
+function aliasesIn(
+  { __metadata__: metadata }: JsonObject,
+  entries: readonly Entry[],
+): StoredArray[] {
   if (!isJsonObject(metadata)) return []
   const byName = new Map(entries.map((entry) => [entry.name, entry]))
   return Object.entries(metadata).flatMap(([name, target]) => {
     const { array } = (typeof target === 'string' && byName.get(target)) || {}
-    return array && !byName.has(name) ? { ...array, name } : []
+    return array && name.endsWith('.weight') && !byName.has(name) ? { ...array, name } : []
   })
 }
 
