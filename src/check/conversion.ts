@@ -132,6 +132,7 @@ function reasonNot(
   const hasTokenizer =
     tokenizer !== undefined ||
     tokenizerJsonOf(checkpoint.tokenizer.beside) !== undefined ||
+    checkpoint.tokenizer.tiktoken !== undefined ||
     hasVocabulary(checkpoint.metadata)
   if (plan.target.format === 'gguf' && quantisation !== undefined && !hasTokenizer) {
     return new OpenLlamaError(

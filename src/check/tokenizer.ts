@@ -111,7 +111,7 @@ async function sentencePieceSide(opened: OpenedTokenizer): Promise<Side> {
 
 /** The tokenizer.json that is there, else the one that we write. */
 async function tokenizerJsonSide(
-  { tokenizer, json, made, gguf, configured }: OpenedTokenizer,
+  { source, tokenizer, json, made, gguf, configured }: OpenedTokenizer,
   notes: string[],
 ): Promise<Side | undefined> {
   const name = 'tokenizer.json'
@@ -125,7 +125,7 @@ async function tokenizerJsonSide(
     const text = new TextDecoder().decode(bytes)
     return {
       engine: await tokenizerJsonEngine(text, name, name),
-      origin: `made from ${basename(gguf?.path ?? '')}, as convert writes it`,
+      origin: `made from ${basename(gguf?.path ?? source)}, as convert writes it`,
       limits: tokenizerJsonLimits(name, JSON.parse(text), undefined),
     }
   }

@@ -97,6 +97,8 @@ export interface TokenizerFiles {
   beside: string[]
   /** chat_template.jinja. */
   template?: string
+  /** LLaMA 3's own vocabulary, which stands in the place of a SentencePiece model. */
+  tiktoken?: string
 }
 
 /** A checkpoint, described: nothing of its weights has been read. */

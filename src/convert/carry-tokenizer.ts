@@ -34,7 +34,8 @@ export async function keptFiles(
   keep: boolean,
 ): Promise<Kept> {
   const { tokenizer, path } = checkpoint
-  const found = tokenizer.model !== undefined || tokenizer.beside.length > 0
+  const { model, tiktoken, beside } = tokenizer
+  const found = model !== undefined || tiktoken !== undefined || beside.length > 0
   if (keep && !found) {
     throw usageError('--keep-tokenizer: no tokenizer files are beside the source', {
       path,
@@ -43,7 +44,11 @@ export async function keptFiles(
   }
   const only =
     (loaded === undefined || loaded.json !== undefined) &&
-    tokenizerJsonOf(tokenizer.beside) !== undefined
+    (tiktoken !== undefined || tokenizerJsonOf(beside) !== undefined)
+  // Meta's own layout has the list of ranks itself.
+  if (to === 'meta' && tiktoken !== undefined) {
+    return { files: await readTokenizerFiles({ model: tiktoken, beside: [] }), notes: [] }
+  }
   if (keep || only) return { files: await readTokenizerFiles(tokenizer), notes: [] }
   if (loaded !== undefined || withoutFolder.includes(to)) return { notes: [] }
   try {

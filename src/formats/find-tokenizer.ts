@@ -1,7 +1,9 @@
 import { basename, dirname } from 'node:path'
 import type { TokenizerFiles } from '../checkpoint/checkpoint.js'
 import { inputError } from '../io/errors.js'
+import { openFile, readStart } from '../io/source.js'
 import { join, kindOf, settle } from '../io/store.js'
+import { isTiktoken } from '../tokenizer/tiktoken.js'
 
 /** What transformers keeps beside a SentencePiece model, or in its place. */
 const jsonNames = [
@@ -33,10 +35,28 @@ export async function findTokenizer(folder: string, choice?: string): Promise<To
   const found = { beside, ...((await kindOf(template)) === 'file' ? { template } : {}) }
   const isJson = chosen !== undefined && !isFolder && basename(chosen) === 'tokenizer.json'
   const model = isFolder ? join(place, 'tokenizer.model') : chosen
-  if (!isJson && (await kindOf(model)) === 'file') return { model, ...found }
-  const hasJson = beside.some((path) => basename(path) === 'tokenizer.json')
+  if (!isJson && model !== undefined && (await kindOf(model)) === 'file') {
+    if (!(await isTiktokenFile(model))) return { model, ...found }
+    // A list that was named goes before a tokenizer.json beside it.
+    const others = isFolder ? beside : beside.filter((path) => !isTokenizerJson(path))
+    return { ...found, beside: others, tiktoken: model }
+  }
+  const hasJson = beside.some(isTokenizerJson)
   if (chosen !== undefined && !((isFolder || isJson) && hasJson)) {
     throw inputError('no tokenizer.model and no tokenizer.json is there', { path: chosen })
   }
   return found
+}
+
+function isTokenizerJson(path: string): boolean {
+  return basename(path) === 'tokenizer.json'
+}
+
+async function isTiktokenFile(path: string): Promise<boolean> {
+  const source = await openFile(path)
+  try {
+    return isTiktoken(await readStart(source, 512))
+  } finally {
+    await source.close()
+  }
 }

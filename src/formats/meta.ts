@@ -112,8 +112,9 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
   const settlement = options.settlement ?? settle(checkpoint, options)
   const { params, notes, losses } = paramsFromConfig(settlement.config)
   files.push(jsonFile('params.json', params))
-  const { tokenizer } = options
-  if (tokenizer) files.push(literalFile('tokenizer.model', tokenizer.bytes))
+  const { tokenizer, keptTokenizer } = options
+  const model = tokenizer ?? keptTokenizer?.find(({ name }) => name === 'tokenizer.model')
+  if (model) files.push(literalFile('tokenizer.model', model.bytes))
   return {
     format: 'meta',
     files,

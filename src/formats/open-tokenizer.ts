@@ -9,12 +9,14 @@ import {
   type ConfiguredIds,
   configuredIds,
   filesFromGguf,
+  filesOfRanks,
   type KeptFile,
   type LoadedTokenizer,
   loadTokenizer,
   readTokenizerText,
   tokenizerJsonOf,
 } from '../tokenizer/load.js'
+import { isTiktoken } from '../tokenizer/tiktoken.js'
 import { findTokenizer } from './find-tokenizer.js'
 import { gguf } from './gguf.js'
 import { firstOfSplit, readParts } from './gguf-split.js'
@@ -30,7 +32,7 @@ export interface OpenedTokenizer {
   rebuilt: boolean
   /** The tokenizer.json that is there. */
   json?: { path: string; text: string }
-  /** Of a GGUF with a byte-level BPE: the files that were made of it. */
+  /** Of a GGUF with a byte-level BPE, or of LLaMA 3's own vocabulary: the files that were made of it. */
   made?: readonly KeptFile[]
   /** A GGUF that has the vocabulary. */
   gguf?: { path: string; metadata: readonly MetadataEntry[] }
@@ -63,15 +65,22 @@ export async function openTokenizer(
     ...(metadata === undefined ? {} : { metadata }),
   })
   const jsonPath = tokenizerJsonOf(files.beside)
-  if (tokenizer === undefined && jsonPath === undefined && metadata === undefined) {
+  const ranks = await filesOfRanks(files)
+  if (
+    tokenizer === undefined &&
+    jsonPath === undefined &&
+    metadata === undefined &&
+    ranks === undefined
+  ) {
     throw inputError('no tokenizer is there', {
       path: source,
       suggestions: ['Name a tokenizer.model, a GGUF, or a folder that has one.'],
     })
   }
   const made =
-    metadata &&
-    filesFromGguf({ path: place.gguf ?? source, tokenizer: { beside: files.beside }, metadata })
+    ranks ??
+    (metadata &&
+      filesFromGguf({ path: place.gguf ?? source, tokenizer: { beside: files.beside }, metadata }))
   const length = lookUp(metadata ?? []).integer('llama.context_length')
   return {
     source,
@@ -122,8 +131,9 @@ async function locate(source: string): Promise<Place> {
     return { ...place, folder: home, files: await findTokenizer(home) }
   }
   // Files beside a model of another name need not be its own.
-  const files = name === 'tokenizer.model' ? await findTokenizer(folder, inner) : undefined
-  return { ...place, files: files ?? { model: inner, beside: [] } }
+  if (name === 'tokenizer.model') return { ...place, files: await findTokenizer(folder, inner) }
+  const files = isTiktoken(head) ? { tiktoken: inner } : { model: inner }
+  return { ...place, files: { ...files, beside: [] } }
 }
 
 async function locateInFolder(folder: string): Promise<Place> {

@@ -1,7 +1,6 @@
 import { basename } from 'node:path'
 import type { Checkpoint, TokenizerFiles } from '../checkpoint/checkpoint.js'
 import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
-import { inputError } from '../io/errors.js'
 import { type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
@@ -12,6 +11,7 @@ import { sentencePieceFromGguf } from './gguf-vocab.js'
 import { mergesSpacesByRecord } from './record.js'
 import { parseSentencePiece, type SentencePieceModel, writeSentencePiece } from './sentencepiece.js'
 import { isSentencePieceJson, sentencePieceFromJson } from './sentencepiece-from-json.js'
+import { filesFromTiktoken } from './tiktoken.js'
 import type { SourceFile } from './tokenizer-config.js'
 
 /** A checkpoint's tokenizer, read. */
@@ -51,7 +51,6 @@ export async function loadTokenizer({
     return embedded ?? rebuiltTokenizer(beside, template, metadata)
   }
   const bytes = await readWhole(path)
-  refuseTiktoken(bytes, path)
   const sources = await readSources(beside, template)
   return { path, model: parseSentencePiece(bytes, path), bytes, sources }
 }
@@ -125,14 +124,32 @@ export function hasVocabulary(metadata: readonly MetadataEntry[] | undefined): b
   return metadata?.some(({ key }) => key === 'tokenizer.ggml.tokens') ?? false
 }
 
-/** LLaMA 3's own tokenizer.model is a list of lines "base64 rank". */
-function refuseTiktoken(bytes: Uint8Array, path: string): void {
-  const start = new TextDecoder('latin1').decode(bytes.subarray(0, 256))
-  if (!/^[A-Za-z0-9+/]+={0,2} \d+\r?\n/.test(start)) return
-  throw inputError('it is a vocabulary of tiktoken (LLaMA 3), not a SentencePiece model', {
-    path,
-    suggestions: ['Name the tokenizer.json of the same model with --tokenizer.'],
-  })
+/** The files that a list of ranks stands for, made once: LLaMA 3's takes seconds. */
+let lastMade: { bytes: Uint8Array; path: string; files: Promise<KeptFile[]> } | undefined
+
+/**
+ * The files of a byte-level BPE that LLaMA 3's own vocabulary stands for, where there is no
+ * tokenizer.json.
+ * @throws input error for what is no list of ranks
+ */
+export async function filesOfRanks({
+  tiktoken: path,
+  beside,
+}: TokenizerFiles): Promise<KeptFile[] | undefined> {
+  if (path === undefined || tokenizerJsonOf(beside) !== undefined) return undefined
+  const bytes = await readWhole(path)
+  if (lastMade?.path !== path || Buffer.compare(lastMade.bytes, bytes) !== 0) {
+    lastMade = { bytes, path, files: makeFiles(bytes, path) }
+  }
+  return lastMade.files
+}
+
+async function makeFiles(bytes: Uint8Array, path: string): Promise<KeptFile[]> {
+  const made = await filesFromTiktoken(bytes, path)
+  return Object.entries(made).map(([name, text]) => ({
+    name,
+    bytes: new TextEncoder().encode(text),
+  }))
 }
 
 /** What a GGUF's metadata call the vocabularies that SentencePiece made. */
@@ -169,14 +186,12 @@ async function embeddedTokenizer(
  * The tokenizer.json of a tokenizer that exists only so (LLaMA 3's and its kin), with the
  * chat template that lies beside it.
  */
-export async function loadTokenizerJson({
-  model,
-  beside,
-  template,
-}: TokenizerFiles): Promise<SourceFile | undefined> {
-  const path = tokenizerJsonOf(beside)
+export async function loadTokenizerJson(files: TokenizerFiles): Promise<SourceFile | undefined> {
+  const { model, beside, template } = files
+  const made = (await filesOfRanks(files))?.find(({ name }) => name === 'tokenizer.json')
+  const path = made === undefined ? tokenizerJsonOf(beside) : files.tiktoken
   if (model !== undefined || path === undefined) return undefined
-  const json = await readJson(path)
+  const json = made === undefined ? await readJson(path) : parseJsonObject(made.bytes, path)
   if (isSentencePieceJson(json)) return undefined
   return { name: path, json: { ...json, chat_template: await readTemplate(beside, template) } }
 }
@@ -202,12 +217,11 @@ export async function readTokenizerText(path: string): Promise<string> {
 }
 
 /** All files of a tokenizer, byte for byte, by the names that transformers knows them by. */
-export async function readTokenizerFiles({
-  model,
-  beside,
-  template,
-}: TokenizerFiles): Promise<KeptFile[]> {
-  const kept: KeptFile[] = []
+export async function readTokenizerFiles(files: TokenizerFiles): Promise<KeptFile[]> {
+  const { model, beside, template } = files
+  const names = new Set(beside.map((path) => basename(path)))
+  const made = await filesOfRanks(files)
+  const kept = made?.filter(({ name }) => !names.has(name)) ?? []
   if (model !== undefined) {
     kept.push({ name: 'tokenizer.model', bytes: await readWhole(model) })
   }

@@ -1,17 +1,28 @@
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { lookUp } from '../../src/checkpoint/metadata.js'
+import { convertTokenizer } from '../../src/convert/tokenizer.js'
+import { findTokenizer } from '../../src/formats/find-tokenizer.js'
+import { openCheckpoint } from '../../src/formats/open.js'
+import { openTokenizer } from '../../src/formats/open-tokenizer.js'
 import { tokenizerJsonEngine } from '../../src/tokenizer/engine.js'
+import { filesOfRanks } from '../../src/tokenizer/load.js'
+import { summarizeTokenizer } from '../../src/tokenizer/summary.js'
 import {
   filesFromTiktoken,
   isTiktoken,
   mergesOf,
   parseRanks,
 } from '../../src/tokenizer/tiktoken.js'
+import { equalBytes } from '../support/bytes.js'
 import { fails } from '../support/errors.js'
+import { small } from '../support/llama.js'
 import { fixture } from '../support/paths.js'
+import { arraysOf, streamOf } from '../support/stream.js'
 import { tempDir } from '../support/temp.js'
+import { convert } from '../support/tensors.js'
 
 const test = suite('tokenizer: tiktoken')
 
@@ -97,6 +108,53 @@ test('what is no such list is refused by its line', async () => {
   }
   const cut = bytes.subarray(0, -2)
   await fails(() => parseRanks(cut, path), 'input', 'line 352')
+})
+
+test('Meta’s layout with it: to folders as a tokenizer.json, to GGUF, and to Meta’s as it is', async () => {
+  const model = { ...small, vocab: 352 + 256 }
+  const stream = join(tempDir(), 'stream')
+  writeFileSync(stream, streamOf(arraysOf(model, 'float32')))
+  const { out: source } = await convert(stream, { to: 'meta', heads: model.heads })
+  copyFileSync(path, join(source, 'tokenizer.model'))
+  const made = await filesFromTiktoken(bytes, join(source, 'tokenizer.model'))
+  const folder = await convert(source, { to: 'safetensors' })
+  assert.is(readFileSync(join(folder.out, 'tokenizer.json'), 'utf8'), made['tokenizer.json'])
+  assert.not(existsSync(join(folder.out, 'tokenizer.model')))
+  const again = await convert(source, { to: 'meta' })
+  equalBytes(readFileSync(join(again.out, 'tokenizer.model')), bytes, 'tokenizer.model')
+  const { out } = await convert(source, { to: 'gguf', out: join(tempDir(), 'm.gguf') })
+  const metadata = lookUp((await openCheckpoint(out)).metadata ?? [])
+  assert.is(metadata.text('tokenizer.ggml.model'), 'gpt2')
+  assert.is(metadata.text('tokenizer.ggml.pre'), 'llama-bpe')
+  assert.is(metadata.integer('tokenizer.ggml.bos_token_id'), 352)
+  assert.is(metadata.integer('tokenizer.ggml.eos_token_id'), 353)
+  const { summary } = await summarizeTokenizer(await openCheckpoint(source))
+  assert.equal([summary?.kind, summary?.tokens], ['byte-level-bpe', 608])
+})
+
+test('tokenizer convert and check take the list itself, whatever it is called', async () => {
+  for (const name of ['tokenizer.model', 'llama3.tiktoken']) {
+    const copy = join(tempDir(), name)
+    copyFileSync(path, copy)
+    const opened = await openTokenizer(copy)
+    assert.equal(
+      opened.made?.map((file) => file.name),
+      ['tokenizer.json', 'tokenizer_config.json'],
+    )
+    const out = join(tempDir(), 'tokenizer.json')
+    await convertTokenizer(opened, { to: 'tokenizer.json', out, force: false })
+    assert.is(readFileSync(out, 'utf8'), (await filesFromTiktoken(bytes, copy))['tokenizer.json'])
+  }
+})
+
+test('a tokenizer.json beside it goes first, unless the list is named', async () => {
+  const folder = tempDir()
+  copyFileSync(path, join(folder, 'tokenizer.model'))
+  writeFileSync(join(folder, 'tokenizer.json'), '{}')
+  const found = await findTokenizer(folder)
+  assert.equal(await filesOfRanks(found), undefined)
+  const named = await findTokenizer(folder, join(folder, 'tokenizer.model'))
+  assert.is((await filesOfRanks(named))?.length, 2)
 })
 
 test.run()
