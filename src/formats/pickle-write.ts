@@ -14,14 +14,14 @@ export interface PickledTensor {
  * _rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict()).
  */
 export function pickleStateDict(tensors: readonly PickledTensor[]): Uint8Array {
-  const out: Output = { bytes: [0x80, 2], memo: new Map() }
-  out.bytes.push(op('}'), op('('))
+  const out: Output = { bytes: new Uint8Array(256), length: 0, memo: new Map() }
+  put(out, 0x80, 2, op('}'), op('('))
   for (const { name, key, storageType, shape } of tensors) {
     text(out, name)
     once(out, 'torch._utils\n_rebuild_tensor_v2', global)
-    out.bytes.push(op('('))
+    put(out, op('('))
 
-    out.bytes.push(op('('))
+    put(out, op('('))
     once(out, 'storage', text)
     once(out, `torch\n${storageType}`, global)
     text(out, key)
@@ -30,7 +30,7 @@ export function pickleStateDict(tensors: readonly PickledTensor[]): Uint8Array {
       out,
       shape.reduce((count, size) => count * size, 1),
     )
-    out.bytes.push(op('t'), op('Q'))
+    put(out, op('t'), op('Q'))
 
     integer(out, 0)
     sizes(out, shape)
@@ -38,63 +38,86 @@ export function pickleStateDict(tensors: readonly PickledTensor[]): Uint8Array {
       out,
       shape.map((_, axis) => shape.slice(axis + 1).reduce((count, size) => count * size, 1)),
     )
-    out.bytes.push(0x89)
+    put(out, 0x89)
     once(out, 'collections\nOrderedDict', global)
-    out.bytes.push(op(')'), op('R'))
+    put(out, op(')'), op('R'))
 
-    out.bytes.push(op('t'), op('R'))
+    put(out, op('t'), op('R'))
   }
-  out.bytes.push(op('u'), op('.'))
-  return Uint8Array.from(out.bytes)
+  put(out, op('u'), op('.'))
+  return out.bytes.slice(0, out.length)
 }
 
 interface Output {
-  bytes: number[]
+  /** With room for more behind the first `length`. */
+  bytes: Uint8Array
+  length: number
   /** What stands in the pickle already, and its number there. */
   memo: Map<string, number>
+}
+
+const encoder = new TextEncoder()
+
+/** A few bytes more. */
+function put(out: Output, ...bytes: number[]): void {
+  putAll(out, bytes)
+}
+
+function putAll(out: Output, bytes: ArrayLike<number>): void {
+  const end = out.length + bytes.length
+  if (end > out.bytes.length) {
+    const larger = new Uint8Array(2 * end)
+    larger.set(out.bytes)
+    out.bytes = larger
+  }
+  out.bytes.set(bytes, out.length)
+  out.length = end
 }
 
 /** Writes a value and notes it, or recalls it. A state dict has fewer than 256 different ones. */
 function once(out: Output, value: string, write: (out: Output, value: string) => void): void {
   const known = out.memo.get(value)
   if (known !== undefined) {
-    out.bytes.push(op('h'), known)
+    put(out, op('h'), known)
     return
   }
   write(out, value)
   const number = out.memo.size
   out.memo.set(value, number)
-  out.bytes.push(op('q'), number)
+  put(out, op('q'), number)
 }
 
 function global(out: Output, lines: string): void {
-  out.bytes.push(op('c'), ...new TextEncoder().encode(`${lines}\n`))
+  put(out, op('c'))
+  putAll(out, encoder.encode(`${lines}\n`))
 }
 
 function text(out: Output, value: string): void {
-  const encoded = new TextEncoder().encode(value)
-  out.bytes.push(op('X'), ...little(encoded.length, 4), ...encoded)
+  const encoded = encoder.encode(value)
+  put(out, op('X'), ...little(encoded.length, 4))
+  putAll(out, encoded)
 }
 
 function sizes(out: Output, values: readonly number[]): void {
-  out.bytes.push(op('('))
+  put(out, op('('))
   for (const value of values) integer(out, value)
-  out.bytes.push(op('t'))
+  put(out, op('t'))
 }
 
 /** A number that is not negative, in the smallest form. */
 function integer(out: Output, value: number): void {
-  if (value < 2 ** 8) out.bytes.push(op('K'), value)
-  else if (value < 2 ** 16) out.bytes.push(op('M'), ...little(value, 2))
-  else if (value < 2 ** 31) out.bytes.push(op('J'), ...little(value, 4))
+  if (value < 2 ** 8) put(out, op('K'), value)
+  else if (value < 2 ** 16) put(out, op('M'), ...little(value, 2))
+  else if (value < 2 ** 31) put(out, op('J'), ...little(value, 4))
   // Eight bytes hold the sign too: sizes are below 2^53.
-  else out.bytes.push(0x8a, 8, ...little(value, 8))
+  else put(out, 0x8a, 8, ...little(value, 8))
 }
 
 function little(value: number, length: number): number[] {
-  const bytes = new Uint8Array(8)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value), true)
-  return [...bytes.subarray(0, length)]
+  const bytes: number[] = []
+  for (let rest = value; bytes.length < length; rest = Math.floor(rest / 256))
+    bytes.push(rest % 256)
+  return bytes
 }
 
 function op(character: string): number {
