@@ -6,6 +6,7 @@ import { flax } from '../../src/formats/flax.js'
 import type { Format } from '../../src/formats/format.js'
 import { gguf } from '../../src/formats/gguf.js'
 import { formats } from '../../src/formats/index.js'
+import { onnx } from '../../src/formats/onnx.js'
 import { openCheckpoint } from '../../src/formats/open.js'
 import { pytorch } from '../../src/formats/pytorch.js'
 import { safetensors } from '../../src/formats/safetensors.js'
@@ -242,6 +243,22 @@ export const weightTargets: Target[] = [
       ])
       return list(pytorch, 'm.bin', archive)
     },
+  },
+  {
+    name: 'onnx',
+    async seeds() {
+      const opened = await open(
+        { 'model.safetensors': safetensorsFile(safetensorsHead.json) },
+        'model.safetensors',
+      )
+      const target = await onnx.describe?.(opened, { dtype: 'f32' })
+      const graph = target?.files.find(({ name }) => name.endsWith('.onnx'))
+      const bytes = Buffer.alloc(graph?.size ?? 0)
+      for (const literal of graph?.literals ?? []) bytes.set(literal.bytes, literal.offset)
+      return [bytes]
+    },
+    mutate: bytesMutator([...words, 'location', 'offset', 'length', 'MatMul', 'Gather', '../x']),
+    run: (bytes) => list(onnx, 'model.onnx', bytes),
   },
   {
     name: 'config',
