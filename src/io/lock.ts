@@ -91,15 +91,12 @@ async function create(path: string, content: string): Promise<FileHandle | undef
   } catch (error) {
     await handle.close()
     if (hasCode(error, 'EEXIST')) return undefined
-    if (!withoutLinks.some((code) => hasCode(error, code))) throw error
+    // Some file systems have no hard links, and say so in many ways.
     return await createExclusively(path, content)
   } finally {
     await rm(whole, { force: true })
   }
 }
-
-/** How file systems say that they have no hard links. */
-const withoutLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
 
 async function createExclusively(path: string, content: string): Promise<FileHandle | undefined> {
   try {
@@ -161,7 +158,11 @@ async function takeAway(path: string, text: string): Promise<void> {
     throw error
   }
   // Another run has taken it away meanwhile and made its own, which it gets back.
-  if ((await textOf(aside)) !== text) await link(aside, path).catch(() => {})
+  if ((await textOf(aside)) !== text) {
+    await link(aside, path).catch(async (error: unknown) => {
+      if (!hasCode(error, 'EEXIST')) await rename(aside, path)
+    })
+  }
   await rm(aside, { force: true })
 }
 

@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
+import fs from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { dirname, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -36,6 +38,25 @@ test('of twenty at once one has it, also where that of a dead process is in the 
     for (const each of all) if (isLock(each)) assert.ok(await each.isHeld())
     for (const each of all) if (isLock(each)) await each.release()
     assert.equal(readdirSync(dirname(path)), [])
+  }
+})
+
+test('where there are no hard links', async () => {
+  const { link } = fs
+  fs.link = async () => {
+    throw Object.assign(new Error('EPERM'), { code: 'EPERM' })
+  }
+  syncBuiltinESMExports()
+  try {
+    const path = join(tempDir(), 'a.lock')
+    await leaveDead(path)
+    const all = await Promise.all(Array.from({ length: 5 }, () => takeLock(path)))
+    assert.is(all.filter(isLock).length, 1)
+    for (const each of all) if (isLock(each)) await each.release()
+    assert.equal(readdirSync(dirname(path)), [])
+  } finally {
+    fs.link = link
+    syncBuiltinESMExports()
   }
 })
 
