@@ -90,6 +90,9 @@ export async function checkArtifact(
     }
     const runs = await runBoth(artifact, texts, options, notes)
     const judged = smokeOf(runs, texts, theirs ?? tokenizer, tokenizer, options)
+    // The graph is what runs, and what others run it by is the configuration.
+    judged.smoke.faults.push(...(artifact.checkpoint.disagreements ?? []))
+    faults.push(...(against?.checkpoint.disagreements ?? []).map((each) => `the source: ${each}`))
     const compared =
       against === undefined || runs.source === undefined
         ? undefined

@@ -29,8 +29,8 @@ export async function checkConversion(
   const { checkpoint, plan } = conversion
   const artifact = await openRunnable(output)
   const reach = reachOf(conversion, availableMemory())
-  const { settled } = checkpoint
-  // What was streamed from elsewhere must be here to be run.
+  const { settled = checkpoint.format === 'onnx' ? checkpoint.path : undefined } = checkpoint
+  // What was streamed from elsewhere must be here to be run; and a graph of its own is what runs.
   const source =
     settled === undefined ? { checkpoint } : await openRunnable(settled, conversion.options)
   const { record } = await checkArtifact(artifact, {
@@ -53,7 +53,9 @@ function asSaid(source: Runnable, artifact: Runnable, losses: readonly Loss[]): 
     if (field === 'rope_scaling' && said.rope_scaling === null) config.rope_scaling = null
     if (field === 'sliding_window' && said.sliding_window === null) config.sliding_window = null
   }
-  return { ...source, checkpoint: { ...source.checkpoint, config } }
+  if (losses.length === 0) return source
+  // A graph of its own would compute what is lost.
+  return { checkpoint: { ...source.checkpoint, config } }
 }
 
 export interface CheckPlan {

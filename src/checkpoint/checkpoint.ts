@@ -10,6 +10,7 @@ import {
   settleConfig,
   shown,
 } from './geometry.js'
+import type { GraphFacts } from './graph-facts.js'
 import type { MetadataEntry } from './metadata.js'
 import {
   allTensors,
@@ -87,6 +88,8 @@ export interface Listing {
   metadata?: readonly MetadataEntry[]
   /** What is in the files and was left out, in sentences. */
   notes: string[]
+  /** What the checkpoint's own graph computes, where it has one (ONNX). */
+  facts?: GraphFacts
 }
 
 /** The files of a tokenizer, where they were found beside a checkpoint. */
@@ -123,6 +126,8 @@ export interface Checkpoint {
   metadata?: readonly MetadataEntry[]
   /** What was assumed or left out, in sentences. */
   notes: string[]
+  /** Where its own graph computes otherwise than the configuration says (ONNX): a sentence each. */
+  disagreements?: readonly string[]
 }
 
 export interface ConfigChoice {

@@ -1,6 +1,11 @@
 import { basename, dirname } from 'node:path'
 import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
-import { type NodeProto, NodeProtoSchema, StringStringEntryProtoSchema } from 'onnx-buf'
+import {
+  type NodeProto,
+  NodeProtoSchema,
+  StringStringEntryProtoSchema,
+  ValueInfoProtoSchema,
+} from 'onnx-buf'
 import type { SourceFile } from '../checkpoint/checkpoint.js'
 import type { Extent } from '../checkpoint/tensor.js'
 import { append } from '../io/append.js'
@@ -19,11 +24,18 @@ export interface Initializer {
   extent?: Extent
 }
 
+/** What a run is given; a dimension that may have any size is undefined. */
+export interface GraphInput {
+  name: string
+  shape: (number | undefined)[]
+}
+
 /** An ONNX file whose nodes are read and whose initializers are located. */
 export interface OnnxFile {
   /** Those of subgraphs (the branches of an `If`) among them. */
   nodes: NodeProto[]
   initializers: Initializer[]
+  inputs: GraphInput[]
   /** The files that values are in. */
   files: SourceFile[]
 }
@@ -34,7 +46,7 @@ const maxName = 64 * 1024
 
 // Field numbers of onnx.proto.
 const modelGraph = 7
-const graphFields = { node: 1, initializer: 5, sparseInitializer: 15 }
+const graphFields = { node: 1, initializer: 5, input: 11, sparseInitializer: 15 }
 const tensorFields = { dims: 1, type: 2, floats: 4, name: 8, raw: 9, external: 13 }
 
 /**
@@ -45,6 +57,7 @@ export async function walkOnnx(source: ByteSource): Promise<OnnxFile> {
   const cursor = wireCursor(source)
   const nodes: NodeProto[] = []
   const located: { initializer: Initializer; external?: ReadonlyMap<string, string> }[] = []
+  const inputs: GraphInput[] = []
   let graphs = 0
   while (cursor.offset < source.size) {
     const field = await nextField(cursor, source.size)
@@ -56,6 +69,7 @@ export async function walkOnnx(source: ByteSource): Promise<OnnxFile> {
       const part = await nextField(cursor, end)
       if (part.kind !== 'bytes') continue
       if (part.number === graphFields.node) append(nodes, await readNode(cursor, part))
+      else if (part.number === graphFields.input) inputs.push(await readInput(cursor, part))
       else if (part.number === graphFields.initializer) {
         const behind = cursor.offset
         cursor.offset = part.offset
@@ -76,7 +90,12 @@ export async function walkOnnx(source: ByteSource): Promise<OnnxFile> {
     else initializers.push(await locateExternal(source, initializer, external, files))
   }
   const used = new Set(initializers.map(({ extent }) => extent?.path))
-  return { nodes, initializers, files: [...files.values()].filter(({ path }) => used.has(path)) }
+  return {
+    nodes,
+    initializers,
+    inputs,
+    files: [...files.values()].filter(({ path }) => used.has(path)),
+  }
 }
 
 /** A node, and those of the graphs that it holds. */
@@ -86,6 +105,19 @@ async function readNode(
 ): Promise<NodeProto[]> {
   const bytes = await readField(cursor, field, maxNode, 'a node')
   return flattened(decoded(NodeProtoSchema, bytes, `the node at byte ${field.offset}`, cursor))
+}
+
+async function readInput(
+  cursor: WireCursor,
+  field: { offset: number; length: number },
+): Promise<GraphInput> {
+  const bytes = await readField(cursor, field, maxName, 'an input')
+  const { name, type } = decoded(ValueInfoProtoSchema, bytes, 'an input', cursor)
+  const dims = type?.value.case === 'tensorType' ? (type.value.value.shape?.dim ?? []) : []
+  return {
+    name,
+    shape: dims.map(({ value }) => (value.case === 'dimValue' ? Number(value.value) : undefined)),
+  }
 }
 
 function decoded<T extends DescMessage>(

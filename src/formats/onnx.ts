@@ -1,4 +1,6 @@
 import { basename, dirname } from 'node:path'
+import type { LlamaConfig } from '../checkpoint/config.js'
+import { type GraphFacts, thetaOf } from '../checkpoint/graph-facts.js'
 import { inputError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
 import { isFolder, join, listFolder } from '../io/store.js'
@@ -34,17 +36,23 @@ export const onnx: Format = {
   async open(given) {
     const { walkOnnx } = await import('./onnx-file.js')
     const { weightsOf } = await import('./onnx-weights.js')
+    const { graphFacts } = await import('./onnx-facts.js')
     const path = await graphAt(given)
     const source = await openFile(path)
     try {
       const file = await walkOnnx(source)
+      const facts = await graphFacts(file)
+      const config = configOfFacts(facts)
       return {
         format: 'onnx',
         path,
         naming: 'hf',
         files: file.files,
         arrays: weightsOf(file, path),
-        notes: [],
+        ...(config === undefined
+          ? { notes: [] }
+          : { config: { values: config, from: 'its graph' }, notes: [fromGraph] }),
+        facts,
       }
     } finally {
       await source.close()
@@ -55,6 +63,27 @@ export const onnx: Format = {
     return (await import('./onnx-target.js')).describeOnnx(checkpoint, options)
   },
 }
+
+/** A configuration for a graph that has none beside it, where it says all that is computed with. */
+function configOfFacts(facts: GraphFacts): Partial<LlamaConfig> | undefined {
+  const { rms_norm_eps, num_attention_heads, rotary } = facts
+  const [frequencies, ...others] = rotary?.frequencies ?? []
+  const theta = frequencies && thetaOf(frequencies, 2 * frequencies.length)
+  const plain = others.length === 0 && (rotary?.attention ?? 1) === 1
+  if (rms_norm_eps === undefined || num_attention_heads === undefined || !plain) return undefined
+  if (theta === undefined) return undefined
+  return {
+    rms_norm_eps: Number(rms_norm_eps.toPrecision(7)),
+    num_attention_heads,
+    rope_theta: theta,
+    ...(facts.sliding_window == null
+      ? {}
+      : { model_type: 'mistral' as const, sliding_window: facts.sliding_window }),
+  }
+}
+
+const fromGraph =
+  'epsilon, heads and rotary base are known of its graph; the graph does not say how long a context may be, nor the special tokens: where no config.json says them, those of LLaMA are assumed'
 
 /** Where transformers.js and optimum keep graphs, below configuration and tokenizer. */
 const folder = 'onnx'

@@ -8,14 +8,17 @@ import { isFolder, join, kindOf, listFolder, settle, storeOf } from '../io/store
 import type { NBits } from '../quantise/nbits.js'
 import { findTokenizer } from './find-tokenizer.js'
 import { graphAt } from './onnx.js'
+import { graphFacts } from './onnx-facts.js'
 import { type OnnxFile, walkOnnx } from './onnx-file.js'
 import {
+  disagreementsOf,
   givenConfig,
   homeOf,
   type Location,
   locate,
   type OpenOptions,
   openCheckpoint,
+  readCheckpoint,
 } from './open.js'
 
 /** A checkpoint that is to be run, and not only read. */
@@ -49,6 +52,14 @@ export async function openRunnable(given: string, options: OpenOptions = {}): Pr
       opened === undefined
         ? []
         : [`its weights are not understood, it only runs: ${opened.message}`]
+    const config = await configOf(location, options, graph)
+    const folder = await homeOf(location)
+    const disagreements = await disagreementsOf(
+      await graphFacts(onnx),
+      config,
+      { folder, path: graph },
+      await givenConfig(folder, options),
+    )
     return {
       checkpoint: {
         format: 'onnx',
@@ -58,10 +69,11 @@ export async function openRunnable(given: string, options: OpenOptions = {}): Pr
           { path: graph, size: file.size },
           ...onnx.files.filter(({ path }) => path !== graph),
         ],
-        config: await configOf(location, options, graph),
+        config,
         tensors: new Map(),
-        tokenizer: await findTokenizer(await homeOf(location), options.tokenizer),
+        tokenizer: await findTokenizer(folder, options.tokenizer),
         notes,
+        ...(disagreements.length === 0 ? {} : { disagreements }),
       },
       graph,
       ...(nbits === undefined ? {} : { nbits }),
@@ -102,7 +114,7 @@ async function openFloat(
   options: OpenOptions,
 ): Promise<Checkpoint | OpenLlamaError> {
   try {
-    return await openCheckpoint(source, options)
+    return await readCheckpoint(source, options)
   } catch (error) {
     if (error instanceof OpenLlamaError && error.code === 'input') return error
     throw error

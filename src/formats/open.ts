@@ -5,8 +5,9 @@ import {
   type SourceFile,
   understand,
 } from '../checkpoint/checkpoint.js'
-import { configFromHf } from '../checkpoint/config.js'
+import { configFromHf, type LlamaConfig } from '../checkpoint/config.js'
 import { type ConfigSource, list } from '../checkpoint/geometry.js'
+import { type GraphFacts, graphDisagreements } from '../checkpoint/graph-facts.js'
 import { presets } from '../checkpoint/presets.js'
 import { inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { parseExactJson } from '../io/exact-json.js'
@@ -16,6 +17,7 @@ import { refuseStandIns } from '../io/stand-ins.js'
 import { isFolder, join, kindOf, listFolder, settle, storeOf } from '../io/store.js'
 import { findTokenizer } from './find-tokenizer.js'
 import type { Format } from './format.js'
+import { genaiDisagreements } from './genai-facts.js'
 import { formatOfLoader, formats, loaders } from './index.js'
 import { refuseOtherBytes, refuseOtherName } from './other-files.js'
 import { adapterAlone, hasAdapter, isAdapterFile, noCheckpoint } from './other-folders.js'
@@ -34,8 +36,24 @@ export interface OpenOptions {
  * Opens a checkpoint: a file, a directory, or an EasyLM load string
  * (`params::path`). Its format is found out, its headers are read, and a
  * config.json and tokenizer.model beside it are taken into account.
+ * @throws input error where its own graph computes otherwise than the configuration says, with both
  */
 export async function openCheckpoint(
+  source: string,
+  options: OpenOptions = {},
+): Promise<Checkpoint> {
+  const checkpoint = await readCheckpoint(source, options)
+  const { disagreements = [], format } = checkpoint
+  if (disagreements.length === 0) return checkpoint
+  throw inputError(`its configuration is not its own: ${list(disagreements, 4)}`, {
+    format,
+    path: source,
+    suggestions: ['Give the configuration that it was exported with: --config.'],
+  })
+}
+
+/** The same; that its graph and the configuration disagree is kept as a finding. */
+export async function readCheckpoint(
   source: string,
   options: OpenOptions = {},
 ): Promise<Checkpoint> {
@@ -56,7 +74,36 @@ export async function openCheckpoint(
     },
     tokenizer,
   )
-  return { ...checkpoint, folder, ...(origin === undefined ? {} : { origin, settled }) }
+  const disagreements =
+    listing.facts === undefined
+      ? []
+      : await disagreementsOf(
+          listing.facts,
+          checkpoint.config,
+          { folder, path },
+          given ?? listing.config,
+        )
+  return {
+    ...checkpoint,
+    folder,
+    ...(disagreements.length === 0 ? {} : { disagreements }),
+    ...(origin === undefined ? {} : { origin, settled }),
+  }
+}
+
+/** Where a graph, or the genai_config.json that belongs to it, says other things than a configuration. */
+export async function disagreementsOf(
+  facts: GraphFacts,
+  config: LlamaConfig,
+  { folder, path }: { folder: string; path: string },
+  given: ConfigSource | undefined,
+): Promise<string[]> {
+  const from = given?.from ?? 'what is assumed'
+  const inside = (await isFolder(path)) ? path : dirname(path)
+  return [
+    ...graphDisagreements(facts, config, from),
+    ...(await genaiDisagreements([folder, inside], config, from)),
+  ]
 }
 
 /** An adapter beside a model is part of it for who loads the folder with PEFT, and not for us. */
