@@ -24,9 +24,10 @@ export function inputsOf(
   const beside = (name: string) => (folder === undefined ? name : join(folder, name))
   // Meta's folder has one file of a tokenizer, and nothing of how to generate.
   const isMeta = to === 'meta'
+  const model = tokenizer.model ?? tokenizer.tiktoken
   const tokenizers = [
-    tokenizer.model,
-    ...(isMeta && tokenizer.model !== undefined ? [] : [...tokenizer.beside, tokenizer.template]),
+    model,
+    ...(isMeta && model !== undefined ? [] : [...tokenizer.beside, tokenizer.template]),
   ]
   const roleOf = (path: string): InputRecord['role'] | undefined => {
     if (path === imatrix) return 'imatrix'

@@ -120,6 +120,14 @@ test('Meta’s layout with it: to folders as a tokenizer.json, to GGUF, and to M
   const folder = await convert(source, { to: 'safetensors' })
   assert.is(readFileSync(join(folder.out, 'tokenizer.json'), 'utf8'), made['tokenizer.json'])
   assert.not(existsSync(join(folder.out, 'tokenizer.model')))
+  const { inputs } = JSON.parse(readFileSync(join(folder.out, 'openllama.json'), 'utf8'))
+  assert.equal(
+    inputs.map(({ role, name }: Record<string, string>) => [role, name]),
+    [
+      ['config', 'params.json'],
+      ['tokenizer', 'tokenizer.model'],
+    ],
+  )
   const again = await convert(source, { to: 'meta' })
   equalBytes(readFileSync(join(again.out, 'tokenizer.model')), bytes, 'tokenizer.model')
   const { out } = await convert(source, { to: 'gguf', out: join(tempDir(), 'm.gguf') })
