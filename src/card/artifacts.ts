@@ -10,6 +10,7 @@ import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/e
 import { property } from '../io/json.js'
 import { openFile, readStart } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
+import { statThere } from '../io/there.js'
 import { shellWord } from './markdown.js'
 import { type CardRecord, recordOf } from './records.js'
 
@@ -199,7 +200,7 @@ async function filesOf(folder: string, entries?: readonly Dirent[]): Promise<str
 }
 
 async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFile() ?? false
+  return (await statThere(path))?.isFile() ?? false
 }
 
 async function sizes(folder: string, names: readonly string[]): Promise<FileSize[]> {

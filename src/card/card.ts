@@ -1,8 +1,8 @@
-import { stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { inputError, usageError } from '../io/errors.js'
 import { type OutputFile, writeOutputs } from '../io/output.js'
 import { readSmallFile } from '../io/source.js'
+import { statThere } from '../io/there.js'
 import { aboutSection, citationSection } from './about-section.js'
 import { survey } from './artifacts.js'
 import { checkSection } from './check-section.js'
@@ -160,7 +160,7 @@ function checkRepo(repo: string | undefined): void {
 
 /** The text of the card that is there; undefined where none is. */
 async function cardThere(path: string): Promise<string | undefined> {
-  const there = await stat(path).catch(() => undefined)
+  const there = await statThere(path)
   if (there === undefined || !there.isFile()) return undefined
   const bytes = await readSmallFile(path, maxCard)
   try {
@@ -176,7 +176,7 @@ async function cardThere(path: string): Promise<string | undefined> {
 
 /** Whether a file of results is there that was not written here. */
 async function isSomebodys(path: string): Promise<boolean> {
-  const there = await stat(path).catch(() => undefined)
+  const there = await statThere(path)
   if (!there?.isFile()) return false
   const text = new TextDecoder().decode(await readSmallFile(path, maxCard))
   return !text.startsWith(evalResultsHead)

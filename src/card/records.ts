@@ -1,8 +1,8 @@
-import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readProvenance } from '../convert/provenance.js'
 import { provenanceBeside, provenanceName } from '../convert/staging.js'
 import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
+import { statThere } from '../io/there.js'
 
 /** What a card says out of an openllama.json (src/convert/provenance.ts). */
 export interface CardRecord {
@@ -78,7 +78,7 @@ export async function recordOf(
 ): Promise<CardRecord | undefined> {
   for (const name of [...names.map(provenanceBeside), provenanceName]) {
     const path = join(folder, name)
-    if (!(await stat(path).catch(() => undefined))?.isFile()) continue
+    if (!(await statThere(path))?.isFile()) continue
     const record = readRecord(await readProvenance(path), path)
     if (record.target.files.some((file) => names.includes(file.name))) return record
   }

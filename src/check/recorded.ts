@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises'
 import { dirname, join, posix, relative, sep } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { readProvenance } from '../convert/provenance.js'
@@ -6,6 +5,7 @@ import { provenanceBeside, provenanceName } from '../convert/staging.js'
 import { inputError } from '../io/errors.js'
 import { formatJson, isJsonObject, type JsonObject } from '../io/json.js'
 import { writeOutputs } from '../io/output.js'
+import { statThere } from '../io/there.js'
 import { type CheckRecord, roundFigures } from './record.js'
 
 /**
@@ -23,7 +23,7 @@ export async function findRecord({ format, path, files }: Checkpoint): Promise<s
     join(dirname(folder), provenanceName),
   ]
   for (const place of places) {
-    if (!(await stat(place).catch(() => undefined))?.isFile()) continue
+    if (!(await statThere(place))?.isFile()) continue
     const recorded = sizesIn(await readProvenance(place))
     const wrong = files.find((file) => recorded.get(nameFrom(place, file.path)) !== file.size)
     if (wrong === undefined) return place

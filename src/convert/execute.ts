@@ -4,6 +4,7 @@ import type { SourceFile } from '../checkpoint/checkpoint.js'
 import { isBlock, isFloat, isScale } from '../checkpoint/dtype.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
+import { writeAll } from '../io/whole.js'
 import { bandsOf } from './bands.js'
 import { fingerprintOf, type Head, openJournal, readJournal, refuseOther } from './journal.js'
 import { type Lane, startLane, startWorkerLane } from './lane.js'
@@ -316,7 +317,9 @@ async function fillPatches(
     if (result.kind !== 'crc32') return
     const bytes = new Uint8Array(4)
     new DataView(bytes.buffer).setUint32(0, result.crc32, true)
-    for (const position of at) await handles.get(name)?.write(bytes, 0, 4, position)
+    const handle = handles.get(name)
+    if (handle === undefined) return
+    for (const position of at) await writeAll(handle, bytes, position)
     verified(of.length)
   })
 }

@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { fromSystemError, usageError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
+import { exactStatThere } from '../io/there.js'
 import { identityOf } from '../io/tree.js'
 import type { Staging } from './staging.js'
 
@@ -106,6 +107,6 @@ async function identityAt(path: string): Promise<string | undefined> {
 
 async function identityIfFolder(path: string): Promise<string | undefined> {
   if (isRemote(path)) return undefined
-  const there = await stat(path, { bigint: true }).catch(() => undefined)
+  const there = await exactStatThere(path)
   return there?.isDirectory() ? identityOf(there) : undefined
 }

@@ -132,20 +132,31 @@ async function refuseTaken(steps: readonly Step[]): Promise<void> {
   }
 }
 
-/** @throws resources error that names what could not be brought back */
+/** @throws resources error that names all that could not be brought back */
 async function undo(done: readonly Step[], cause: unknown): Promise<void> {
+  const stuck: Step[] = []
   for (const [from, to] of [...done].reverse()) {
     try {
       await rename(to, from)
     } catch {
-      const why = cause instanceof Error ? cause.message : String(cause)
-      throw new OpenLlamaError(
-        'resources',
-        `the output could not take its place (${why}), and what was there could not be brought back: it is whole, as ${to}`,
-        { path: from, suggestions: [`Rename ${to} to ${from} yourself.`], cause },
-      )
+      stuck.push([from, to])
     }
   }
+  const [first] = stuck
+  if (first === undefined) return
+  const why = cause instanceof Error ? cause.message : String(cause)
+  const places = stuck.map(([from, to]) => `${from} is ${to}`)
+  throw new OpenLlamaError(
+    'resources',
+    `the output could not take its place (${why}), and what was moved could not be moved back: ${places.join(', ')}`,
+    {
+      path: first[0],
+      suggestions: [
+        'Nothing of it is lost: the same command brings it back when it can, or rename it yourself.',
+      ],
+      cause,
+    },
+  )
 }
 
 /** The output is whole at its path: whatever fails from here on costs nothing of it. */

@@ -1,7 +1,7 @@
-import { stat } from 'node:fs/promises'
 import type { SourceFile } from '../checkpoint/checkpoint.js'
 import { inputError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
+import { exactStatThere } from '../io/there.js'
 import { stateOf } from '../io/tree.js'
 
 /** What the files of a source were when they were first opened, by their paths (`stateOf`). */
@@ -18,7 +18,7 @@ export async function sourceStateOf(
   const state = new Map(noted)
   for (const { path } of files) {
     if (isRemote(path) || state.has(path)) continue
-    const there = await stat(path, { bigint: true }).catch(() => undefined)
+    const there = await exactStatThere(path)
     if (there !== undefined) state.set(path, stateOf(there))
   }
   return state
@@ -33,7 +33,7 @@ export async function holdSource(files: readonly SourceFile[], state: SourceStat
   for (const { path } of files) {
     // What is elsewhere has the commit in its path.
     if (isRemote(path)) continue
-    const there = await stat(path, { bigint: true }).catch(() => undefined)
+    const there = await exactStatThere(path)
     if (there !== undefined && stateOf(there) === state.get(path)) continue
     const what = there === undefined ? 'it is gone' : 'it was changed or exchanged'
     throw inputError(`${what} while it was being read`, {

@@ -6,6 +6,7 @@ import type { Tensor } from '../checkpoint/tensor.js'
 import type { Target, TargetFile } from '../formats/format.js'
 import { fromSystemError, usageError } from '../io/errors.js'
 import { identityOf, listTree, statsOf } from '../io/tree.js'
+import { writeAll } from '../io/whole.js'
 import { noFollow } from './files.js'
 import { type Earlier, journalName, readJournal } from './journal.js'
 
@@ -127,7 +128,7 @@ export async function createFiles(
       identities.set(file.name, identityOf(stats))
       await handle.truncate(file.size)
       for (const { offset, bytes } of file.literals) {
-        await handle.write(bytes, 0, bytes.length, offset)
+        await writeAll(handle, bytes, offset)
       }
       // A new file is of zeros as it is.
       if (stats.size > 0n) await fillGaps(handle, file, taken.get(file.name) ?? [])
@@ -170,7 +171,7 @@ async function fillGaps(
   for (const [start, end] of [...ranges, [size, size] satisfies Range]) {
     while (at < start) {
       const length = Math.min(zeros.length, start - at)
-      await handle.write(zeros, 0, length, at)
+      await writeAll(handle, zeros.subarray(0, length), at)
       at += length
     }
     at = Math.max(at, end)

@@ -6,7 +6,10 @@ import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/e
 import { writeOutputs } from '../io/output.js'
 import { openFile } from '../io/source.js'
 import { syncDirectory } from '../io/sync.js'
+import { removedAtExit } from '../io/temporary.js'
+import { statThere } from '../io/there.js'
 import { formatBytes } from '../io/units.js'
+import { readAll, writeAll } from '../io/whole.js'
 import { listParts } from './gguf.js'
 import type { Assignment } from './gguf-assign.js'
 import { type Change, type Edit, planEdit } from './gguf-edit.js'
@@ -16,6 +19,7 @@ import {
   discardUndo,
   refuseInterrupted,
   restoreFromUndo,
+  takeBack,
   type Undo,
   writeUndo,
 } from './gguf-undo.js'
@@ -97,7 +101,7 @@ export async function undoInterrupted(named: string): Promise<boolean> {
 async function realPathOf(named: string): Promise<string> {
   return realpath(named).catch(async (error: unknown) => {
     // Where there are no hard links, an old file that made way may be under its other name still.
-    if (await stat(`${named}.undo`).catch(() => undefined)) return named
+    if (await statThere(`${named}.undo`)) return named
     throw fromSystemError(error, named, 'read it')
   })
 }
@@ -174,7 +178,7 @@ async function writeInPlace(
         ? (record?.next(next.before, next.after, changes) ?? { warnings: [] })
         : { warnings: [] }
       const before = new Uint8Array(bytes.length)
-      await handle.read(before, 0, before.length, offset)
+      await readAll(handle, before, offset, path)
       await writeUndo(path, { offset, bytes: before, ...kept(record, told) })
       await writeAll(handle, bytes, offset)
       await handle.sync()
@@ -185,7 +189,7 @@ async function writeInPlace(
       await handle.close()
     }
   } catch (error) {
-    throw fromSystemError(error, path, 'change it')
+    throw await takeBack(path, error)
   }
 }
 
@@ -248,6 +252,7 @@ async function rewrite(
   const tag = randomBytes(4).toString('hex')
   const partial = `${path}.${tag}.partial`
   const [old, new_] = [createHash('sha256'), createHash('sha256')]
+  const removed = removedAtExit(partial)
   try {
     const from = await open(path, 'r')
     try {
@@ -256,7 +261,7 @@ async function rewrite(
         await writeAll(to, header, 0)
         if (record !== undefined) {
           const head = new Uint8Array(dataBegin)
-          await from.read(head, 0, dataBegin, 0)
+          await readAll(from, head, 0, path)
           old.update(head)
           new_.update(header)
         }
@@ -287,8 +292,10 @@ async function rewrite(
     await takePlace(path, partial, `${path}.${tag}.before`, record, told)
     return told.warnings
   } catch (error) {
-    await rm(partial, { force: true })
-    throw fromSystemError(error, partial, 'write it')
+    await rm(partial, { force: true }).catch(() => {})
+    throw await takeBack(path, error)
+  } finally {
+    removed()
   }
 }
 
@@ -303,7 +310,7 @@ async function takePlace(
   const undo = kept(record, told)
   if (undo.record === undefined) {
     await rename(partial, path)
-    await syncDirectory(dirname(path))
+    await confirm(path, () => syncDirectory(dirname(path)))
     return
   }
   await writeUndo(path, { before: basename(before), ...undo })
@@ -313,7 +320,16 @@ async function takePlace(
   await syncDirectory(dirname(path))
   await writeRecord(record, told)
   await rm(before)
-  await discardUndo(path)
+  await confirm(path, () => discardUndo(path))
+}
+
+/** @throws what failed, and that the file is whole all the same */
+async function confirm(path: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    throw fromSystemError(error, path, 'bring it to disk, though the new file is whole')
+  }
 }
 
 async function checkFree(path: string, needed: number): Promise<void> {
@@ -324,12 +340,4 @@ async function checkFree(path: string, needed: number): Promise<void> {
     `the weights have to move: the new file takes ${formatBytes(needed)}, ${formatBytes(bavail * bsize)} are free`,
     { path, suggestions: ['Free some space, or set shorter values that fit in their place.'] },
   )
-}
-
-async function writeAll(handle: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
-  let done = 0
-  while (done < bytes.length) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, offset + done)
-    done += bytesWritten
-  }
 }

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
-import { open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { open, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
-import { fromSystemError, inputError } from '../io/errors.js'
+import { fromSystemError, inputError, OpenLlamaError } from '../io/errors.js'
 import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
 import { writeOutputs } from '../io/output.js'
 import { syncDirectory } from '../io/sync.js'
+import { statThere } from '../io/there.js'
+import { writeAll } from '../io/whole.js'
 
 /**
  * The undo record of a change: beside the file, and on disk before anything is touched; gone when
@@ -57,7 +59,7 @@ export async function discardUndo(path: string): Promise<void> {
 
 /** @throws input error where a change in place was interrupted */
 export async function refuseInterrupted(path: string): Promise<void> {
-  if (!(await stat(undoPath(path)).catch(() => undefined))) return
+  if (!(await statThere(undoPath(path)))) return
   throw inputError('a change of its metadata was interrupted', {
     format: 'gguf',
     path,
@@ -91,11 +93,31 @@ export async function restoreFromUndo(path: string): Promise<boolean> {
   return true
 }
 
+/**
+ * Undoes a change that failed.
+ * @returns the error that is to be told: that it could not be undone is part of it
+ */
+export async function takeBack(path: string, error: unknown): Promise<unknown> {
+  const told = fromSystemError(error, path, 'change it')
+  try {
+    await restoreFromUndo(path)
+    return told
+  } catch (cause) {
+    if (!(told instanceof OpenLlamaError)) return told
+    const { code, what, details } = told.parts
+    return new OpenLlamaError(code, `${what}; what was begun could not be undone yet`, {
+      ...details,
+      suggestions: [...told.suggestions, `Undo it with: openllama gguf set ${path}`],
+      cause,
+    })
+  }
+}
+
 /** @returns whether there was something to restore: a change that had come to its end stays */
 async function restoreFile(path: string, undo: Undo): Promise<boolean> {
   if ('before' in undo) {
     const kept = join(dirname(path), undo.before)
-    if (!(await stat(kept).catch(() => undefined))) return false
+    if (!(await statThere(kept))) return false
     await rename(kept, path)
     // A rename of one name of a file to another of the same does nothing.
     await rm(kept, { force: true })
@@ -104,7 +126,7 @@ async function restoreFile(path: string, undo: Undo): Promise<boolean> {
   }
   const handle = await open(path, 'r+')
   try {
-    await handle.write(undo.bytes, 0, undo.bytes.length, undo.offset)
+    await writeAll(handle, undo.bytes, undo.offset)
     await handle.sync()
   } finally {
     await handle.close()

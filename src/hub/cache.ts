@@ -1,19 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import {
-  copyFile,
-  link,
-  lstat,
-  mkdir,
-  readFile,
-  readlink,
-  rename,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from 'node:fs/promises'
+import { copyFile, link, mkdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { fromSystemError } from '../io/errors.js'
+import { lstatThere, readThere, statThere } from '../io/there.js'
 import { hubError } from './errors.js'
 import { isCommit, isSafePath } from './paths.js'
 import type { HubFile } from './repository.js'
@@ -50,7 +39,7 @@ export function snapshotPath({ folder }: RepositoryCache, commit: string): strin
 
 /** Whether a file of `size` bytes is at a path, itself or through links. */
 export async function hasSize(path: string, size: number): Promise<boolean> {
-  const there = await stat(path).catch(() => undefined)
+  const there = await statThere(path)
   return there?.isFile() === true && there.size === size
 }
 
@@ -64,7 +53,7 @@ export async function makeParents(root: string, path: string): Promise<void> {
   let at = root
   for (const step of path.split('/').slice(0, -1)) {
     at = join(at, step)
-    const there = await lstat(at).catch(() => undefined)
+    const there = await lstatThere(at)
     if (there === undefined) await mkdir(at, { recursive: true })
     else if (!there.isDirectory()) {
       throw hubError('it is a link or a file where a folder is to be', {
@@ -126,7 +115,7 @@ export async function writeRef(
 /** The commit that a revision was when it was last asked for. */
 async function readRef(folder: string, revision: string): Promise<string | undefined> {
   if (!isSafePath(revision)) return undefined
-  const text = await readFile(join(folder, 'refs', ...revision.split('/')), 'utf8').catch(() => '')
+  const text = await readThere(join(folder, 'refs', ...revision.split('/')))
   return isCommit(text.trim()) ? text.trim() : undefined
 }
 
@@ -144,7 +133,7 @@ export async function findSnapshot(
   const commit = isCommit(revision) ? revision : await readRef(folder, revision)
   if (commit !== undefined) {
     const local = join(folder, 'snapshots', commit, path)
-    if (await stat(local).catch(() => undefined)) return { commit, path: local }
+    if (await statThere(local)) return { commit, path: local }
   }
   throw hubError('it is not in the cache, and HF_HUB_OFFLINE keeps from asking the Hub', {
     path: `hf://${repo}@${revision}${path === '' ? '' : `/${path}`}`,

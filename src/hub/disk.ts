@@ -3,6 +3,7 @@ import { constants } from 'node:fs'
 import { copyFile, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { OpenLlamaError } from '../io/errors.js'
+import { statThere } from '../io/there.js'
 import { formatBytes } from '../io/units.js'
 import { blobName, blobPath, hasSize, type RepositoryCache } from './cache.js'
 import type { HubFile } from './repository.js'
@@ -23,7 +24,7 @@ export async function missingIn(
   for (const file of chosen) {
     const path = blobPath(cache, blobName(file, repo))
     if (await hasSize(path, file.size)) continue
-    const partial = await stat(`${path}.openllama.incomplete`).catch(() => undefined)
+    const partial = await statThere(`${path}.openllama.incomplete`)
     missing += file.size - Math.min(file.size, partial?.size ?? 0)
   }
   return missing

@@ -1,8 +1,10 @@
 import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fromSystemError } from '../io/errors.js'
+import { statThere } from '../io/there.js'
+import { writeAll } from '../io/whole.js'
 import { blobName, blobPath, hasSize, type RepositoryCache } from './cache.js'
 import { hubError } from './errors.js'
 import type { HubClient } from './http.js'
@@ -77,7 +79,7 @@ async function complete(
   onBytes: (bytes: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<{ hash: string; fetched: number }> {
-  const there = (await stat(partial).catch(() => undefined))?.size ?? 0
+  const there = (await statThere(partial))?.size ?? 0
   const kept = there <= file.size ? there : 0
   const hash = startHash(file)
   if (kept > 0) for await (const bytes of createReadStream(partial)) hash.update(bytes)
@@ -87,9 +89,7 @@ async function complete(
     try {
       let at = kept
       const take = async (bytes: Uint8Array) => {
-        for (let done = 0; done < bytes.length; ) {
-          done += (await handle.write(bytes, done, bytes.length - done, at + done)).bytesWritten
-        }
+        await writeAll(handle, bytes, at)
         hash.update(bytes)
         at += bytes.length
         onBytes(bytes.length)

@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
-import { copyFile, lstat, open, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
+import { copyFile, open, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
+import { lstatThere } from '../io/there.js'
 import {
   addPointer,
   blobName,
@@ -198,7 +199,7 @@ async function deliver(
   const partial = `${target}.${randomBytes(4).toString('hex')}.partial`
   try {
     await makeParents(out, path)
-    const there = await lstat(target).catch(() => undefined)
+    const there = await lstatThere(target)
     if (there?.isFile() && !link && (await isSame(target, content, size))) return
     if (there !== undefined && !there.isSymbolicLink() && !force) {
       throw usageError('another file is there already', {

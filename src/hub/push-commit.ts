@@ -1,5 +1,5 @@
 import { type CommitOutput, commitIter, HubApiError } from '@huggingface/hub'
-import { OpenLlamaError } from '../io/errors.js'
+import { fromAnySystemError, OpenLlamaError } from '../io/errors.js'
 import { hubCall, hubError, oneLine } from './errors.js'
 import { backOff, type HubClient, interrupted, pause } from './http.js'
 import { KnownFile } from './known-file.js'
@@ -153,6 +153,8 @@ async function told(error: unknown, repo: string): Promise<unknown> {
   if (error instanceof HubApiError) {
     return hubCall(path, () => Promise.reject(error)).catch((translated: unknown) => translated)
   }
+  const system = fromAnySystemError(error)
+  if (system instanceof OpenLlamaError) return system
   const message = error instanceof Error ? error.message : String(error)
   return hubError(`sending did not succeed: ${oneLine(message)}`, {
     path,

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { usageError } from '../io/errors.js'
+import { readThere } from '../io/there.js'
 
 /** What the Hub's own tools take from the environment, and so do we. */
 export interface HubSettings {
@@ -52,7 +52,7 @@ async function tokenOf(env: Environment, home: string): Promise<string | undefin
   const given = [env.HF_TOKEN, env.HUGGING_FACE_HUB_TOKEN].find((token) => token?.trim())
   const path = expand(env.HF_TOKEN_PATH ?? join(home, 'token'))
   const implicit = !isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)
-  const text = given ?? (implicit ? await readFile(path, 'utf8').catch(() => '') : '')
+  const text = given ?? (implicit ? await readThere(path) : '')
   const token = text.trim()
   if (token === '') return undefined
   // What a header cannot carry would be quoted in the error that fetch makes of it.

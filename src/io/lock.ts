@@ -84,7 +84,7 @@ async function create(path: string, content: string): Promise<FileHandle | undef
   const whole = `${path}.${randomBytes(4).toString('hex')}`
   const handle = await open(whole, 'wx')
   try {
-    await handle.write(content, 0)
+    await handle.writeFile(content)
     // A link is made exclusively, of a file that has its content: nobody sees half a lock.
     await link(whole, path)
     return handle
@@ -94,14 +94,14 @@ async function create(path: string, content: string): Promise<FileHandle | undef
     // Some file systems have no hard links, and say so in many ways.
     return await createExclusively(path, content)
   } finally {
-    await rm(whole, { force: true })
+    await rm(whole, { force: true }).catch(() => {})
   }
 }
 
 async function createExclusively(path: string, content: string): Promise<FileHandle | undefined> {
   try {
     const handle = await open(path, 'wx')
-    await handle.write(content, 0)
+    await handle.writeFile(content)
     return handle
   } catch (error) {
     if (hasCode(error, 'EEXIST')) return undefined
@@ -144,7 +144,7 @@ async function clockAt(path: string): Promise<number> {
     return (await handle.stat()).mtimeMs
   } finally {
     await handle.close()
-    await rm(probe, { force: true })
+    await rm(probe, { force: true }).catch(() => {})
   }
 }
 

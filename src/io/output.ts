@@ -3,6 +3,7 @@ import { link, mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fromSystemError, OpenLlamaError, usageError } from './errors.js'
 import { syncDirectory } from './sync.js'
+import { removedAtExit } from './temporary.js'
 import { statsOf } from './tree.js'
 
 /** A small file that is to be written. */
@@ -33,6 +34,8 @@ export async function writeOutputs(files: readonly OutputFile[], force: boolean)
   const partial = (path: string) => `${path}.${tag}.partial`
   const before = (path: string) => `${path}.${tag}.before`
   const placed: string[] = []
+  const temporary = files.flatMap(({ path }) => [partial(path), before(path)])
+  const removed = temporary.map(removedAtExit)
   try {
     for (const { path, bytes } of files) {
       await attempt(path, async () => {
@@ -62,10 +65,9 @@ export async function writeOutputs(files: readonly OutputFile[], force: boolean)
     }
     throw error
   } finally {
-    for (const { path } of files) {
-      await rm(partial(path), { force: true })
-      await rm(before(path), { force: true })
-    }
+    // What stopped it is what is told.
+    for (const path of temporary) await rm(path, { force: true }).catch(() => {})
+    for (const done of removed) done()
   }
   for (const folder of new Set(files.map(({ path }) => dirname(path)))) {
     await confirm(folder)

@@ -54,7 +54,7 @@ export async function openFile(path: string): Promise<ByteSource> {
 }
 
 async function openLocal(path: string): Promise<ByteSource> {
-  let handle: FileHandle
+  let handle: FileHandle | undefined
   let size: number
   try {
     const there = await stat(path)
@@ -69,13 +69,15 @@ async function openLocal(path: string): Promise<ByteSource> {
       })
     }
     handle = await open(path, 'r')
-    const opened = await handle.stat({ bigint: true })
-    size = Number(opened.size)
+    const stats = await handle.stat({ bigint: true })
+    size = Number(stats.size)
     const files = noted.getStore()
-    if (files && !files.has(path)) files.set(path, stateOf(opened))
+    if (files && !files.has(path)) files.set(path, stateOf(stats))
   } catch (error) {
+    await handle?.close()
     throw await fromReadError(error, path)
   }
+  const opened = handle
   return {
     path,
     size,
@@ -84,13 +86,13 @@ async function openLocal(path: string): Promise<ByteSource> {
       const bytes = new Uint8Array(length)
       let done = 0
       while (done < length) {
-        const bytesRead = await readSome(handle, path, bytes, done, offset)
+        const bytesRead = await readSome(opened, path, bytes, done, offset)
         if (bytesRead === 0) throw truncated(path, offset, length, offset + done)
         done += bytesRead
       }
       return bytes
     },
-    close: () => handle.close(),
+    close: () => opened.close(),
   }
 }
 

@@ -4,6 +4,7 @@ import { fromReadError } from './dead-link.js'
 import { fromSystemError } from './errors.js'
 import { snapshotOf } from './snapshot.js'
 import type { ByteSource } from './source.js'
+import { statThere } from './there.js'
 
 /**
  * A place other than this machine that has files, behind a scheme: `hf://…`. Paths
@@ -83,7 +84,7 @@ export async function settle(source: string): Promise<string> {
 export async function kindOf(path: string): Promise<Entry['kind'] | undefined> {
   const store = await storeOf(path)
   if (store !== undefined) return (await store.look(path))?.kind
-  const there = await stat(path).catch(() => undefined)
+  const there = await statThere(path)
   if (there?.isDirectory()) return 'folder'
   return there?.isFile() ? 'file' : undefined
 }

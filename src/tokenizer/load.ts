@@ -5,6 +5,7 @@ import { type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
 import { join } from '../io/store.js'
+import { undefinedForInput } from '../io/there.js'
 import { byteLevelFromGguf, isByteLevelGguf } from './byte-level-from-gguf.js'
 import { templateFromGguf } from './gguf-template.js'
 import { sentencePieceFromGguf } from './gguf-vocab.js'
@@ -244,7 +245,7 @@ export interface ConfiguredIds {
 /** The config.json of a folder, as far as it concerns the tokenizer; of whatever model it is. */
 export async function configuredIds(folder: string): Promise<ConfiguredIds> {
   const path = join(folder, 'config.json')
-  const bytes = await readSmallFile(path, maxTokenizer).catch(() => undefined)
+  const bytes = await readSmallFile(path, maxTokenizer).catch(undefinedForInput)
   if (bytes === undefined) return { ids: {} }
   const json = parseJsonObject(bytes, path)
   const number = (value: unknown) =>

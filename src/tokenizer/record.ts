@@ -2,6 +2,7 @@ import { basename, dirname } from 'node:path'
 import { isJsonObject, type Json, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { join } from '../io/store.js'
+import { undefinedForInput } from '../io/there.js'
 import { tokenizerFacts } from './generation.js'
 import type { SentencePieceModel } from './sentencepiece.js'
 
@@ -30,7 +31,7 @@ const maxRecord = 16 * 1024 * 1024
  */
 export async function mergesSpacesByRecord(file: string): Promise<boolean | undefined> {
   for (const path of [`${file}.openllama.json`, join(dirname(file), 'openllama.json')]) {
-    const bytes = await readSmallFile(path, maxRecord).catch(() => undefined)
+    const bytes = await readSmallFile(path, maxRecord).catch(undefinedForInput)
     if (bytes === undefined) continue
     const { target, tokenizer } = parseJsonObject(bytes, path)
     if (!lists(target, basename(file)) || !isJsonObject(tokenizer)) continue

@@ -20,6 +20,8 @@ export interface Scenario {
   scratch?: RegExp
   /** What it writes appears together; else file by file. */
   together: boolean
+  /** What is prepared knows the files by their numbers and times: it cannot be a copy. */
+  fresh?: boolean
   /** Paths that differ from run to run. */
   ignored?: RegExp
 }
@@ -85,6 +87,7 @@ export const scenarios: Scenario[] = [
   replacement('convert over a file', 'gguf', 'out.gguf'),
   {
     ...resumed,
+    fresh: true,
     async prepare(folder) {
       copyTiny(folder)
       const args = resumed.args(folder)

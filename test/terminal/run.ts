@@ -25,12 +25,10 @@ import { type Ended, hasPython, inTerminal, keys, type Step, signals } from './p
 const patience = Number(process.env.TERMINAL_SECONDS ?? 1)
 
 interface Scenario {
-  args: readonly string[]
+  args: readonly string[] | (() => readonly string[])
   env?: Record<string, string>
   /** What may be there afterwards besides what was there before: the work that can be gone on from. */
   leaves?: RegExp
-  /** What an earlier run made, that is to be there no more. */
-  clears?: readonly string[]
 }
 
 const [moments = '4', only] = process.argv.slice(2)
@@ -57,17 +55,14 @@ const scenarios: Record<string, Scenario> = {
   'convert to f16, checked': {
     args: [...convert, 'out', '--to', 'safetensors', '--dtype', 'f16'],
     leaves: /^out(\.partial)?$/,
-    clears: ['out', 'out.partial'],
   },
   'convert to q4_k_m, checked': {
     args: [...convert, 'out.gguf', '--to', 'gguf', '--dtype', 'q4_k_m'],
     leaves: /^out\.gguf/,
-    clears: ['out.gguf', 'out.gguf.partial', 'out.gguf.openllama.json'],
   },
   'convert in one thread': {
     args: [...convert, 'out', '--to', 'onnx', '--dtype', 'q4', '--threads', '1', '--no-check'],
     leaves: /^out(\.partial)?$/,
-    clears: ['out', 'out.partial'],
   },
   check: { args: ['check', 'params', '--tokens', '8'] },
   'check --against': {
@@ -75,12 +70,21 @@ const scenarios: Record<string, Scenario> = {
   },
   diff: { args: ['diff', 'params', 'q8_0.gguf'] },
   'tokenizer check': { args: ['tokenizer', 'check', 'tokenizer.model', '--corpus', 'corpus.txt'] },
-  'gguf set': { args: ['gguf', 'set', 'q8_0.gguf', `general.description=${'x'.repeat(100_000)}`] },
+  'gguf set': {
+    // Another text each time: there would be nothing to change.
+    args: () => ['gguf', 'set', 'q8_0.gguf', `general.description=${longText()}`],
+  },
   pull: { args: ['pull', 'tester/big', '--out', 'pulled'], env: session.env, leaves: /^pulled$/ },
   push: {
-    args: ['push', 'pushed', 'tester/new', '--create', '--unchecked'],
+    args: () => ['push', 'pushed', `tester/new-${turn++}`, '--create', '--unchecked'],
     env: session.env,
   },
+}
+
+let turn = 0
+
+function longText(): string {
+  return `${turn++} `.repeat(20_000)
 }
 
 let wrong = 0
@@ -142,12 +146,13 @@ async function tryAll(name: string, scenario: Scenario): Promise<void> {
   )
 }
 
-async function run({ args, env = {}, clears = [] }: Scenario, steps: Step[]): Promise<Ended> {
-  for (const each of clears) rmSync(at(each), { recursive: true, force: true })
-  for (const each of ['hub', 'pulled']) rmSync(at(each), { recursive: true, force: true })
+async function run({ args, env = {} }: Scenario, steps: Step[]): Promise<Ended> {
+  for (const name of readdirSync(folder)) {
+    if (!inputs.includes(name)) rmSync(at(name), { recursive: true, force: true })
+  }
   const home = session.settings.cache
   rmSync(home, { recursive: true, force: true })
-  return inTerminal(args, steps, { cwd: folder, env })
+  return inTerminal(typeof args === 'function' ? args() : args, steps, { cwd: folder, env })
 }
 
 function judge(ended: Ended, { leaves }: Scenario): string[] {
@@ -190,8 +195,9 @@ async function makeInputs(): Promise<void> {
   run('bin/run.js', 'convert', at('params'), ...made, '--out', at('q8_0.gguf'))
   mkdirSync(at('pushed'))
   copyFileSync(at('q8_0.gguf'), at(join('pushed', 'model.gguf')))
+  writeFileSync(at(join('pushed', 'README.md')), '---\nlicense: mit\n---\n# Model\n')
   const corpus = createWriteStream(at('corpus.txt'))
-  for (let i = 0; i < 100_000; i++) {
+  for (let i = 0; i < 20_000; i++) {
     const line = `${i} The quick brown fox jumps over the lazy dog; résumé, naïve, 漢字, ${i * 7919}.\n`
     if (!corpus.write(line)) await once(corpus, 'drain')
   }
