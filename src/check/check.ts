@@ -22,7 +22,12 @@ import { type CheckRecord, exceededMetrics, type ParityRecord } from './record.j
 import { coarsestRounding, roundingOf } from './rounding.js'
 import { type Runs, runBoth } from './runs.js'
 import { commonTokens, type Run, smokeFaults } from './smoke.js'
-import { compareTokenizers, openTextTokenizer, type TextTokenizer } from './text-tokenizer.js'
+import {
+  compareTokenizers,
+  type ReadTokenizer,
+  readTextTokenizer,
+  type TextTokenizer,
+} from './text-tokenizer.js'
 import { defaultPositions, type Texts, textsFor } from './texts.js'
 import { compareWeights } from './weights.js'
 
@@ -75,21 +80,22 @@ export async function checkArtifact(
   options: CheckOptions,
 ): Promise<CheckResult> {
   const { against } = options
-  const tokenizer = await openTextTokenizer(artifact.checkpoint)
-  const theirs = against && (await openTextTokenizer(against.checkpoint))
+  const own = await readTextTokenizer(artifact.checkpoint)
+  const its = against && (await readTextTokenizer(against.checkpoint))
+  const reader = await openReader(own, its)
   try {
     const reach = reachOf(artifact, options)
-    const texts = await textsFor(artifact, theirs ?? tokenizer, options, reach.positions)
+    const texts = await textsFor(artifact, reader, options, reach.positions)
     checkMemory(artifact, texts, options)
     const notes = [...reach.notes, ...texts.notes]
     const faults: string[] = []
     if (against !== undefined) {
-      const judgement = compareTokenizers(tokenizer, theirs, texts.text)
+      const judgement = await compareTokenizers(own, its, texts.text)
       faults.push(...judgement.faults)
       notes.push(...judgement.notes)
     }
     const runs = await runBoth(artifact, texts, options, notes)
-    const judged = smokeOf(runs, texts, theirs ?? tokenizer, tokenizer, options)
+    const judged = smokeOf(runs, texts, reader, own, options)
     // The graph is what runs, and what others run it by is the configuration.
     judged.smoke.faults.push(...(artifact.checkpoint.disagreements ?? []))
     faults.push(...(against?.checkpoint.disagreements ?? []).map((each) => `the source: ${each}`))
@@ -122,8 +128,7 @@ export async function checkArtifact(
       continuations: judged.continuations,
     }
   } finally {
-    await tokenizer?.close()
-    await theirs?.close()
+    await reader?.close()
   }
 }
 
@@ -147,6 +152,21 @@ function reachOf(
 /** Running a large model over more than this takes hours on a CPU. */
 const mostPositions = 8192
 
+/**
+ * What gives texts to both models: the source's tokenizer, or the artifact's where that is known to
+ * be the same and starts sooner (a tokenizer.json of 128,000 tokens takes seconds).
+ */
+async function openReader(
+  own: ReadTokenizer | undefined,
+  its: ReadTokenizer | undefined,
+): Promise<TextTokenizer | undefined> {
+  if (own?.engine === 'llama.cpp' && its?.engine === 'tokenizers.js') {
+    const { faults } = await compareTokenizers(own, its, '')
+    if (faults.length === 0) return own.open()
+  }
+  return (its ?? own)?.open()
+}
+
 function checkMemory(
   artifact: Runnable,
   { passage, prompt, tokens }: Texts,
@@ -169,7 +189,7 @@ function smokeOf(
   runs: Runs,
   { promptText, prompt, vocabulary, passage }: Texts,
   reader: TextTokenizer | undefined,
-  own: TextTokenizer | undefined,
+  own: ReadTokenizer | undefined,
   { against }: CheckOptions,
 ): { smoke: CheckRecord['smoke']; continuations: CheckResult['continuations'] } {
   const made = runs.artifact.made

@@ -1,11 +1,11 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
+import type { MetadataEntry } from '../checkpoint/metadata.js'
 import { property } from '../io/json.js'
 import { bpeVocab } from '../tokenizer/bpe-vocab.js'
 import { llamaCppLimits } from '../tokenizer/generation.js'
 import { templateEntries } from '../tokenizer/gguf-template.js'
 import { ggufVocab } from '../tokenizer/gguf-vocab.js'
-import type { LoadedTokenizer } from '../tokenizer/load.js'
+import { hasVocabulary, type LoadedTokenizer } from '../tokenizer/load.js'
 import { type Settlement, settle } from '../tokenizer/settlement.js'
 import { settleTokenizer } from '../tokenizer/tokenizer-config.js'
 import type { TargetOptions } from './format.js'
@@ -27,7 +27,9 @@ export function vocabularyEntries(
   )
   const notes = [...settlement.notes, ...(tokenizer ? limitNotes(tokenizer) : [])]
   // A tokenizer that has no file of its own was made from these very entries.
-  if (own.length > 0 && checkpoint.tokenizer.model === undefined) return { entries: own, notes }
+  if (hasVocabulary(own) && checkpoint.tokenizer.model === undefined) {
+    return { entries: own, notes }
+  }
   if (tokenizer !== undefined) {
     const { entries, warnings } = sentencePieceEntries(tokenizer, settlement, rows)
     const keys = new Set(entries.map(({ key }) => key))
@@ -111,16 +113,3 @@ function isBeyond({ key, value }: MetadataEntry, rows: number): boolean {
 function limitNotes({ model }: LoadedTokenizer): string[] {
   return llamaCppLimits(model).map(({ what, advice }) => `${what}. ${advice}`)
 }
-
-/** Whether llama.cpp finds a vocabulary: asked to tokenize without one, it ends the process. */
-export function hasVocabulary(metadata: readonly MetadataEntry[]): boolean {
-  const found = lookUp(metadata)
-  const model = found.text('tokenizer.ggml.model')
-  return (
-    !(model === undefined || withoutOne.includes(model)) &&
-    found.get('tokenizer.ggml.tokens') !== undefined
-  )
-}
-
-/** What llama.cpp calls a model that has none. */
-const withoutOne = ['no_vocab', 'none']

@@ -201,6 +201,8 @@ export function sentencePieceFromGguf(lookup: GgufLookup, path: string): Sentenc
   /** One unknown piece, and BOS and EOS never out of text, as in every SentencePiece model. */
   function settleType(i: number, type: PieceType): PieceType {
     if (i === unk) return 'unknown'
+    // A byte stays one, whatever an id says of it: no text could be written without.
+    if (type === 'byte') return type
     if (i === bos || i === eos || type === 'unknown') return 'control'
     return type
   }

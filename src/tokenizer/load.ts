@@ -120,10 +120,18 @@ export function filesFromGguf({
   })
 }
 
-/** Whether a GGUF has tokens: a model without any says so (`no_vocab`), or nothing. */
-export function hasVocabulary(metadata: readonly MetadataEntry[] | undefined): boolean {
-  return metadata?.some(({ key }) => key === 'tokenizer.ggml.tokens') ?? false
+/** Whether llama.cpp finds a vocabulary: asked to tokenize without one, it ends the process. */
+export function hasVocabulary(metadata: readonly MetadataEntry[] = []): boolean {
+  const found = lookUp(metadata)
+  const model = found.text('tokenizer.ggml.model')
+  return (
+    !(model === undefined || withoutOne.includes(model)) &&
+    found.get('tokenizer.ggml.tokens') !== undefined
+  )
 }
+
+/** What llama.cpp calls a model that has none. */
+const withoutOne = ['no_vocab', 'none']
 
 /** The files that a list of ranks stands for, made once: LLaMA 3's takes seconds. */
 let lastMade: { bytes: Uint8Array; path: string; files: Promise<KeptFile[]> } | undefined
@@ -230,6 +238,17 @@ export async function readTokenizerFiles(files: TokenizerFiles): Promise<KeptFil
     kept.push({ name: basename(path), bytes: await readWhole(path) })
   }
   return kept
+}
+
+/** The small files of a tokenizer: those that say which tokens are special. */
+export async function readSettings(files: TokenizerFiles): Promise<KeptFile[]> {
+  const isSmall = (name: string) => name !== 'tokenizer.json'
+  const made = await filesOfRanks(files)
+  if (made !== undefined) return made.filter(({ name }) => isSmall(name))
+  const small = files.beside.filter((path) => isSmall(basename(path)))
+  return Promise.all(
+    small.map(async (path) => ({ name: basename(path), bytes: await readWhole(path) })),
+  )
 }
 
 /** `bos_token_id` and its kin, and the longest text, as a config.json says them. */
