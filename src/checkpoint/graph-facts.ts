@@ -17,6 +17,10 @@ export interface RotaryFacts {
   frequencies: readonly Float32Array[]
   /** What cosines and sines are multiplied by. */
   attention?: number
+  /** A base that grows with the text: the constants that it is made of. */
+  growing?: { length: number; factor: number; theta: number }
+  /** All of the graph's rotary embedding is told here: it is this program's own. */
+  whole: boolean
   /** How close they are to the exporter's own: tables in f16 are coarse. */
   closeness: number
 }
@@ -46,7 +50,7 @@ export function graphDisagreements(facts: GraphFacts, config: LlamaConfig, from:
 }
 
 function rotaryDisagreement(
-  { frequencies, attention, closeness }: RotaryFacts,
+  { frequencies, attention, growing, whole, closeness }: RotaryFacts,
   config: LlamaConfig,
   from: string,
 ): string | undefined {
@@ -54,6 +58,18 @@ function rotaryDisagreement(
   // What grows with the text is no constant of the graph.
   const sets = [meant.frequencies, ...(meant.beyond ? [meant.beyond.frequencies] : [])]
   const near = (a: number, b: number) => Math.abs(a - b) <= closeness * Math.abs(b)
+  const said = `${from} (rope_theta ${config.rope_theta}, rope_scaling ${JSON.stringify(config.rope_scaling).slice(0, 200)})`
+  const should = meant.growing && { ...meant.growing, theta: config.rope_theta }
+  const alike =
+    growing?.length === should?.length &&
+    near(growing?.factor ?? 0, should?.factor ?? 0) &&
+    near(growing?.theta ?? 0, should?.theta ?? 0)
+  if (whole && !alike) {
+    return `the rotary base of the graph ${growth(growing)}, and by ${said} it ${growth(should)}`
+  }
+  if (whole && should === undefined && frequencies.length !== sets.length) {
+    return `the graph has ${frequencies.length} sets of rotary frequencies, and by ${said} there are ${sets.length}`
+  }
   for (const own of frequencies) {
     if (
       sets.some((set) => own.length === set.length && own.every((v, i) => near(v, set[i] ?? 0)))
@@ -67,12 +83,18 @@ function rotaryDisagreement(
     }
     const i = own.findIndex((value, k) => !near(value, set[k] ?? 0))
     return own.length === set.length
-      ? `the graph turns pair ${i} of a head by ${own[i]?.toPrecision(6)} a token, and ${from} (rope_theta ${config.rope_theta}, rope_scaling ${JSON.stringify(config.rope_scaling).slice(0, 200)}) by ${set[i]?.toPrecision(6)}`
+      ? `the graph turns pair ${i} of a head by ${own[i]?.toPrecision(6)} a token, and ${said} by ${set[i]?.toPrecision(6)}`
       : `the graph has ${own.length} rotary frequencies, and by ${from} there are ${set.length}`
   }
   return attention !== undefined && !near(attention, meant.attention)
     ? `the graph multiplies rotary embedding by ${attention.toPrecision(6)}, and ${from} says ${meant.attention.toPrecision(6)}`
     : undefined
+}
+
+function growth(of: RotaryFacts['growing']): string {
+  return of === undefined
+    ? 'does not grow with the text'
+    : `grows from ${of.theta} by factor ${of.factor} beyond ${of.length} tokens`
 }
 
 /** The base that unscaled frequencies are of, to the digits that they tell. */

@@ -14,7 +14,7 @@ export async function graphFacts(file: OnnxFile): Promise<GraphFacts> {
     made: new Map(file.nodes.flatMap((node) => node.output.map((name) => [name, node] as const))),
     initializers: new Map(file.initializers.map((each) => [each.name, each] as const)),
   }
-  const own = file.nodes.some(({ name }) => name === 'mask.not_ahead')
+  const own = isOwn(graph)
   const window = own ? await integerOf(graph, 'mask.window') : undefined
   const epsilon = await epsilonOf(graph)
   const rotary = await rotaryFacts(graph)
@@ -129,6 +129,7 @@ async function tableFacts(graph: Graph): Promise<RotaryFacts | undefined> {
     return {
       frequencies: [turned],
       attention: cos[0] ?? 1,
+      whole: false,
       closeness: cosines.type === TensorProto_DataType.FLOAT ? 1e-4 : 1e-2,
     }
   }
@@ -161,13 +162,34 @@ async function cosineFacts(graph: Graph): Promise<RotaryFacts | undefined> {
       names.push(input)
     }
   }
-  if (sets.size === 0) return undefined
+  const own = isOwn(graph)
+  const growing = own ? await growingOf(graph) : undefined
+  if (sets.size === 0 && growing === undefined) return undefined
   const attention = await factorBehind(graph, cosine.output[0] ?? '')
   return {
     frequencies: [...sets.values()],
     ...(attention === undefined ? {} : { attention }),
+    ...(growing === undefined ? {} : { growing }),
+    whole: own,
     closeness: 1e-4,
   }
+}
+
+/** Of this program, which has these names in every graph. */
+function isOwn({ made }: Graph): boolean {
+  return made.has('mask.not_ahead') && made.has('rotary.angles')
+}
+
+/** The constants of a base that grows with the text, in a graph of this program. */
+async function growingOf(graph: Graph): Promise<RotaryFacts['growing']> {
+  const [length, factor, theta] = await Promise.all(
+    ['context', 'factor', 'theta'].map(async (name) => floatsOf(graph, `rotary.${name}`, 1)),
+  )
+  const values = [length?.[0], factor?.[0], theta?.[0]]
+  const [first, second, third] = values
+  return first === undefined || second === undefined || third === undefined
+    ? undefined
+    : { length: first, factor: second, theta: third }
 }
 
 function isFrequencies(values: Float32Array): boolean {

@@ -37,4 +37,26 @@ test('another rotary scaling computes something else', () => {
   assert.equal(fieldsOf(released, null), differs)
 })
 
+test('scalings of other words and constants that come to the same are the same', () => {
+  const llama3 = { rope_type: 'llama3', factor: 8, low_freq_factor: 2, high_freq_factor: 8 }
+  assert.equal(fieldsOf(released, { ...llama3, original_max_position_embeddings: 16384 }), [])
+  const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 512 }
+  const suggested = 0.1 * Math.log(4) + 1
+  assert.equal(fieldsOf(yarn, { ...yarn, attention_factor: suggested, beta_fast: 32 }), [])
+  const differs = [['rope_scaling', true]]
+  assert.equal(fieldsOf(yarn, { ...yarn, attention_factor: 1 }), differs)
+  assert.equal(fieldsOf(yarn, { ...yarn, truncate: false }), differs)
+})
+
+test('a window that a text can be longer than makes another model', () => {
+  const windowed = (sliding_window: number | null) => ({ ...preset, sliding_window })
+  const fields = (a: number | null, b: number | null) =>
+    configDifferences(windowed(a), windowed(b)).map(({ field, computes }) => [field, computes])
+  const { max_position_embeddings: context } = preset
+  assert.equal(fields(128, null), [['sliding_window', true]])
+  assert.equal(fields(128, 256), [['sliding_window', true]])
+  assert.equal(fields(context, null), [])
+  assert.equal(fields(context - 1, context), [['sliding_window', true]])
+})
+
 test.run()

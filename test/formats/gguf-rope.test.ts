@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { gguf as readWithHub } from '@huggingface/gguf'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Checkpoint } from '../../src/checkpoint/checkpoint.js'
 import { rotaryOf, sameRotary } from '../../src/checkpoint/rotary.js'
+import { describeCheckpoint } from '../../src/cli/inspection.js'
 import { openCheckpoint } from '../../src/formats/open.js'
 import type { JsonObject } from '../../src/io/json.js'
 import { convert } from '../support/convert.js'
@@ -126,5 +128,20 @@ test('a dynamic base is lost beyond the context only: said, and no refusal', asy
     warnings.join('\n'),
   )
 })
+
+test('inspect shows a window and a scaling', async () => {
+  const shown = (checkpoint: Checkpoint) => describeCheckpoint(checkpoint, undefined, false)
+  const mistral = await openCheckpoint(fixture('graph', 'mistral'))
+  assert.match(shown(mistral), /^sliding window +7 tokens$/m)
+  const { out } = await written(ropeGoldens.cases.longrope ?? fail())
+  assert.match(
+    shown(await openCheckpoint(out)),
+    /^rotary scaling +longrope, short_factor of 4 values/m,
+  )
+})
+
+function fail(): never {
+  throw new Error('there is no such case')
+}
 
 test.run()

@@ -5,11 +5,14 @@ import { type NodeProto, NodeProtoSchema, TensorProto_DataType, TensorProtoSchem
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { checkArtifact } from '../../src/check/check.js'
+import { checkConversion } from '../../src/check/conversion.js'
 import { graphDisagreements, thetaOf } from '../../src/checkpoint/graph-facts.js'
+import { runConversion } from '../../src/convert/convert.js'
 import { graphFacts } from '../../src/formats/onnx-facts.js'
 import type { Initializer } from '../../src/formats/onnx-file.js'
 import { openCheckpoint } from '../../src/formats/open.js'
 import { openRunnable } from '../../src/formats/open-runnable.js'
+import { prepare, runOptions } from '../support/conversion.js'
 import { convert } from '../support/convert.js'
 import { fails } from '../support/errors.js'
 import { fixture } from '../support/paths.js'
@@ -110,14 +113,38 @@ test('every scaling is found in its own graph, and none in another’s', async (
     writeFileSync(config, JSON.stringify(ropeJson(of)))
     const folder = await exported({ config })
     await openCheckpoint(folder)
-    if (of.rope_scaling.rope_type === 'dynamic') continue
     // Of the same base and another scaling.
     edit(folder, { rope_scaling: { rope_type: 'linear', factor: 1.31 } })
-    await fails(() => openCheckpoint(folder), 'input', 'the graph turns pair').catch((error) => {
+    await fails(() => openCheckpoint(folder), 'input', 'the graph').catch((error) => {
       throw new Error(`${name}: ${String(error)}`)
     })
+    edit(folder, { rope_scaling: { rope_type: 'dynamic', factor: 3 } })
+    await fails(() => openCheckpoint(folder), 'input', 'the rotary base of the graph', 'factor 3')
   }
 })
+
+test('converted, a graph of its own is what its output is held against', async () => {
+  const folder = await exported()
+  // The same graph under names that tell nothing of a window: only running it shows the one it has.
+  const path = join(folder, 'onnx', 'model.onnx')
+  const bytes = readFileSync(path)
+  for (const name of ['mask.not_ahead', 'rotary.angles']) renameIn(bytes, name)
+  writeFileSync(path, bytes)
+  edit(folder, { sliding_window: 3 })
+  const made = { folder, source: folder, out: join(tempDir(), 'out') }
+  const conversion = await prepare(made, { to: 'safetensors' })
+  const check = (output: string) => checkConversion(conversion, output, {})
+  await fails(
+    () => runConversion(conversion, { ...runOptions, check }),
+    'check',
+    'does not compute',
+  )
+})
+
+/** Changes the first letter of a name wherever it stands. */
+function renameIn(bytes: Buffer, name: string): void {
+  for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name)) bytes[at] = 0x78
+}
 
 const { FLOAT } = TensorProto_DataType
 
