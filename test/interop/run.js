@@ -1,6 +1,6 @@
 // The live cross-checks: our output in the formats' own software. Needs Python 3; its packages are
 // installed on first use. Prints a line a check, and fails if any does.
-//   node test/interop/run.js [hub|tokenizers|formats|kinds|rope|cards]
+//   node test/interop/run.js [hub|tokenizers|formats|kinds|rope|settlement|cards]
 import { rmSync } from 'node:fs'
 import { checkCards } from './cards.js'
 import { checkHub } from './exchange.js'
@@ -9,6 +9,7 @@ import { checkKinds } from './kinds.js'
 import { pythonWithTransformers4, pythonWithTransformers5 } from './python.js'
 import { checkRope } from './rope.js'
 import { counts, models, temporary } from './session.js'
+import { checkSettlement } from './settlement.js'
 import { checkTokenizers } from './tokenizers.js'
 
 const parts = {
@@ -17,6 +18,7 @@ const parts = {
   formats: (pythons) => eachModel((model) => checkFormats(pythons, model)),
   kinds: (pythons) => eachModel((model) => checkKinds(pythons, model)),
   rope: checkRope,
+  settlement: checkSettlement,
   cards: (pythons) => eachModel((model) => checkCards(pythons, model)),
 }
 const [only] = process.argv.slice(2)
