@@ -5,7 +5,7 @@ import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { describePlan, describeResult, planJson } from '../cli/conversion.js'
 import { mixFlags, mixOptions } from '../cli/mix-flags.js'
 import { startProgress } from '../cli/progress.js'
-import { checkFreeDisk, prepareConversion, runConversion } from '../convert/convert.js'
+import { checkFreeDisk, prepareConversion, refuseAsRun, runConversion } from '../convert/convert.js'
 import { refuseLosses } from '../convert/losses.js'
 import { defaultThreads } from '../convert/memory.js'
 import { onnxTargets } from '../formats/format.js'
@@ -167,6 +167,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       this.log(describePlan(conversion, wanted, flags.tensors))
       if (unchecked !== undefined && flags.check) throw unchecked
       refuseLosses(conversion)
+      await refuseAsRun(conversion, { force: flags.force, resume: flags.resume })
       checkFreeDisk(conversion)
       return planJson(conversion, wanted)
     }

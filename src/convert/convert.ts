@@ -26,7 +26,13 @@ import { type SourceState, sourceStateOf } from './source-state.js'
 import type { Staging } from './staging.js'
 import { untieDifferentHead } from './tied-head.js'
 
-export { type ConvertResult, checkFreeDisk, type RunOptions, runConversion } from './run.js'
+export {
+  type ConvertResult,
+  checkFreeDisk,
+  type RunOptions,
+  refuseAsRun,
+  runConversion,
+} from './run.js'
 
 export interface ConvertOptions extends OpenOptions {
   to: string

@@ -7,7 +7,7 @@ import { listTree, stateOf, statsOf, type TreeEntry } from '../io/tree.js'
 import { hashFile } from './digest.js'
 import { journalName } from './journal.js'
 import { readProvenance } from './provenance.js'
-import { mostEntries, provenanceBeside, provenanceName, type Staging } from './staging.js'
+import { provenanceBeside, provenanceName, type Staging } from './staging.js'
 
 /**
  * What is at an output's path and may be replaced: this program made it, which its record proves
@@ -23,6 +23,13 @@ export interface Existing {
 /** What people keep in a folder of weights, or `openllama card` wrote: kept whatever replaces the rest. */
 const carriedOver = /^(README\.md|openllama-[a-z]+\.svg|\.eval_results\/[^/]+\.yaml)$/
 
+/** How what is there is proven. */
+export interface Proof {
+  /** Only names and sizes, for a run that is not to be. */
+  quick?: boolean
+  signal?: AbortSignal
+}
+
 /**
  * Looks at what is at the output's path, and changes nothing.
  * @returns undefined where nothing is there
@@ -31,7 +38,7 @@ const carriedOver = /^(README\.md|openllama-[a-z]+\.svg|\.eval_results\/[^/]+\.y
 export async function examineExisting(
   { out, single }: Staging,
   force: boolean,
-  signal?: AbortSignal,
+  proof: Proof,
 ): Promise<Existing | undefined> {
   const there = await statsOf(out)
   if (there === undefined) return single ? examineRecord(out, force) : undefined
@@ -51,12 +58,12 @@ export async function examineExisting(
   if (!single && !there.isDirectory()) {
     throw refusal(out, 'it is a file, and the output is a directory')
   }
-  return single ? examineFile(out, signal) : examineFolder(out, signal)
+  return single ? examineFile(out, proof) : examineFolder(out, proof)
 }
 
 /** @throws usage error where the folder has something in it that may not be removed */
-export async function examineFolder(folder: string, signal?: AbortSignal): Promise<Existing> {
-  const entries = (await listTree(folder, mostEntries)).filter(({ kind }) => kind !== 'folder')
+export async function examineFolder(folder: string, proof: Proof = {}): Promise<Existing> {
+  const entries = (await listTree(folder)).filter(({ kind }) => kind !== 'folder')
   if (entries.length === 0) return { files: new Map(), carried: [] }
   const record = await recordAt(join(folder, provenanceName))
   // A slip of the hand must not replace a home directory by a model.
@@ -88,14 +95,14 @@ export async function examineFolder(folder: string, signal?: AbortSignal): Promi
   for (const entry of listed) {
     const recorded = record.files.get(entry.name)
     const path = join(folder, entry.name)
-    if (recorded) await proveFile(path, entry.stats, recorded, record, signal)
+    if (recorded) await proveFile(path, entry.stats, recorded, record, proof)
     proven.set(entry.name, stateOf(entry.stats))
   }
   return { files: proven, carried }
 }
 
 /** The record of a single file must be of this file. */
-async function examineFile(out: string, signal?: AbortSignal): Promise<Existing> {
+async function examineFile(out: string, proof: Proof): Promise<Existing> {
   const beside = provenanceBeside(out)
   const record = await recordAt(beside)
   const recorded = record?.files.get(basename(out))
@@ -106,7 +113,7 @@ async function examineFile(out: string, signal?: AbortSignal): Promise<Existing>
       `it is a file that was not made by this program (${basename(beside)} does not describe it)`,
     )
   }
-  await proveFile(out, stats, recorded, record, signal)
+  await proveFile(out, stats, recorded, record, proof)
   return {
     files: new Map([
       [out, stateOf(stats)],
@@ -151,7 +158,7 @@ export async function holdExisting(
       if (stats !== undefined) paths.set(path, stateOf(stats))
     }
   } else {
-    for (const { name, kind, stats } of await listTree(out, mostEntries)) {
+    for (const { name, kind, stats } of await listTree(out)) {
       if (kind !== 'folder' && !existing.carried.includes(name)) paths.set(name, stateOf(stats))
     }
   }
@@ -172,7 +179,7 @@ async function proveFile(
   stats: TreeEntry['stats'],
   { bytes, sha256 }: Recorded,
   { mtimeNs }: OutputRecord,
-  signal: AbortSignal | undefined,
+  { quick = false, signal }: Proof,
 ): Promise<void> {
   if (stats.size !== BigInt(bytes)) {
     throw refusal(path, `it has ${stats.size} bytes, its record says ${bytes}`)
@@ -182,6 +189,7 @@ async function proveFile(
     if (stats.mtimeNs <= mtimeNs) return
     throw refusal(path, 'it was changed after its record was written, which has no hash of it')
   }
+  if (quick) return
   const found = await hashFile(path, [], signal)
   if (found !== sha256) throw refusal(path, `its SHA-256 is ${found}, its record says ${sha256}`)
 }

@@ -7,14 +7,7 @@ import { syncDirectory } from '../io/sync.js'
 import { identityOf, listTree, statsOf } from '../io/tree.js'
 import { type Existing, examineFolder, holdExisting, recordAt } from './existing.js'
 import { journalName, readJournal } from './journal.js'
-import {
-  discard,
-  makeStaging,
-  mostEntries,
-  provenanceBeside,
-  provenanceName,
-  type Staging,
-} from './staging.js'
+import { discard, makeStaging, provenanceBeside, provenanceName, type Staging } from './staging.js'
 
 /** Where what was at the output's path is while another takes its place, and until it is removed. */
 export function replacedBy(out: string): string {
@@ -64,7 +57,7 @@ export async function publish(
 /** @throws usage error where the staging directory has more in it than was made, or other files */
 async function holdStaging({ path }: Staging, files: Publication['files']): Promise<void> {
   const known = new Set([journalName, provenanceName])
-  const entries = await listTree(path, mostEntries)
+  const entries = await listTree(path)
   const foreign = entries.filter(
     ({ name, kind, stats }) =>
       kind === 'other' ||
@@ -200,7 +193,7 @@ async function removeReplaced({ out, single }: Staging): Promise<void> {
     return
   }
   if (there === undefined) return
-  const entries = await listTree(replaced, mostEntries)
+  const entries = await listTree(replaced)
   const record = await recordAt(join(replaced, provenanceName))
   const own = (name: string) => record?.files.has(name) === true || name === journalName
   for (const { name, kind } of entries) {
@@ -234,7 +227,7 @@ export async function recover(staging: Staging): Promise<string[]> {
     if (single) return await recoverFile(staging)
     if (before === undefined || !before.isDirectory()) return []
     const record = await recordAt(join(replaced, provenanceName))
-    const empty = (await listTree(replaced, 1)).length === 0
+    const empty = (await listTree(replaced)).length === 0
     if (record === undefined && !empty) return []
     if (now === undefined) {
       // While it is moved aside, the new one waits in the staging directory.

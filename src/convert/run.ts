@@ -7,14 +7,21 @@ import type { Lock } from '../io/lock.js'
 import { formatBytes } from '../io/units.js'
 import type { Conversion } from './convert.js'
 import { execute, type Progress } from './execute.js'
-import { type Existing, examineExisting } from './existing.js'
+import { type Existing, examineExisting, type Proof } from './existing.js'
 import { refuseLosses } from './losses.js'
 import { lockOutput } from './output-lock.js'
 import { refuseOverlap } from './overlap.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
 import { publish, recover, replacedBy } from './publish.js'
 import { holdSource } from './source-state.js'
-import { discard, examineStaging, makeStaging, provenanceBeside, type Staging } from './staging.js'
+import {
+  discard,
+  examineStaging,
+  makeStaging,
+  provenanceBeside,
+  type Staging,
+  type Unfinished,
+} from './staging.js'
 import { valueWarnings } from './value-warnings.js'
 import { ContentError } from './verifier.js'
 
@@ -54,16 +61,8 @@ export async function runConversion(
   run: RunOptions,
 ): Promise<ConvertResult> {
   refuseLosses(conversion)
-  const { checkpoint, staging, options } = conversion
-  const { out, path } = staging
-  const others = [options.config, options.tokenizer, options.mix?.imatrix]
-  const belonging = [replacedBy(out), ...(staging.single ? [provenanceBeside(out)] : [])]
-  await refuseOverlap(
-    checkpoint,
-    others.filter((each) => each !== undefined),
-    staging,
-    belonging,
-  )
+  const { out, path } = conversion.staging
+  await holdApart(conversion)
   const made = await makeFolderOf(out)
   let begun = false
   try {
@@ -82,6 +81,56 @@ export async function runConversion(
   }
 }
 
+/**
+ * Ends as a run of it would that is refused for what is at its paths; a dry run, which takes no
+ * lock, changes nothing, and reads no weights.
+ */
+export async function refuseAsRun(
+  conversion: Conversion,
+  run: Pick<RunOptions, 'force' | 'resume'>,
+): Promise<void> {
+  await holdApart(conversion)
+  await examine(conversion.staging, run, { quick: true })
+}
+
+/** Output and source are not in one another. */
+function holdApart({ checkpoint, staging, options }: Conversion): Promise<void> {
+  const { out, single } = staging
+  const others = [options.config, options.tokenizer, options.mix?.imatrix]
+  const belonging = [replacedBy(out), ...(single ? [provenanceBeside(out)] : [])]
+  return refuseOverlap(
+    checkpoint,
+    others.filter((each) => each !== undefined),
+    staging,
+    belonging,
+  )
+}
+
+/** What is at the paths of a run, and how it goes on from that. */
+async function examine(
+  staging: Staging,
+  run: Pick<RunOptions, 'force' | 'resume'>,
+  proof: Proof,
+): Promise<{
+  unfinished: Unfinished | undefined
+  existing: Existing | undefined
+  resuming: boolean
+  force: boolean
+}> {
+  const unfinished = await examineStaging(staging)
+  const resuming = run.resume && unfinished !== undefined
+  // Who goes on from a run that could replace what is there need not say so again.
+  const force = run.force || (resuming && (unfinished.earlier?.head.force ?? false))
+  const existing = await examineExisting(staging, force, proof)
+  if (unfinished !== undefined && !run.resume && !run.force) {
+    throw usageError('an unfinished conversion is there', {
+      path: staging.path,
+      suggestions: ['Go on from it with --resume, or discard it with --force.'],
+    })
+  }
+  return { unfinished, existing, resuming, force }
+}
+
 async function runLocked(
   conversion: Conversion,
   run: RunOptions,
@@ -90,17 +139,11 @@ async function runLocked(
 ): Promise<ConvertResult> {
   const { checkpoint, sourceState, plan, staging, options } = conversion
   const recovered = await recover(staging)
-  const unfinished = await examineStaging(staging)
-  const resuming = run.resume && unfinished !== undefined
-  // Who goes on from a run that could replace what is there need not say so again.
-  const force = run.force || (resuming && (unfinished.earlier?.head.force ?? false))
-  const existing = await examineExisting(staging, force, run.signal)
-  if (unfinished !== undefined && !run.resume && !run.force) {
-    throw usageError('an unfinished conversion is there', {
-      path: staging.path,
-      suggestions: ['Go on from it with --resume, or discard it with --force.'],
-    })
-  }
+  const { unfinished, existing, resuming, force } = await examine(
+    staging,
+    run,
+    run.signal ? { signal: run.signal } : {},
+  )
   if (!resuming) checkFreeDisk(conversion)
   const files = plan.target.files.map(({ name }) => name)
   let begun = !resuming

@@ -56,7 +56,7 @@ export async function examineStaging({ path }: Staging): Promise<Unfinished | un
   const files = earlier?.head.files ?? []
   const ours = new Set([journalName, ...(earlier ? [provenanceName, ...files] : [])])
   const folders = foldersOf(files)
-  const foreign = (await listTree(path, mostEntries)).filter(({ name, kind, stats }) =>
+  const foreign = (await listTree(path)).filter(({ name, kind, stats }) =>
     // What is known by another name too is somebody else's: writing to it would change that.
     kind === 'file' ? !ours.has(name) || stats.nlink > 1n : !folders.has(name),
   )
@@ -71,9 +71,6 @@ export async function examineStaging({ path }: Staging): Promise<Unfinished | un
   }
   return { earlier }
 }
-
-/** Entries of a folder that are looked at: a home directory is known for a slip of the hand before. */
-export const mostEntries = 100_000
 
 function foldersOf(files: readonly string[]): Set<string> {
   const folders = new Set<string>()

@@ -1,7 +1,7 @@
 import type { BigIntStats } from 'node:fs'
 import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fromSystemError } from './errors.js'
+import { fromSystemError, usageError } from './errors.js'
 
 /** What is in a folder or below it; links are not followed. */
 export interface TreeEntry {
@@ -11,14 +11,14 @@ export interface TreeEntry {
   stats: BigIntStats
 }
 
+/** Entries of a folder at most: an output has some thousand, a home directory is no output. */
+const mostEntries = 100_000
+
 /**
  * All that is in a folder, folders before what is in them.
- * @param most entries after which no more are looked for
+ * @throws usage error for a folder of more than anybody would want an output to be
  */
-export async function listTree(
-  folder: string,
-  most = Number.POSITIVE_INFINITY,
-): Promise<TreeEntry[]> {
+export async function listTree(folder: string): Promise<TreeEntry[]> {
   const entries: TreeEntry[] = []
   const waiting = ['']
   for (let at = waiting.shift(); at !== undefined; at = waiting.shift()) {
@@ -28,7 +28,12 @@ export async function listTree(
       if (stats === undefined) continue
       const kind = stats.isDirectory() ? 'folder' : stats.isFile() ? 'file' : 'other'
       entries.push({ name, kind, stats })
-      if (entries.length >= most) return entries
+      if (entries.length > mostEntries) {
+        throw usageError(`there are more than ${mostEntries} files and folders in it`, {
+          path: folder,
+          suggestions: ['Choose another --out.'],
+        })
+      }
       if (kind === 'folder') waiting.push(name)
     }
   }

@@ -13,7 +13,12 @@ import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type ConvertOptions, type RunOptions, runConversion } from '../../src/convert/convert.js'
+import {
+  type ConvertOptions,
+  type RunOptions,
+  refuseAsRun,
+  runConversion,
+} from '../../src/convert/convert.js'
 import { journalName } from '../../src/convert/journal.js'
 import { makeSource, prepare, runOptions, withValues } from '../support/conversion.js'
 import { fails } from '../support/errors.js'
@@ -189,6 +194,27 @@ test('names in a journal that lead out of its folder: nothing is removed by them
     await fails(() => convert(out, { force: true }), 'input', 'journal is damaged')
     assert.equal(contentOf(dirname(out)), before)
   }
+})
+
+test('a dry run ends as the run would for what is at its paths, and changes nothing', async () => {
+  const out = path('out')
+  const conversion = await prepare({ ...made, out })
+  const look = (force: boolean, resume = false) => refuseAsRun(conversion, { force, resume })
+  await look(false)
+  assert.equal(readdirSync(dirname(out)), [])
+  await convert(out)
+  await refused(out, ['exists', '--force'], () => look(false))
+  await look(true)
+  writeFileSync(join(out, 'mine'), 'mine')
+  await refused(out, ['mine'], () => look(true))
+  const into = await prepare({ ...made, out: dirname(made.source) })
+  await refused(out, ['source'], () => refuseAsRun(into, { force: true, resume: false }))
+  const partial = path('out')
+  mkdirSync(`${partial}.partial`)
+  const unfinished = await prepare({ ...made, out: partial })
+  await refused(partial, ['--resume'], () =>
+    refuseAsRun(unfinished, { force: false, resume: false }),
+  )
 })
 
 test('what a resumed run may not do is told before anything is touched', async () => {
