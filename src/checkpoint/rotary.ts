@@ -56,6 +56,18 @@ export const originalField = 'original_max_position_embeddings'
  * @throws input error for a scaling that is not known, by its name, and for values that are none
  */
 export function rotaryOf(config: RotaryConfig, path: string): Rotary {
+  const rotary = computed(config, path)
+  const { frequencies, attention, beyond } = rotary
+  const all = [...frequencies, ...(beyond?.frequencies ?? [])]
+  const wrong = all.find((value) => !(value > 0 && value < Infinity))
+  if (wrong === undefined && Number.isFinite(attention)) return rotary
+  throw inputError(
+    `rope_theta ${config.rope_theta} and rope_scaling ${JSON.stringify(config.rope_scaling).slice(0, 300)} give ${wrong === undefined ? `the attention factor ${attention}` : `a rotary frequency of ${wrong}`}`,
+    { path, suggestions: ['Compare config.json with that of the original release.'] },
+  )
+}
+
+function computed(config: RotaryConfig, path: string): Rotary {
   const { head_dim, rope_theta, rope_scaling } = config
   const plain = plainFrequencies(rope_theta, head_dim)
   if (rope_scaling === null) return { frequencies: plain, attention: 1 }
@@ -77,7 +89,7 @@ export function rotaryOf(config: RotaryConfig, path: string): Rotary {
     case 'yarn':
       return yarn(config, field)
     case 'longrope':
-      return longrope(config, field, path)
+      return longrope(config, field)
     default:
       throw inputError(`the rotary scaling ${JSON.stringify(type)} is not supported`, {
         path,
@@ -238,7 +250,7 @@ function yarn(config: RotaryConfig, field: Fields): Rotary {
   }
 }
 
-function longrope(config: RotaryConfig, field: Fields, path: string): Rotary {
+function longrope(config: RotaryConfig, field: Fields): Rotary {
   const { head_dim, rope_theta, max_position_embeddings } = config
   const length = originalContext(config)
   const factor = field.positive('factor', max_position_embeddings / length)
@@ -250,11 +262,6 @@ function longrope(config: RotaryConfig, field: Fields, path: string): Rotary {
   const attention =
     field.optional('attention_factor') ??
     (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(length)))
-  if (!Number.isFinite(attention)) {
-    throw inputError(`rope_scaling's original context of ${length} gives no attention factor`, {
-      path,
-    })
-  }
   const frequencies = divided('short_factor')
   const long = divided('long_factor')
   return areClose(frequencies, long)

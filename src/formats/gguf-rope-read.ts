@@ -1,8 +1,8 @@
 import type { LlamaConfig } from '../checkpoint/config.js'
 import type { MetadataLookup } from '../checkpoint/metadata.js'
 import { plainFrequencies, rotaryOf, sameRotary, yarnAttention } from '../checkpoint/rotary.js'
-import { inputError } from '../io/errors.js'
-import { isJsonObject, type JsonObject, parseJsonObject } from '../io/json.js'
+import { inputError, OpenLlamaError } from '../io/errors.js'
+import { type JsonObject, parseJsonObject } from '../io/json.js'
 import {
   factorsName,
   longName,
@@ -101,24 +101,29 @@ function ofFactors(
   base: RopeBase,
   path: string,
 ): ReadScaling {
-  const plain = plainFrequencies(base.rope_theta, base.head_dim)
-  const all = plain.map((_, i) => (factors?.[i] ?? 1) * factor)
-  const scaling = longrope(all, all, base.max_position_embeddings, attention)
-  if (factors !== undefined && factors.length !== plain.length) {
-    throw inputError(`it has ${factors.length} factors, heads have ${plain.length} frequencies`, {
+  const expected = base.head_dim / 2
+  if (!Number.isSafeInteger(expected) || expected < 1 || expected > maxFrequencies) {
+    throw inputError(`its heads have ${base.head_dim} rows`, { format: 'gguf', path })
+  }
+  if (factors !== undefined && factors.length !== expected) {
+    throw inputError(`it has ${factors.length} factors, heads have ${expected} frequencies`, {
       format: 'gguf',
       path,
       tensor: factorsName,
     })
   }
+  const plain = plainFrequencies(base.rope_theta, base.head_dim)
+  const all = plain.map((_, i) => (factors?.[i] ?? 1) * factor)
+  const scaling = longrope(all, all, base.max_position_embeddings, attention)
   const meant = rotaryOf({ ...base, rope_scaling: scaling, other: {} }, path)
   const said = wordsOf(metadata)
   if (said !== undefined) {
     try {
       const rotary = rotaryOf({ ...base, rope_scaling: said, other: {} }, path)
       if (sameRotary(rotary, meant)) return { scaling: said, notes: [] }
-    } catch {
+    } catch (error) {
       // What is no scaling says nothing of the factors, which count.
+      if (!(error instanceof OpenLlamaError)) throw error
     }
   }
   const llama3 = attention === 1 && factor === 1 ? llama3OfFactors(all, base) : undefined
@@ -146,11 +151,21 @@ function wordsOf(metadata: MetadataLookup): JsonObject | undefined {
   if (text === undefined) return undefined
   try {
     const words = parseJsonObject(new TextEncoder().encode(text), scalingKey)
-    return isJsonObject(words) ? words : undefined
-  } catch {
-    return undefined
+    return Object.fromEntries(Object.entries(words).filter(([field]) => wordFields.has(field)))
+  } catch (error) {
+    if (error instanceof OpenLlamaError) return undefined
+    throw error
   }
 }
+
+/** What YaRN's constants are called; all else in a file's words would be no part of a scaling. */
+const wordFields = new Set([
+  ...['rope_type', 'type', 'factor', 'original_max_position_embeddings', 'attention_factor'],
+  ...['beta_fast', 'beta_slow', 'mscale', 'mscale_all_dim', 'truncate', 'extrapolation_factor'],
+])
+
+/** Heads have some hundred rows. */
+const maxFrequencies = 4096
 
 function yarnOf(
   metadata: MetadataLookup,

@@ -70,7 +70,12 @@ function configOfFacts(facts: GraphFacts): Partial<LlamaConfig> | undefined {
   const [frequencies, ...others] = rotary?.frequencies ?? []
   const theta = frequencies && thetaOf(frequencies, 2 * frequencies.length)
   const plain = others.length === 0 && (rotary?.attention ?? 1) === 1
-  if (rms_norm_eps === undefined || num_attention_heads === undefined || !plain) return undefined
+  if (
+    !(rms_norm_eps !== undefined && rms_norm_eps > 0) ||
+    num_attention_heads === undefined ||
+    !plain
+  )
+    return undefined
   if (theta === undefined) return undefined
   return {
     rms_norm_eps: Number(rms_norm_eps.toPrecision(7)),

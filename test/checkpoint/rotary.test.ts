@@ -87,6 +87,11 @@ test('factors of the wrong number, and constants that are none, are refused with
   await wrong({ rope_type: 'yarn', factor: 0 }, 'factor 0', 'positive')
   await wrong({ rope_type: 'yarn', factor: 2, attention_factor: 'x' }, 'attention_factor "x"')
   await wrong({ rope_type: 'su', factor: 2 }, '"su" is not supported')
+  const original = { original_max_position_embeddings: -5 }
+  await wrong({ rope_type: 'yarn', factor: 2, ...original }, 'a rotary frequency of NaN')
+  const one = { original_max_position_embeddings: 1 }
+  await wrong({ ...long, long_factor: [1, 1, 1, 1], ...one }, 'attention factor Infinity')
+  await wrong({ rope_type: 'linear', factor: 1e300 }, 'a rotary frequency of 0')
 })
 
 test('longrope is written for both versions of transformers', () => {
