@@ -9,6 +9,7 @@ import type { TargetOptions } from '../formats/format.js'
 import { readPart } from '../formats/gguf-split.js'
 import { inputError } from '../io/errors.js'
 import { openFile, readSmallFile } from '../io/source.js'
+import { refuseStandIns } from '../io/stand-ins.js'
 import { assignTypes, checkOverrides, parseTypeOverride } from '../quantise/assign.js'
 import {
   type Imatrix,
@@ -230,6 +231,7 @@ const maxImatrix = 512 * 1024 * 1024
 
 async function readImatrix(path: string): Promise<Imatrix> {
   const bytes = await readSmallFile(path, maxImatrix)
+  refuseStandIns(path, bytes.subarray(0, 512))
   if (!isGgufImatrix(bytes)) return parseLegacyImatrix(bytes, path)
   const { header } = await readPart(path)
   const source = await openFile(path)

@@ -17,7 +17,7 @@ import {
   readText,
   skipValue,
 } from './msgpack.js'
-import { indexOf, joinShards } from './shards.js'
+import { joinShards, onlyIndex } from './shards.js'
 import { outputTensors, withHead } from './target.js'
 import { isStateRoot, type Leaf, listLeaves } from './train-state.js'
 
@@ -37,7 +37,8 @@ export const flax: Format = {
     (head[0] >> 4 === 8 || head[0] === 0xde || head[0] === 0xdf) &&
     looksLikeKey(head),
 
-  detectDirectory: (entries) => indexOf(entries, indexName, /\.msgpack\.index\.json$/),
+  detectDirectory: (entries) =>
+    entries.includes(indexName) ? indexName : onlyIndex(entries, /\.msgpack\.index\.json$/),
 
   async open(path) {
     const index = path.endsWith('.index.json') ? await joinShards(path, 'flax') : undefined

@@ -74,12 +74,15 @@ export function locateTensor(
       { ...where, suggestions: ['Save it with .contiguous() applied to every tensor.'] },
     )
   }
-  // Each column is a matrix of its own, of one column.
-  const parts = Array.from({ length: columns }, (_, column) => ({
-    ...window({ rows, columns: 1, pitch: rowStride, offset: column * columnStride }),
+  // Each column, or row, whichever are fewer, is a matrix of its own, of one column.
+  const across = columns > rows
+  const [length, pitch] = across ? [columns, columnStride] : [rows, rowStride]
+  const [count, step] = across ? [rows, rowStride] : [columns, columnStride]
+  const parts = Array.from({ length: count }, (_, column) => ({
+    ...window({ rows: length, columns: 1, pitch, offset: column * step }),
     column,
   }))
-  return { name, dtype, shape, parts }
+  return { name, dtype, shape, ...(across ? { transposed: true } : {}), parts }
 }
 
 /** A rectangle of the matrix and, in elements, where it lies in the storage. */

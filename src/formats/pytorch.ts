@@ -11,8 +11,8 @@ import { layOutTorchFile } from './pytorch-layout.js'
 import {
   checkOnce,
   defaultShard,
-  indexOf,
   joinShards,
+  onlyIndex,
   shardIndex,
   shardName,
   shardSiblings,
@@ -31,9 +31,10 @@ export const pytorch: Format = {
     startsTorchFile(head) || (/\.(pkl|pickle)$/i.test(name) && startsTextPickle(head)),
 
   detectDirectory(entries) {
-    const usual = indexOf(entries, indexName, /\.(bin|pt|pth)\.index\.json$/)
+    const usual =
+      [indexName, 'pytorch_model.bin'].find((name) => entries.includes(name)) ??
+      onlyIndex(entries, /\.(bin|pt|pth)\.index\.json$/)
     if (usual !== undefined) return usual
-    if (entries.includes('pytorch_model.bin')) return 'pytorch_model.bin'
     const files = entries.filter(
       (name) =>
         /\.(bin|pt|pth|ckpt)$/.test(name) &&

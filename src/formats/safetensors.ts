@@ -15,8 +15,8 @@ import { paramsBeside } from './meta-params.js'
 import {
   checkOnce,
   defaultShard,
-  indexOf,
   joinShards,
+  onlyIndex,
   shardIndex,
   shardName,
   shardSiblings,
@@ -41,8 +41,8 @@ export const safetensors = {
   detectDirectory(entries) {
     const files = entries.filter((name) => name.endsWith('.safetensors'))
     return (
-      indexOf(entries, indexName, /\.safetensors\.index\.json$/) ??
-      files.find((name) => name === 'model.safetensors') ??
+      [indexName, 'model.safetensors'].find((name) => entries.includes(name)) ??
+      onlyIndex(entries, /\.safetensors\.index\.json$/) ??
       (files.length === 1 ? files[0] : shardsOf(entries, 'safetensors'))
     )
   },

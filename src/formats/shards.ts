@@ -4,6 +4,7 @@ import { list } from '../checkpoint/geometry.js'
 import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
 import { isJsonObject, parseJsonObject } from '../io/json.js'
+import { snapshotOf } from '../io/snapshot.js'
 import { readSmallFile } from '../io/source.js'
 import { join, kindOf, listFolder } from '../io/store.js'
 import type { TargetFile } from './format.js'
@@ -58,16 +59,8 @@ export function shardIndex(name: string, tensors: readonly Tensor[]): TargetFile
   })
 }
 
-/**
- * The index among a folder's entries: the usual one, or the only one of another name.
- * @param pattern what the names of such indexes end with
- */
-export function indexOf(
-  entries: readonly string[],
-  usual: string,
-  pattern: RegExp,
-): string | undefined {
-  if (entries.includes(usual)) return usual
+/** The index among a folder's entries, where there is one alone. */
+export function onlyIndex(entries: readonly string[], pattern: RegExp): string | undefined {
   const indexes = entries.filter((name) => pattern.test(name))
   return indexes.length === 1 ? indexes[0] : undefined
 }
@@ -117,11 +110,14 @@ async function checkThere(
   where: { format: string; path: string },
 ): Promise<void> {
   const folder = dirname(where.path)
-  const there = await Promise.all(names.map((name) => kindOf(join(folder, name))))
-  const missing = names.filter((_, i) => there[i] === undefined)
-  if (missing.length === 0) return
   const entries = await listFolder(folder)
-  const dead = missing.filter((name) => entries.includes(name))
+  const listed = new Set(entries)
+  const dead: string[] = []
+  for (const name of names) {
+    if (listed.has(name) && (await kindOf(join(folder, name))) === undefined) dead.push(name)
+  }
+  const missing = names.filter((name) => !listed.has(name) || dead.includes(name))
+  if (missing.length === 0) return
   const known = new Set(names)
   const [, , , extension] = shardPattern.exec(missing[0] ?? '')?.slice(1) ?? []
   const others = entries.filter(
@@ -141,12 +137,13 @@ async function checkThere(
           `there ${others.length === 1 ? 'is' : 'are'} ${list(others.toSorted())}, which ${others.length === 1 ? 'is none' : 'are none'} of them`,
         ]),
   ]
+  const again = `pull the repository again (openllama pull ${snapshotOf(folder)?.repository ?? 'OWNER/REPO'})`
   throw inputError(said.join('; '), {
     ...where,
     suggestions: [
       others.length === 0
-        ? 'The download was interrupted, or is not whole: pull the repository again (openllama pull OWNER/REPO).'
-        : 'The index and the shards are of two versions: pull the repository again (openllama pull OWNER/REPO), or take the index away to read the shards by their names.',
+        ? `The download was interrupted, or is not whole: ${again}.`
+        : `The index and the shards are of two versions: ${again}, or take the index away to read the shards by their names.`,
     ],
   })
 }

@@ -4,6 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openVocabulary } from '../../src/formats/gguf-kinds.js'
 import { openCheckpoint } from '../../src/formats/open.js'
+import { locateTensor } from '../../src/formats/pytorch-strides.js'
 import { originOf } from '../../src/io/snapshot.js'
 import { nameOf } from '../../src/io/store.js'
 import { fails } from '../support/errors.js'
@@ -82,6 +83,35 @@ test('llama2.c’s ckpt.pt: the model from its own arguments, masks and tables p
 
 test('windows that overlap, are spread out, or are one vector for all rows', async () => {
   assert.equal(await f32Hashes(folderWith('views.bin')), hashes('kinds', 'views.json'))
+})
+
+test('elements of which no two are neighbours lie in as few windows as there can be', () => {
+  for (const [rows, columns, rowStride, columnStride] of [
+    [5, 2, 40, 3],
+    [2, 5, 40, 3],
+    [3, 4, 3, 50],
+    [4, 3, 0, 2],
+  ] as const) {
+    const type = { name: 'FloatStorage', dtype: 'f32' as const, bytes: 4 }
+    const storage = { key: '0', type, elements: 500, start: 1 }
+    const tensor = {
+      storage,
+      offset: 2,
+      shape: [rows, columns],
+      strides: [rowStride, columnStride],
+    }
+    const payload = { path: 'made.bin', offset: 1000 }
+    const { parts, transposed } = locateTensor('w', tensor, 'f32', payload, 'pytorch')
+    assert.is(parts.length, Math.min(rows, columns))
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        const [r, c] = transposed ? [column, row] : [row, column]
+        const part = parts.find((each) => each.column === c)
+        const offset = (part?.extents[0]?.offset ?? 0) + r * (part?.pitch ?? 0) * 4
+        assert.is(offset, 1000 + (1 + 2 + row * rowStride + column * columnStride) * 4)
+      }
+    }
+  }
 })
 
 test('a tied weight that safetensors notes in the metadata', async () => {
@@ -271,6 +301,9 @@ test('an index of another name is taken where it is the only one', async () => {
     files.map(({ path }) => path),
     [join(folder, 'a.safetensors')],
   )
+  // The usual name goes before it.
+  writeFileSync(join(folder, 'model.safetensors'), file)
+  assert.is((await openCheckpoint(folder)).files[0]?.path, join(folder, 'model.safetensors'))
 })
 
 test('buffers: integers that no LLaMA has are left out with a note, weights of integers refused', async () => {
