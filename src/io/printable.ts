@@ -53,7 +53,9 @@ export function printableName(name: string, most: number): string {
  */
 export function printableSentence(text: string, most: number): string {
   if (text.length <= most) return shorten(printable(text), most)
-  const words = text.replace(/\S{161,}/g, (word) => shorten(word, 160))
+  // A pattern runs out of stack on words of megabytes.
+  const near = shorten(text, 32 * most)
+  const words = near.replace(/\S{161,}/g, (word) => shorten(word, 160))
   return printableName(words, most)
 }
 
