@@ -2,7 +2,7 @@ import { basename } from 'node:path'
 import { usageError } from '../io/errors.js'
 import { writeOutputs } from '../io/output.js'
 import { openFile, readStart } from '../io/source.js'
-import { statThere } from '../io/there.js'
+import { lstatThere, statThere } from '../io/there.js'
 import { version } from '../version.js'
 import type { CheckResult } from './check.js'
 import { describeDeparture, formatLimit, formatMetric, metricTitles, roundsTo } from './metrics.js'
@@ -179,7 +179,7 @@ function text(raw: string): string {
 /** @returns undefined where nothing is there */
 async function isReport(path: string): Promise<boolean | undefined> {
   const there = await statThere(path)
-  if (there === undefined) return undefined
+  if (there === undefined) return (await lstatThere(path)) === undefined ? undefined : false
   if (!there.isFile()) return false
   const source = await openFile(path)
   try {

@@ -184,6 +184,7 @@ async function writeInPlace(
       await handle.sync()
       await writeRecord(record, told)
       await discardUndo(path)
+      await confirm(path)
       return told.warnings
     } finally {
       await handle.close()
@@ -310,7 +311,7 @@ async function takePlace(
   const undo = kept(record, told)
   if (undo.record === undefined) {
     await rename(partial, path)
-    await confirm(path, () => syncDirectory(dirname(path)))
+    await confirm(path)
     return
   }
   await writeUndo(path, { before: basename(before), ...undo })
@@ -324,9 +325,10 @@ async function takePlace(
 }
 
 /** @throws what failed, and that the file is whole all the same */
-async function confirm(path: string, work: () => Promise<void>): Promise<void> {
+async function confirm(path: string, ...before: (() => Promise<void>)[]): Promise<void> {
   try {
-    await work()
+    for (const work of before) await work()
+    await syncDirectory(dirname(path))
   } catch (error) {
     throw fromSystemError(error, path, 'bring it to disk, though the new file is whole')
   }

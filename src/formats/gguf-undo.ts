@@ -52,9 +52,9 @@ export async function writeUndo(path: string, undo: Undo): Promise<void> {
   await syncDirectory(dirname(path))
 }
 
+/** Ends a change; `syncDirectory` brings that to disk. */
 export async function discardUndo(path: string): Promise<void> {
   await rm(undoPath(path))
-  await syncDirectory(dirname(path))
 }
 
 /** @throws input error where a change in place was interrupted */
@@ -87,6 +87,7 @@ export async function restoreFromUndo(path: string): Promise<boolean> {
       await writeOutputs([{ path: undo.record.path, bytes }], true)
     }
     await discardUndo(path)
+    await syncDirectory(dirname(path))
   } catch (error) {
     throw fromSystemError(error, path, 'restore it')
   }

@@ -82,6 +82,14 @@ test('--dry-run shows files, sizes, casts, memory and disk, and writes nothing',
   assert.not(existsSync(out('dry.partial')))
 })
 
+test('--dry-run ends as the run would: an output that exists is refused', async () => {
+  mkdirSync(out('existing'))
+  const { code, stdout, stderr } = await convert('existing', '--dry-run')
+  assert.is(code, 2)
+  assert.match(stdout, /^check +/m)
+  assert.match(stderr, /it exists already(.|\n)*--force/)
+})
+
 const wanted = convert('planned', '--json', '--dtype', 'f32', '--max-shard-size', '1MB')
 test('a run writes what --dry-run said', async () => {
   const plan = JSON.parse((await dryJson).stdout)
