@@ -121,6 +121,11 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
     tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
     notes: [
       ...settlement.notes,
+      ...(model === undefined && settlement.json !== undefined
+        ? [
+            'Meta’s code wants a tokenizer.model, and there is only a tokenizer.json: none is written',
+          ]
+        : []),
       ...notes,
       ...(tied ? ['the output head is written too, as Meta’s code wants it: the embedding'] : []),
     ],

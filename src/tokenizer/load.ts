@@ -255,7 +255,7 @@ export async function readSettings(files: TokenizerFiles): Promise<KeptFile[]> {
 export interface ConfiguredIds {
   readonly ids: {
     readonly bos?: number | undefined
-    readonly eos?: number | undefined
+    readonly eos?: number | readonly number[] | undefined
     readonly pad?: number | undefined
   }
   readonly modelMaxLength?: number | undefined
@@ -272,7 +272,7 @@ export async function configuredIds(folder: string): Promise<ConfiguredIds> {
   return {
     ids: {
       bos: number(json.bos_token_id),
-      eos: number([json.eos_token_id].flat()[0]),
+      eos: [json.eos_token_id ?? []].flat().flatMap((id) => number(id) ?? []),
       pad: number(json.pad_token_id),
     },
     modelMaxLength: number(json.max_position_embeddings),

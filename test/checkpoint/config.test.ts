@@ -281,6 +281,14 @@ test('a list of tokens: what says "none" is no token', () => {
   assert.is(ids([-1]), null)
 })
 
+test('the first conversions of LLaMA call the context max_sequence_length', () => {
+  const positions = (fields: JsonObject) =>
+    configFromHf({ ...four, max_position_embeddings: null, ...fields }, 'x').max_position_embeddings
+  assert.is(positions({ max_sequence_length: 256 }), 256)
+  assert.is(positions({ max_sequence_length: 256, max_position_embeddings: 512 }), 512)
+  assert.is(positions({}), undefined)
+})
+
 test('the dropout that a model is trained with is kept', () => {
   const values = configFromHf({ ...four, attention_dropout: 0.1 }, 'x')
   const [[, preset] = []] = presets
