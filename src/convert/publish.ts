@@ -129,11 +129,14 @@ async function refuseTaken(steps: readonly Step[]): Promise<void> {
 async function undo(done: readonly Step[], cause: unknown): Promise<void> {
   const stuck: Step[] = []
   for (const [from, to] of [...done].reverse()) {
-    try {
-      await rename(to, from)
-    } catch {
-      stuck.push([from, to])
-    }
+    // What was moved before it waits with it: else a file could come back to another's record.
+    const back =
+      stuck.length === 0 &&
+      (await rename(to, from).then(
+        () => true,
+        () => false,
+      ))
+    if (!back) stuck.push([from, to])
   }
   const [first] = stuck
   if (first === undefined) return

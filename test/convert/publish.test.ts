@@ -151,6 +151,40 @@ function endLock(out: string): void {
   writeFileSync(path, JSON.stringify({ ...lock, pid: 2 ** 22 + 1 }))
 }
 
+test('where nothing can be moved back either, no file has another’s record, and the next run mends it', async () => {
+  const { name, options } = kinds[1]
+  // The rename that fails, and which of those that move things back.
+  for (const [n, stuck] of [
+    [3, 1],
+    [4, 1],
+    [4, 2],
+    [4, 3],
+  ] as const) {
+    const out = join(tempDir(), name)
+    await convert(out, {}, { ...options, dtype: 'f16' })
+    const [file, record] = [readFileSync(out), readFileSync(`${out}.openllama.json`)]
+    const { rename } = fs
+    let count = 0
+    fs.rename = async (from, to) => {
+      count++
+      if (count === n || (count > n && count - n === stuck)) {
+        throw Object.assign(new Error('EIO'), { code: 'EIO' })
+      }
+      return rename(from, to)
+    }
+    syncBuiltinESMExports()
+    await failure(() => convert(out, { force: true }, options))
+    fs.rename = rename
+    syncBuiltinESMExports()
+    if (existsSync(out)) {
+      assert.is(readFileSync(out).compare(file), 0)
+      assert.is(readFileSync(`${out}.openllama.json`).compare(record), 0)
+    }
+    await convert(out, { resume: true }, options)
+    assert.equal(hashesIn(out), whole.get(name))
+  }
+})
+
 test('what fails after the output is whole is a warning that says so', async () => {
   for (const { name, options } of kinds) {
     const out = join(tempDir(), name)
