@@ -121,7 +121,7 @@ export async function checkArtifact(
         ...(compared ? { parity: compared.record } : {}),
         notes: [...new Set(notes)],
       },
-      type: roundingOf(artifact).type,
+      type: artifact.opaque?.type ?? roundingOf(artifact).type,
       tokensPerSecond:
         runs.artifact.secondsPerToken === undefined ? undefined : 1 / runs.artifact.secondsPerToken,
       positions: compared?.parity?.positions ?? [],

@@ -11,8 +11,8 @@ import { coarsestOf, type LimitType, type Rounding, roundingBetween } from './li
  * @param engine by default the one that is made for it
  */
 export function roundingOf(runnable: Runnable, engine: EngineName = engineFor(runnable)): Rounding {
-  const { checkpoint, graph, nbits } = runnable
-  const type = nbits ?? coarsestOf(matrixTypes(checkpoint))
+  const { checkpoint, graph, nbits, opaque } = runnable
+  const type = nbits ?? coarsestOf(opaque === undefined ? matrixTypes(checkpoint) : [opaque.like])
   const rounds = engine === 'llama.cpp' || (graph !== undefined && type === 'f16')
   return { type, activations: rounds && type !== 'f32' }
 }

@@ -4,6 +4,7 @@ import { shown } from '../checkpoint/geometry.js'
 import { scalingType } from '../checkpoint/rotary.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import type { VocabularyFile } from '../formats/gguf-kinds.js'
+import type { OpaqueGguf } from '../formats/gguf-opaque.js'
 import type { JsonObject } from '../io/json.js'
 import { formatBytes, formatCount } from '../io/units.js'
 import type { TokenizerSummary } from '../tokenizer/summary.js'
@@ -98,6 +99,54 @@ export function inspection(
         }
       : {}),
   }
+}
+
+/** A GGUF whose weights are not read here, for people. */
+export function describeOpaque(
+  { files, metadata, reason, tensors }: OpaqueGguf,
+  withTensors: boolean,
+): string {
+  const size = files.reduce((sum, file) => sum + file.size, 0)
+  const types = countTypes(tensors)
+  const facts = [
+    ['format', 'gguf'],
+    ['files', `${files.length} (${formatBytes(size)})`],
+    ['tensors', String(tensors.length)],
+    ['types', [...types].map(([type, count]) => `${nameOfType(type)} × ${count}`).join(', ')],
+    ['weights', reason],
+  ]
+  const rows = tensors.map(({ name, type, shape }) => [name, nameOfType(type), shown(shape)])
+  const table = withTensors
+    ? `\n\n${formatTable([['tensor', 'type', 'shape [out, in]'], ...rows])}`
+    : ''
+  return `${formatTable(facts)}\n\n${describeMetadata(metadata)}${table}`
+}
+
+/** The same for programs. */
+export function opaqueInspection(
+  { path, files, metadata, reason, tensors }: OpaqueGguf,
+  withTensors: boolean,
+): object {
+  return {
+    path,
+    format: 'gguf',
+    files: files.map((file) => ({ path: file.path, bytes: file.size })),
+    dtypes: Object.fromEntries(countTypes(tensors)),
+    metadata: metadataJson(metadata),
+    notes: [reason],
+    ...(withTensors ? { tensors } : {}),
+  }
+}
+
+function countTypes(tensors: OpaqueGguf['tensors']): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const { type } of tensors) counts.set(type, (counts.get(type) ?? 0) + 1)
+  return counts
+}
+
+/** A type that has no name here is a number. */
+function nameOfType(type: string): string {
+  return /^\d+$/.test(type) ? `type ${type}` : type
 }
 
 /** A GGUF that is a vocabulary alone, for people. */

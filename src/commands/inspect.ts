@@ -2,11 +2,14 @@ import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import {
   describeCheckpoint,
+  describeOpaque,
   describeVocabulary,
   inspection,
+  opaqueInspection,
   vocabularyInspection,
 } from '../cli/inspection.js'
 import { openVocabulary } from '../formats/gguf-kinds.js'
+import { openOpaque } from '../formats/gguf-opaque.js'
 import { openCheckpoint } from '../formats/open.js'
 import { summarizeTokenizer } from '../tokenizer/summary.js'
 
@@ -38,6 +41,11 @@ export default class Inspect extends OpenLlamaCommand {
     if (vocabulary !== undefined) {
       this.log(describeVocabulary(vocabulary))
       return vocabularyInspection(vocabulary)
+    }
+    const opaque = await openOpaque(args.source)
+    if (opaque !== undefined) {
+      this.log(describeOpaque(opaque, flags.tensors))
+      return opaqueInspection(opaque, flags.tensors)
     }
     const opened = await openCheckpoint(args.source, given({ config, heads, tokenizer }))
     const { summary, notes } = await summarizeTokenizer(opened)

@@ -32,7 +32,8 @@ function canTokenize({ metadata }: Checkpoint): boolean {
 }
 
 function isAllFloat({ tensors }: Checkpoint): boolean {
-  return [...tensors.values()].every(({ dtype }) => isFloat(dtype))
+  // What has no tensors is quantised in a way that is not read.
+  return tensors.size > 0 && [...tensors.values()].every(({ dtype }) => isFloat(dtype))
 }
 
 /**

@@ -64,7 +64,11 @@ export function planEdit(
   const known = new Set(header.entries.map(({ key }) => key))
   const added = [...set.values()].filter(({ key }) => !known.has(key))
   const pieces = [
-    headBytes(header.version, header.tensors.length, header.entries.length + added.length),
+    headBytes(
+      header.version,
+      header.tensors.length + header.opaque.length,
+      header.entries.length + added.length,
+    ),
     ...header.entries.flatMap(({ key, begin, end }) => {
       const entry = set.get(key)
       return entry === undefined ? [head.subarray(begin, end)] : entryBytes(entry)

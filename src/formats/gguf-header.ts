@@ -1,4 +1,4 @@
-import { byteLength, type DType, dtypes, elementCount } from '../checkpoint/dtype.js'
+import { type DType, dtypes, elementCount } from '../checkpoint/dtype.js'
 import { shown } from '../checkpoint/geometry.js'
 import type { MetadataEntry } from '../checkpoint/metadata.js'
 import { type ErrorDetails, inputError } from '../io/errors.js'
@@ -18,6 +18,14 @@ export interface TensorInfo {
   bytes: number
 }
 
+/** A tensor of a type that is not read here: shown by its name, and run by llama.cpp. */
+export interface OpaqueInfo {
+  name: string
+  /** ggml's name of the type, or its number where ggml did not know it when this was written. */
+  type: string
+  shape: number[]
+}
+
 /** An entry and the bytes that it takes in the header, key and all. */
 export type LocatedEntry = MetadataEntry & { readonly begin: number; readonly end: number }
 
@@ -26,6 +34,8 @@ export interface GgufHeader {
   littleEndian: boolean
   entries: LocatedEntry[]
   tensors: TensorInfo[]
+  /** Those of types that are not read. */
+  opaque: OpaqueInfo[]
   /** Where the entries end and the tensors' announcements begin. */
   infosBegin: number
   /** Where the header ends, before the padding. */
@@ -110,9 +120,15 @@ export function parseHeader(
   if (infos === undefined) return undefined
   const end = cursor.offset
   const dataBegin = Math.ceil(end / alignment) * alignment
-  const tensors = infos.map((info) => placeTensor(info, dataBegin, alignment, cursor))
-  checkPlaces(tensors, cursor)
-  return { version, littleEndian, entries, tensors, infosBegin, end, alignment, dataBegin }
+  const placed = infos.map((info) => placeTensor(info, dataBegin, alignment, cursor))
+  checkPlaces(placed, cursor)
+  const tensors = placed.flatMap(({ dtype, name, shape, offset, bytes }) =>
+    dtype === undefined ? [] : [{ name, dtype, shape, offset, bytes }],
+  )
+  const opaque = placed.flatMap(({ dtype, name, shape, type }) =>
+    dtype === undefined ? [{ name, type, shape }] : [],
+  )
+  return { version, littleEndian, entries, tensors, opaque, infosBegin, end, alignment, dataBegin }
 }
 
 /** What is in a header is held in memory, at several times its bytes where there is much of it. */
@@ -220,36 +236,35 @@ function readInfo(cursor: GgufCursor, index: number): RawInfo | undefined {
   return { name, shape, type, offset }
 }
 
+/** A tensor with its place; without a dtype where its type is not read. */
+interface PlacedInfo extends Omit<TensorInfo, 'dtype'> {
+  dtype: DType | undefined
+  type: string
+}
+
+const unknownType = { block: 1, bytes: 0 }
+
 function placeTensor(
   { name, shape, type, offset }: RawInfo,
   dataBegin: number,
   alignment: number,
   { path, size }: GgufCursor,
-): TensorInfo {
+): PlacedInfo {
   const where = { format: 'gguf', path, tensor: name }
   const dtype = tensorTypes.get(type)
-  if (dtype === undefined) {
-    const known = otherTensorTypes.get(type)
-    throw inputError(
-      known === undefined
-        ? `it is of type ${type}, which ggml does not know`
-        : `it is of type ${known}, which is not supported`,
-      {
-        ...where,
-        suggestions: [`Supported are ${[...tensorTypes.values()].join(', ')}.`],
-      },
-    )
-  }
+  const other = otherTensorTypes.get(type)
+  const typeName = dtype ?? other?.name ?? String(type)
   const elements = elementCount(shape)
   if (elements === undefined) {
     throw inputError(`its shape is ${shown(shape)}, which is no size that a tensor can have`, where)
   }
-  const { block } = dtypes[dtype]
+  // Of a type that nobody knows here the bytes are not known either.
+  const { block, bytes: blockBytes } = dtype === undefined ? (other ?? unknownType) : dtypes[dtype]
   const row = shape.at(-1) ?? 0
   if (row % block !== 0) {
-    throw inputError(`its rows have ${row} elements, ${dtype} packs them by ${block}`, where)
+    throw inputError(`its rows have ${row} elements, ${typeName} packs them by ${block}`, where)
   }
-  const bytes = byteLength(dtype, elements)
+  const bytes = (elements / block) * blockBytes
   if (offset % alignment !== 0) {
     throw inputError(`its offset is ${offset}, which is no multiple of ${alignment}`, where)
   }
@@ -260,12 +275,12 @@ function placeTensor(
       suggestions: ['It is truncated; download it again.'],
     })
   }
-  return { name, dtype, shape, offset: begin, bytes }
+  return { name, dtype, type: typeName, shape, offset: begin, bytes }
 }
 
-function checkPlaces(tensors: readonly TensorInfo[], { path }: GgufCursor): void {
+function checkPlaces(tensors: readonly PlacedInfo[], { path }: GgufCursor): void {
   const ordered = tensors.toSorted((a, b) => a.offset - b.offset || a.bytes - b.bytes)
-  let before: TensorInfo | undefined
+  let before: PlacedInfo | undefined
   for (const tensor of ordered) {
     const end = before === undefined ? 0 : before.offset + before.bytes
     if (before !== undefined && tensor.offset < end) {

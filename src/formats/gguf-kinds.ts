@@ -39,7 +39,7 @@ export function refuseOtherKinds(parts: readonly GgufPart[], path: string): void
       (kind.architecture !== undefined && kind.architecture === architecture),
   )
   if (found !== undefined) throw inputError(found.what, { ...where, suggestions: [found.todo] })
-  if (parts.some(({ header }) => header.tensors.length > 0)) return
+  if (parts.some(({ header }) => header.tensors.length + header.opaque.length > 0)) return
   if (metadata.get(tokensKey) === undefined) throw inputError('there are no tensors in it', where)
   throw inputError('it is a vocabulary without weights: there are no tensors in it', {
     ...where,
@@ -67,12 +67,13 @@ export async function openVocabulary(source: string): Promise<VocabularyFile | u
   const parts = await readParts(path)
   const metadata = parts[0]?.header.entries ?? []
   const tokens = lookUp(metadata).get(tokensKey)?.value
-  const has = parts.some(({ header }) => header.tensors.length > 0)
+  const has = parts.some(({ header }) => header.tensors.length + header.opaque.length > 0)
   if (has || !Array.isArray(tokens)) return undefined
   return { path: source, files: parts.map(({ file }) => file), metadata, tokens: tokens.length }
 }
 
-async function ggufIn(path: string): Promise<string | undefined> {
+/** The GGUF that a path names, itself or the one in its folder. */
+export async function ggufIn(path: string): Promise<string | undefined> {
   if (/\.gguf$/i.test(path)) return path
   if (/^[a-z_]+::/.test(path) || !(await isFolder(path))) return undefined
   const files = (await listFolder(path)).filter((name) => /\.gguf$/i.test(name))

@@ -61,7 +61,10 @@ export async function readParts(path: string): Promise<GgufPart[]> {
     }
   })
   const claimed = lookUp(opened.header.entries).integer('split.tensors.count')
-  const tensors = parts.reduce((sum, { header }) => sum + header.tensors.length, 0)
+  const tensors = parts.reduce(
+    (sum, { header }) => sum + header.tensors.length + header.opaque.length,
+    0,
+  )
   if (claimed !== undefined && claimed !== tensors) {
     throw inputError(
       `its metadata say that all parts have ${claimed} tensors, they have ${tensors}`,

@@ -9,6 +9,7 @@ import type { Format } from './format.js'
 import { configFromMetadata } from './gguf-config.js'
 import { magic, type TensorInfo } from './gguf-header.js'
 import { refuseOtherKinds } from './gguf-kinds.js'
+import { refuseOpaque } from './gguf-opaque.js'
 import { factorsName, longName, shortName } from './gguf-rope.js'
 import type { RopeFactors } from './gguf-rope-read.js'
 import { firstOfSplit, type GgufPart, readParts } from './gguf-split.js'
@@ -53,6 +54,7 @@ export const gguf: Format = {
 /** What a checkpoint's parts come to, by their headers. */
 export async function listParts(parts: readonly GgufPart[], path: string): Promise<Listing> {
   refuseOtherKinds(parts, path)
+  refuseOpaque(parts)
   const arrays = parts.flatMap(listTensors)
   const seen = new Set<string>()
   for (const { name } of arrays) {

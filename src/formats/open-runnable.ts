@@ -2,11 +2,13 @@ import { dirname } from 'node:path'
 import { TensorProto_DataType } from 'onnx-buf'
 import type { Checkpoint, SourceFile } from '../checkpoint/checkpoint.js'
 import { configDefaults, type LlamaConfig } from '../checkpoint/config.js'
+import type { DType } from '../checkpoint/dtype.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
 import { isFolder, join, kindOf, listFolder, settle, storeOf } from '../io/store.js'
 import type { NBits } from '../quantise/nbits.js'
 import { findTokenizer } from './find-tokenizer.js'
+import { opaqueCheckpoint } from './gguf-opaque.js'
 import { graphAt } from './onnx.js'
 import { graphFacts } from './onnx-facts.js'
 import { type OnnxFile, walkOnnx } from './onnx-file.js'
@@ -29,6 +31,8 @@ export interface Runnable {
   graph?: string
   /** ONNX's quantised type, of a graph that has one. */
   nbits?: NBits
+  /** Of a GGUF whose types are not read here: one of them, and the type that is read and nearest. */
+  opaque?: { type: string; like: DType }
 }
 
 /**
@@ -38,6 +42,11 @@ export interface Runnable {
 export async function openRunnable(given: string, options: OpenOptions = {}): Promise<Runnable> {
   const source = await bringHere(given, options)
   const location = await locate(source)
+  if (location.format.name === 'gguf') {
+    const folder = await homeOf(location)
+    const opaque = await opaqueCheckpoint(location.path, options.tokenizer, folder)
+    if (opaque !== undefined) return opaque
+  }
   if (location.format.name !== 'onnx') return { checkpoint: await openCheckpoint(source, options) }
   const graph = await graphAt(location.path)
   const file = await openFile(graph)

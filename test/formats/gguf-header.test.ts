@@ -275,9 +275,18 @@ const malformed: [string, Uint8Array, ...(string | number)[]][] = [
     'no size',
   ],
   ['a tensor beyond the end', file({ tensors: [{ ...tensor, dimensions: [4096] }] }), 'truncated'],
-  ['an unknown type', file({ tensors: [{ ...tensor, type: 99 }] }), '"a"', 'type 99'],
-  ['a removed type', file({ tensors: [{ ...tensor, type: 4 }] }), '"a"', 'type 4'],
-  ['a type that is not read', file({ tensors: [{ ...tensor, type: 16 }] }), '"a"', 'iq2_xxs'],
+  [
+    'rows that are no whole blocks of a type that is not read',
+    file({ tensors: [{ ...tensor, type: 16, dimensions: [32] }] }),
+    32,
+    'iq2_xxs',
+    256,
+  ],
+  [
+    'a tensor of a type that is not read, beyond the end',
+    file({ tensors: [{ ...tensor, type: 16, dimensions: [2 ** 20] }] }),
+    'truncated',
+  ],
   [
     'rows that are no whole blocks',
     file({ tensors: [{ ...tensor, type: 12, dimensions: [32] }] }),
