@@ -42,7 +42,10 @@ export const gguf: Format = {
   detect: (head) => magic.every((byte, i) => head[i] === byte),
 
   detectDirectory(entries) {
-    const files = entries.filter((name) => name.toLowerCase().endsWith('.gguf'))
+    const all = entries.filter((name) => name.toLowerCase().endsWith('.gguf'))
+    // What lies beside a model by its usual name: alone, it is still what is meant.
+    const models = all.filter((name) => !/(^|[-_.])(mmproj|imatrix)([-_.])/i.test(name))
+    const files = models.length > 0 ? models : all
     return files.length === 1 ? files[0] : firstOfSplit(files)
   },
 

@@ -145,7 +145,8 @@ export function torchGlobals(where: { format: string; path: string }): {
     global(name) {
       const fn = functions.get(name)
       if (fn !== undefined) return { kind: 'function', name: fn }
-      const type = storageTypes.get(name)
+      // Old files name the storages of GPUs; the bytes are the same.
+      const type = storageTypes.get(name.replace(/^torch\.cuda\.(?=\w+Storage$)/, 'torch.'))
       if (type !== undefined) return { kind: 'type', ...type }
       const isData = name.startsWith('torch.') && dtypeNames.has(name.slice('torch.'.length))
       return isData || name === 'torch.Tensor' ? { kind: 'data', name } : undefined

@@ -2,6 +2,7 @@ import { copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSy
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { gguf } from '../../src/formats/gguf.js'
 import { openVocabulary } from '../../src/formats/gguf-kinds.js'
 import { openCheckpoint } from '../../src/formats/open.js'
 import { locateTensor } from '../../src/formats/pytorch-strides.js'
@@ -496,6 +497,13 @@ test('GGUF files that are no models', async () => {
   assert.equal([found?.tokens, found?.metadata.length], [1, 2])
   assert.is(await openVocabulary(join(path, '..')).then((each) => each?.tokens), 1)
   assert.is(await openVocabulary(kinds('flax')), undefined)
+})
+
+test('beside a GGUF, a projector and an importance matrix are no second model', () => {
+  const detect = (...names: string[]) => gguf.detectDirectory?.(names)
+  assert.is(detect('mmproj-model-f16.gguf', 'model-q4.gguf', 'model-imatrix.gguf'), 'model-q4.gguf')
+  assert.is(detect('a.gguf', 'b.gguf'), undefined)
+  assert.is(detect('imatrix.gguf'), 'imatrix.gguf')
 })
 
 const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1842767\n'

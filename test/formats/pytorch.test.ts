@@ -231,6 +231,14 @@ for (const [what, pickle, ...message] of tensors) {
   })
 }
 
+test('storages of a GPU, as old files name them', async () => {
+  const on = (type: string) => zipOf(archive(tensorPickle({ type }), { 0: Buffer.alloc(8) }))
+  // It is read as far as the tensor that no model has.
+  await fails(() => opened(on('cuda.HalfStorage')), 'input', 'not of a LLaMA model: w')
+  await fails(() => opened(on('cuda.Storage')), 'input', 'torch.cuda.Storage')
+  await fails(() => opened(on('cuda.amp.HalfStorage')), 'input', 'torch.cuda.amp.HalfStorage')
+})
+
 test('payloads are held against the archive’s checksums as they are converted', async () => {
   const source = readFileSync(fixture('pytorch', 'strided.bin'))
   const { tensors } = await openCheckpoint(fixture('pytorch', 'strided.bin'))
