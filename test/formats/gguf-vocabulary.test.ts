@@ -49,7 +49,9 @@ test('ids of another GGUF that no row belongs to are not passed on', () => {
     type: 'string[]',
     value: tokens,
   }
+  const kind: MetadataEntry = { key: 'tokenizer.ggml.model', type: 'string', value: 'gpt2' }
   const metadata = [
+    kind,
     vocabulary,
     id('bos', 1),
     id('eos', 512),
