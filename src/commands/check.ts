@@ -51,7 +51,8 @@ export default class Check extends OpenLlamaCommand {
     positions: Flags.integer({
       min: 1,
       helpValue: 'N',
-      summary: 'Positions of the text to compare at; by default 256, or the context',
+      summary:
+        'Positions of the text to compare at; by default 256, or more to see beyond a sliding window',
     }),
     corpus: Flags.string({
       helpValue: 'FILE',

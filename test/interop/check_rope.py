@@ -2,8 +2,9 @@
 
 usage: check_rope.py TOLERANCE FOLDER...
 
-Each FOLDER has hf/ (a folder that transformers loads) and onnx/ (one that this program exported from
-the same source). Over ids.json beside them, logits of transformers and of the graph must be within
+Each FOLDER has given.json (a configuration), and of the same weights hf/ (a folder that transformers
+loads) and onnx/, as this program made them with that configuration. Version 5 also reads given.json
+itself, which our reading of it is held against. Over ids.json beside them, logits of transformers and of the graph must be within
 TOLERANCE of each other, in one run and token by token with the cache; logits.safetensors gets those of
 transformers in one run, for llama.cpp to be held against. Prints one line a folder.
 """
@@ -15,8 +16,8 @@ import numpy as np
 import onnxruntime
 import torch
 import transformers
-from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, DynamicCache
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 tolerance = float(sys.argv[1])
 folders = [pathlib.Path(folder) for folder in sys.argv[2:]]
@@ -68,12 +69,25 @@ def ours(graph):
     return whole, torch.cat(rows)
 
 
+def as_given(folder):
+    config = AutoConfig.for_model(**json.loads((folder / "given.json").read_text()))
+    model = AutoModelForCausalLM.from_config(config).float().eval()
+    weights = load_file(folder / "hf" / "model.safetensors")
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
+    with torch.no_grad():
+        return model(ids).logits[0]
+
+
 for folder in folders:
     where = f"transformers {transformers.__version__} {folder.name}"
     try:
         theirs, mine = peers(folder / "hf"), ours(folder / "onnx" / "onnx" / "model.onnx")
         worst = [(a - b).abs().max().item() for a, b in zip(theirs, mine)]
         assert max(worst) <= tolerance, f"logits differ by {worst[0]}, with a cache by {worst[1]}"
+        if int(transformers.__version__.split(".")[0]) >= 5:
+            apart = (as_given(folder) - mine[0]).abs().max().item()
+            assert apart <= tolerance, f"logits differ by {apart} from those of given.json"
         save_file({"logits": theirs[0].contiguous()}, folder / "logits.safetensors")
         print(f"ok {where}: logits within {worst[0]:.1e}, with a cache within {worst[1]:.1e}")
     except Exception as error:

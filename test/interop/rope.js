@@ -1,5 +1,6 @@
 // Rotary scalings of odd constants, and a sliding window: the same model in transformers, in our ONNX
-// graph, and in llama.cpp, over a text that goes beyond the original context and the window.
+// graph, and in llama.cpp, over a text that goes beyond the original context and the window. With a
+// regular expression behind `rope`, those cases that match.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openLlamaEngine } from '../../dist/engines/llama.js'
@@ -47,6 +48,13 @@ const cases = {
       original_max_position_embeddings: 61,
     },
   },
+  // Where version 5 has the base: in the scaling, and beside nothing.
+  'theta-inside': { rope_theta: undefined, rope_scaling: { ...yarn, rope_theta: 650 } },
+  parameters: { rope_theta: undefined, rope_parameters: { ...yarn, rope_theta: 1234.5 } },
+  'parameters-plain': {
+    rope_theta: undefined,
+    rope_parameters: { rope_type: 'default', rope_theta: 777 },
+  },
   window: {
     architectures: ['MistralForCausalLM'],
     model_type: 'mistral',
@@ -67,7 +75,9 @@ export async function checkRope(pythons) {
     readFileSync(join(fixtures, model, 'config.json'), 'utf8'),
   )
   const folders = []
+  const only = new RegExp(process.argv[3] ?? '')
   for (const [name, { lost, ...fields }] of Object.entries(cases)) {
+    if (!only.test(name)) continue
     const folder = join(root, name)
     mkdirSync(folder)
     const config = join(folder, 'given.json')
