@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Assignment } from '../formats/gguf-assign.js'
 import {
@@ -12,6 +12,7 @@ import {
 import { OpenLlamaError } from '../io/errors.js'
 import { formatJson, isJsonObject, type Json, type JsonObject } from '../io/json.js'
 import type { Lock } from '../io/lock.js'
+import { statsOf } from '../io/tree.js'
 import { lockOutput } from './output-lock.js'
 import { readProvenance } from './provenance.js'
 import { provenanceBeside, provenanceName } from './staging.js'
@@ -30,10 +31,12 @@ export async function setRecordedMetadata(
   const locks = await lock(file)
   try {
     // It may be the record that is to be restored.
-    const restored = await undoInterrupted(file)
+    const come = await undoInterrupted(file)
+    const restored = come === 'undone'
     const record = assignments.length === 0 ? undefined : await recordOf(file, assignments)
-    if (restored && assignments.length === 0) {
-      return { edit: { kind: 'none', changes: [] }, restored, warnings: [undoneNote] }
+    if (come !== 'none' && assignments.length === 0) {
+      const warnings = restored ? [undoneNote] : []
+      return { edit: { kind: 'none', changes: [] }, restored, warnings }
     }
     const result = await setMetadata(file, assignments, {
       ...options,
@@ -49,13 +52,14 @@ export async function setRecordedMetadata(
 async function lock(file: string): Promise<Lock[]> {
   const locks = [await lockOutput(file)]
   const folder = dirname(file)
-  const isOutput = await stat(join(folder, provenanceName)).catch(() => undefined)
-  if (isOutput === undefined || basename(folder) === '.' || basename(folder) === '..') return locks
   try {
-    locks.push(await lockOutput(folder))
+    const isOutput = await statsOf(join(folder, provenanceName))
+    if (isOutput !== undefined && !/^\.{0,2}$/.test(basename(folder))) {
+      locks.push(await lockOutput(folder))
+    }
   } catch (error) {
     // Nobody writes an output to where no lock can be.
-    if (error instanceof OpenLlamaError && error.code === 'resources') return locks
+    if (error instanceof OpenLlamaError && error.path?.endsWith('.lock')) return locks
     for (const each of locks) await each.release()
     throw error
   }
@@ -69,7 +73,7 @@ async function recordOf(
 ): Promise<RecordOfFile | undefined> {
   const name = basename(file)
   for (const path of [provenanceBeside(file), join(dirname(file), provenanceName)]) {
-    if (!(await stat(path).catch(() => undefined))?.isFile()) continue
+    if ((await statsOf(path)) === undefined) continue
     const record = await readProvenance(path)
     const listed = listedIn(record, name)
     if (listed === undefined) continue

@@ -3,7 +3,6 @@ import { type FileHandle, link, open, realpath, rename, rm, stat, statfs } from 
 import { basename, dirname } from 'node:path'
 import { understand } from '../checkpoint/checkpoint.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
-import { writeOutputs } from '../io/output.js'
 import { openFile } from '../io/source.js'
 import { syncDirectory } from '../io/sync.js'
 import { removedAtExit } from '../io/temporary.js'
@@ -74,10 +73,11 @@ export async function setMetadata(
 ): Promise<SetResult> {
   const path = await realPathOf(named)
   if (options.dryRun) await refuseInterrupted(path)
-  const restored = !options.dryRun && (await restoreFromUndo(path))
+  const come = options.dryRun ? 'none' : await restoreFromUndo(path)
+  const restored = come === 'undone'
   const warnings = restored ? [undoneNote] : []
   if (assignments.length === 0) {
-    if (restored) return { edit: { kind: 'none', changes: [] }, restored, warnings }
+    if (come !== 'none') return { edit: { kind: 'none', changes: [] }, restored, warnings }
     throw usageError('nothing is to be set', {
       suggestions: ['Name what to set: key=value, such as general.license=apache-2.0.'],
     })
@@ -93,8 +93,8 @@ export async function setMetadata(
 
 export const undoneNote = 'a change that had been interrupted was undone first'
 
-/** Undoes a change that was interrupted, before anything is read. @returns whether there was one */
-export async function undoInterrupted(named: string): Promise<boolean> {
+/** Undoes a change that was interrupted, before anything is read. */
+export async function undoInterrupted(named: string): Promise<'none' | 'undone' | 'complete'> {
   return restoreFromUndo(await realPathOf(named))
 }
 
@@ -179,18 +179,24 @@ async function writeInPlace(
         : { warnings: [] }
       const before = new Uint8Array(bytes.length)
       await readAll(handle, before, offset, path)
-      await writeUndo(path, { offset, bytes: before, ...kept(record, told) })
-      await writeAll(handle, bytes, offset)
-      await handle.sync()
-      await writeRecord(record, told)
-      await discardUndo(path)
-      await confirm(path)
+      const ready = await prepareRecord(record, told)
+      try {
+        await writeUndo(path, { offset, bytes: before, ...kept(record, told) })
+        await orUndo(path, async () => {
+          await writeAll(handle, bytes, offset)
+          await handle.sync()
+          await ready.place()
+          await discardUndo(path)
+        })
+      } finally {
+        await ready.discard()
+      }
       return told.warnings
     } finally {
       await handle.close()
     }
   } catch (error) {
-    throw await takeBack(path, error)
+    throw fromSystemError(error, path, 'change it')
   }
 }
 
@@ -199,12 +205,41 @@ function kept(record: RecordOfFile | undefined, { text }: RecordChange): Pick<Un
   return record && text !== undefined ? { record: { path: record.path, text: record.text } } : {}
 }
 
-async function writeRecord(
+/** A record that is on disk and has another name: a full disk is met before anything is touched. */
+interface ReadyRecord {
+  place(): Promise<void>
+  discard(): Promise<void>
+}
+
+async function prepareRecord(
   record: RecordOfFile | undefined,
   { text }: RecordChange,
-): Promise<void> {
-  if (record === undefined || text === undefined) return
-  await writeOutputs([{ path: record.path, bytes: new TextEncoder().encode(text) }], true)
+): Promise<ReadyRecord> {
+  if (record === undefined || text === undefined) {
+    return { place: async () => {}, discard: async () => {} }
+  }
+  const { path } = record
+  const partial = `${path}.${randomBytes(4).toString('hex')}.partial`
+  const discard = () => rm(partial, { force: true }).catch(() => {})
+  try {
+    const handle = await open(partial, 'wx')
+    try {
+      await handle.writeFile(text)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    await discard()
+    throw fromSystemError(error, path, 'write it')
+  }
+  return {
+    async place() {
+      await rename(partial, path)
+      await syncDirectory(dirname(path))
+    },
+    discard,
+  }
 }
 
 /** Bytes that are copied at a time. */
@@ -294,7 +329,7 @@ async function rewrite(
     return told.warnings
   } catch (error) {
     await rm(partial, { force: true }).catch(() => {})
-    throw await takeBack(path, error)
+    throw fromSystemError(error, partial, 'write it')
   } finally {
     removed()
   }
@@ -314,23 +349,39 @@ async function takePlace(
     await confirm(path)
     return
   }
-  await writeUndo(path, { before: basename(before), ...undo })
-  // Some file systems have no hard links: there the old file makes way for a moment.
-  await link(path, before).catch(() => rename(path, before))
-  await rename(partial, path)
-  await syncDirectory(dirname(path))
-  await writeRecord(record, told)
-  await rm(before)
-  await confirm(path, () => discardUndo(path))
+  const ready = await prepareRecord(record, told)
+  try {
+    await writeUndo(path, { before: basename(before), ...undo })
+    await orUndo(path, async () => {
+      // Some file systems have no hard links: there the old file makes way for a moment.
+      await link(path, before).catch(() => rename(path, before))
+      await rename(partial, path)
+      await syncDirectory(dirname(path))
+      await ready.place()
+      await rm(before)
+      await discardUndo(path)
+    })
+  } finally {
+    await ready.discard()
+  }
 }
 
 /** @throws what failed, and that the file is whole all the same */
-async function confirm(path: string, ...before: (() => Promise<void>)[]): Promise<void> {
+async function confirm(path: string): Promise<void> {
   try {
-    for (const work of before) await work()
     await syncDirectory(dirname(path))
   } catch (error) {
     throw fromSystemError(error, path, 'bring it to disk, though the new file is whole')
+  }
+}
+
+/** What fails halfway is undone at once, as far as the disk lets it: else by the next call. */
+async function orUndo(path: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    const told = await takeBack(path, error)
+    if (told !== undefined) throw told
   }
 }
 

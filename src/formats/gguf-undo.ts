@@ -35,26 +35,35 @@ function undoPath(path: string): string {
 export async function writeUndo(path: string, undo: Undo): Promise<void> {
   const handle = await open(undoPath(path), 'wx')
   try {
-    const plain = {
-      ...('before' in undo
-        ? { before: undo.before }
-        : { offset: undo.offset, data: Buffer.from(undo.bytes).toString('base64') }),
-      // Folders may have been moved meanwhile.
-      ...(undo.record
-        ? { record: relative(dirname(path), undo.record.path), text: undo.record.text }
-        : {}),
-    }
-    await handle.writeFile(JSON.stringify({ ...plain, sha256: hashOf(plain) }))
+    await handle.writeFile(textOf(path, undo))
     await handle.sync()
+    await syncDirectory(dirname(path))
+  } catch (error) {
+    // Nothing was touched that it could undo.
+    await rm(undoPath(path), { force: true }).catch(() => {})
+    throw error
   } finally {
     await handle.close()
   }
-  await syncDirectory(dirname(path))
 }
 
-/** Ends a change; `syncDirectory` brings that to disk. */
+function textOf(path: string, undo: Undo): string {
+  const plain = {
+    ...('before' in undo
+      ? { before: undo.before }
+      : { offset: undo.offset, data: Buffer.from(undo.bytes).toString('base64') }),
+    // Folders may have been moved meanwhile.
+    ...(undo.record
+      ? { record: relative(dirname(path), undo.record.path), text: undo.record.text }
+      : {}),
+  }
+  return JSON.stringify({ ...plain, sha256: hashOf(plain) })
+}
+
 export async function discardUndo(path: string): Promise<void> {
   await rm(undoPath(path))
+  // Where it comes back with the power, what it undoes is whole before and after.
+  await syncDirectory(dirname(path)).catch(() => {})
 }
 
 /** @throws input error where a change in place was interrupted */
@@ -63,52 +72,58 @@ export async function refuseInterrupted(path: string): Promise<void> {
   throw inputError('a change of its metadata was interrupted', {
     format: 'gguf',
     path,
-    suggestions: [`Undo it with: openllama gguf set ${path}`],
+    suggestions: [undoAdvice(path)],
   })
 }
 
 /**
  * Undoes a change that was interrupted.
- * @returns whether there was one
+ * @returns `none` where there was none, `complete` where it had come to its end
  */
-export async function restoreFromUndo(path: string): Promise<boolean> {
+export async function restoreFromUndo(path: string): Promise<'none' | 'undone' | 'complete'> {
   let text: string
   try {
     text = await readFile(undoPath(path), 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 'none'
     throw fromSystemError(error, undoPath(path), 'read it')
   }
   try {
     const undo = parseUndo(text, path)
     // A record that is not whole was interrupted itself, before the file was touched.
-    if (undo !== undefined && (await restoreFile(path, undo)) && undo.record !== undefined) {
+    const isUndone = undo === undefined || (await restoreFile(path, undo))
+    if (isUndone && undo?.record !== undefined) {
       const bytes = new TextEncoder().encode(undo.record.text)
       await writeOutputs([{ path: undo.record.path, bytes }], true)
     }
-    await discardUndo(path)
+    // Until all of it is on disk, it may have to be done once more.
     await syncDirectory(dirname(path))
+    await discardUndo(path)
+    return isUndone ? 'undone' : 'complete'
   } catch (error) {
     throw fromSystemError(error, path, 'restore it')
   }
-  return true
+}
+
+function undoAdvice(path: string): string {
+  return `Undo it with: openllama gguf set ${path}`
 }
 
 /**
  * Undoes a change that failed.
- * @returns the error that is to be told: that it could not be undone is part of it
+ * @returns the error that is to be told: that it could not be undone is part of it; undefined where
+ *   all was at its place but the undo record, which is gone now
  */
 export async function takeBack(path: string, error: unknown): Promise<unknown> {
   const told = fromSystemError(error, path, 'change it')
   try {
-    await restoreFromUndo(path)
-    return told
+    return (await restoreFromUndo(path)) === 'complete' ? undefined : told
   } catch (cause) {
     if (!(told instanceof OpenLlamaError)) return told
     const { code, what, details } = told.parts
     return new OpenLlamaError(code, `${what}; what was begun could not be undone yet`, {
       ...details,
-      suggestions: [...told.suggestions, `Undo it with: openllama gguf set ${path}`],
+      suggestions: [...told.suggestions, undoAdvice(path)],
       cause,
     })
   }
@@ -122,7 +137,6 @@ async function restoreFile(path: string, undo: Undo): Promise<boolean> {
     await rename(kept, path)
     // A rename of one name of a file to another of the same does nothing.
     await rm(kept, { force: true })
-    await syncDirectory(dirname(path))
     return true
   }
   const handle = await open(path, 'r+')

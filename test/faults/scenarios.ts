@@ -18,6 +18,8 @@ export interface Scenario {
   env?(folder: string): Record<string, string>
   /** Paths of what a failed run may leave: the work that the next one goes on from. */
   scratch?: RegExp
+  /** What is there where a change is to be undone: until then no command takes what it changes. */
+  undo?: RegExp
   /** What it writes appears together; else file by file. */
   together: boolean
   /** What is prepared knows the files by their numbers and times: it cannot be a copy. */
@@ -122,8 +124,10 @@ export const scenarios: Scenario[] = [
     weight: 1,
     prepare: (folder) => makeGguf(folder),
     args: (folder) => ['gguf', 'set', join(folder, 'model.gguf'), 'general.name=another'],
-    scratch: /\.undo$/,
+    scratch: /\.(undo|before)$/,
+    undo: /\.undo$/,
     together: true,
+    ignored: /\.openllama\.lock/,
   },
   {
     name: 'gguf set that moves the weights',
@@ -133,8 +137,10 @@ export const scenarios: Scenario[] = [
       ...['gguf', 'set', join(folder, 'model.gguf')],
       `general.description=${'long '.repeat(100)}`,
     ],
-    scratch: /\.undo$/,
+    scratch: /\.(undo|before)$/,
+    undo: /\.undo$/,
     together: true,
+    ignored: /\.openllama\.lock/,
   },
   {
     name: 'card',

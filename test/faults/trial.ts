@@ -178,6 +178,10 @@ function judge(scenario: Scenario, { before, clean }: Known, { code, stderr }: E
     else faults.push(`${path} is ${now === undefined ? 'gone' : 'neither old nor new'}`)
   }
   if (code === 0 && old > 0) faults.push(`it ended with 0, and ${old} files are not written`)
+  const isPending = [...after.keys()].some((path) => scenario.undo?.test(path))
+  if (isPending && code !== 0) {
+    return /^ {2}Undo it with: openllama/m.test(stderr) ? faults : [...faults, 'undo what, unsaid']
+  }
   if (scenario.together && old > 0 && made > 0) faults.push(`${made} files are new, ${old} old`)
   if (code !== 0 && scenario.together && made > 0 && old === 0 && !/whole|complete/.test(stderr)) {
     faults.push('the new output is there, unsaid')
