@@ -21,6 +21,7 @@ import { ggufVocab } from '../../src/tokenizer/gguf-vocab.js'
 import { tokenizerJsonLimits } from '../../src/tokenizer/json-limits.js'
 import { mergesSpacesByRecord } from '../../src/tokenizer/record.js'
 import { parseSentencePiece, writeSentencePiece } from '../../src/tokenizer/sentencepiece.js'
+import { filesFromTiktoken } from '../../src/tokenizer/tiktoken.js'
 import { settleTokenizer } from '../../src/tokenizer/tokenizer-config.js'
 import { tokenizerFiles } from '../../src/tokenizer/tokenizer-files.js'
 import { fixture } from '../support/paths.js'
@@ -199,6 +200,12 @@ export const besideTargets: Target[] = [
         ]),
       )
     },
+  },
+  {
+    name: 'tiktoken',
+    seeds: () => [readFileSync(fixture('kinds', 'tiktoken', 'tokenizer.model'))],
+    mutate: bytesMutator(['IQ== 0\n', '== ', '\r\n', '352']),
+    run: (bytes) => filesFromTiktoken(bytes, 'tokenizer.model'),
   },
   {
     name: 'imatrix',

@@ -121,9 +121,14 @@ const scaling = [
   text('tokenizer.chat_template', '{{ a }}'),
 ]
 
-const torch = ['strided.bin', 'tied.bin', 'strided-legacy.bin', 'strided-protocol4.bin'].map(
-  (name) => readFileSync(fixture('pytorch', name)),
-)
+const torch = [
+  ...['strided.bin', 'tied.bin', 'strided-legacy.bin', 'strided-protocol4.bin'].map((name) =>
+    fixture('pytorch', name),
+  ),
+  ...['lightning.ckpt', 'ckpt.pt', 'fp8.bin', 'marked.bin', 'views.bin', 'zero3.pt'].map((name) =>
+    fixture('kinds', name),
+  ),
+].map((path) => readFileSync(path))
 
 /** Kept small: a pickle that names one storage, and the storage. */
 const pickles = torch.flatMap((bytes) => {
@@ -202,7 +207,11 @@ export const weightTargets: Target[] = [
   },
   {
     name: 'flax',
-    seeds: () => [treeOf(arraysOf(model, 'bfloat16')), treeOf(arraysOf(model, 'float32'))],
+    seeds: () => [
+      treeOf(arraysOf(model, 'bfloat16')),
+      treeOf(arraysOf(model, 'float32')),
+      readFileSync(fixture('kinds', 'flax', 'flax_model.msgpack')),
+    ],
     mutate: bytesMutator(words),
     run: (bytes) => list(flax, 'm.msgpack', bytes),
   },
@@ -227,6 +236,12 @@ export const weightTargets: Target[] = [
       ...[
         'ctorch\nFloatStorage\n',
         'ctorch\nSize\n',
+        'ctorch._utils\n_rebuild_tensor_v3\n',
+        'ctorch._tensor\n_rebuild_from_type_v2\n',
+        'ctorch.storage\nUntypedStorage\n',
+        'ccollections\nCounter\n',
+        'c__builtin__\nset\n',
+        'model_args',
         'ctorch\nbfloat16\n',
         'storage',
         'cpu',
