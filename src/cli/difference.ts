@@ -6,7 +6,7 @@ import { formatTable } from './table.js'
 const most = 40
 
 /** What two checkpoints have and have not in common, for people. */
-export function describeDiff({ same, tensors, config }: Diff): string {
+export function describeDiff({ same, tensors, config, tokenizer }: Diff): string {
   const lines: string[] = []
   const count = (status: TensorDifference['status']) =>
     tensors.filter((tensor) => tensor.status === status).length
@@ -27,6 +27,7 @@ export function describeDiff({ same, tensors, config }: Diff): string {
     ])
     lines.push('configuration', formatTable(rows))
   }
+  if (tokenizer.length > 0) lines.push('tokenizer', ...tokenizer.map((each) => `  ${each}`))
   if (rest.length > 0) {
     lines.push(
       'tensors',

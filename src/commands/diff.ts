@@ -47,6 +47,7 @@ export default class Diff extends OpenLlamaCommand {
         onProgress: (done, total) => progress.update({ phase: 'compare', done, total }),
       })
       progress.stop()
+      this.warnings(diff.notes)
       this.log(describeDiff(diff))
       if (!diff.same) process.exitCode = exitCodes.check
       return diff

@@ -8,6 +8,7 @@ import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { lookUp } from '../io/interruption.js'
 import { alignment, loadKernels } from '../kernels/kernels.js'
+import { tokenizerDifferences } from '../tokenizer/vocabulary.js'
 import { inMemory, isElsewhere, regionsOf } from './bands.js'
 import { openFiles } from './files.js'
 import { type Move, type Tile, tilesOf } from './plan.js'
@@ -50,6 +51,10 @@ export interface Diff {
   same: boolean
   tensors: TensorDifference[]
   config: ConfigDifference[]
+  /** Where their tokenizers differ, in sentences. */
+  tokenizer: string[]
+  /** What could not be compared. */
+  notes: string[]
 }
 
 export interface DiffOptions {
@@ -89,10 +94,25 @@ export async function diffCheckpoints(
     comparer.close()
   }
   const config = configDifferences(a.config, b.config)
+  const { tokenizer, notes } = await tokenizersOf(a, b)
   const same =
+    tokenizer.length === 0 &&
     tensors.every(({ status }) => status === 'equal' || status === 'cast') &&
     !config.some(({ computes }) => computes)
-  return { same, tensors, config }
+  return { same, tensors, config, tokenizer, notes }
+}
+
+/** A tokenizer that cannot be read is no reason not to compare the weights. */
+async function tokenizersOf(
+  a: Checkpoint,
+  b: Checkpoint,
+): Promise<Pick<Diff, 'tokenizer' | 'notes'>> {
+  try {
+    return { tokenizer: await tokenizerDifferences(a, b), notes: [] }
+  } catch (error) {
+    if (!(error instanceof OpenLlamaError) || error.code !== 'input') throw error
+    return { tokenizer: [], notes: [`the tokenizers are not compared: ${error.message}`] }
+  }
 }
 
 /** Bytes of one side's buffers at most: larger ones save nothing. */

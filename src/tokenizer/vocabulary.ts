@@ -3,7 +3,7 @@ import { lookUp, type MetadataLookup } from '../checkpoint/metadata.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { property } from '../io/json.js'
 import { bpeVocab } from './bpe-vocab.js'
-import { type LoadedTokenizer, readSettings } from './load.js'
+import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson, readSettings } from './load.js'
 import { preTokenizerNamed } from './pre-tokenizer.js'
 import { pieceTypeNames, pieceTypes } from './sentencepiece.js'
 import { settle } from './settlement.js'
@@ -72,6 +72,30 @@ export async function vocabularyOf(
   }
 }
 
+/**
+ * Where the tokenizers of two checkpoints differ, in sentences; nothing where one has none.
+ * @throws input error where one of them cannot be read
+ */
+export async function tokenizerDifferences(a: Checkpoint, b: Checkpoint): Promise<string[]> {
+  const [first, second] = await Promise.all(
+    [a, b].map(async (checkpoint) => {
+      const tokenizer = await loadTokenizer(checkpoint)
+      const json = tokenizer ? undefined : await loadTokenizerJson(checkpoint.tokenizer)
+      return vocabularyOf(checkpoint, { tokenizer, json })
+    }),
+  )
+  if (first === undefined || second === undefined) return []
+  const length = Math.min(first.tokens.length, second.tokens.length)
+  const others = differing(length, (id) => first.tokens[id] === second.tokens[id])
+  if (others.count > 0) {
+    const at = others.first
+    return [
+      `${others.count} of ${length} tokens are others: ${at} is ${JSON.stringify(first.tokens[at])} and ${JSON.stringify(second.tokens[at])}`,
+    ]
+  }
+  return vocabularyFaults(first, second, ['the first’s', 'the second’s'])
+}
+
 function sentencePiece({ model, sources, json }: LoadedTokenizer): Omit<Vocabulary, 'ends'> {
   const { modelType } = model.trainer
   const stated = (name: string) =>
@@ -126,7 +150,11 @@ function fromMetadata(
  * Where an artifact's vocabulary is another than its source's, in sentences. Rows beyond the
  * shorter of the two (padding, added tokens) are not looked at.
  */
-export function vocabularyFaults(artifact: Vocabulary, source: Vocabulary): string[] {
+export function vocabularyFaults(
+  artifact: Vocabulary,
+  source: Vocabulary,
+  [its, theOther]: readonly [string, string] = ['its', 'the source’s'],
+): string[] {
   const length = Math.min(artifact.tokens.length, source.tokens.length)
   const name = (id: number) => JSON.stringify(source.tokens[id] ?? artifact.tokens[id] ?? null)
   const faults: string[] = []
@@ -140,7 +168,7 @@ export function vocabularyFaults(artifact: Vocabulary, source: Vocabulary): stri
     faults.push(...mergeFaults(artifact, source))
     if (artifact.pre !== source.pre && artifact.kind === 'byte-level') {
       faults.push(
-        `its pre-tokenizer is ${JSON.stringify(artifact.pre ?? 'none')}, the source’s ${JSON.stringify(source.pre ?? 'none')}`,
+        `${its} pre-tokenizer is ${JSON.stringify(artifact.pre ?? 'none')}, ${theOther} ${JSON.stringify(source.pre ?? 'none')}`,
       )
     }
   }
@@ -151,17 +179,17 @@ export function vocabularyFaults(artifact: Vocabulary, source: Vocabulary): stri
   ] as const) {
     const [ours, theirs] = [artifact[field], source[field]]
     if (ours === undefined || theirs === undefined || ours === theirs) continue
-    faults.push(`${what.replace('%s', said(ours))}, which the source’s tokenizer says otherwise`)
+    faults.push(`${what.replace('%s', said(ours))}, where ${theOther} tokenizer says otherwise`)
   }
   if (artifact.bos !== undefined && source.bos !== undefined && artifact.bos !== source.bos) {
     faults.push(
-      `its BOS is ${artifact.bos} (${name(artifact.bos)}), the source’s ${source.bos} (${name(source.bos)})`,
+      `${its} BOS is ${artifact.bos} (${name(artifact.bos)}), ${theOther} ${source.bos} (${name(source.bos)})`,
     )
   }
   const [end] = artifact.ends
   const [right] = source.ends
   if (end !== undefined && right !== undefined && !source.ends.includes(end)) {
-    faults.push(`its EOS is ${end} (${name(end)}), the source’s ${right} (${name(right)})`)
+    faults.push(`${its} EOS is ${end} (${name(end)}), ${theOther} ${right} (${name(right)})`)
   }
   return faults
 }

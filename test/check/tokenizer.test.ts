@@ -4,6 +4,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { compareTokenizers, readTextTokenizer } from '../../src/check/text-tokenizer.js'
 import type { MetadataEntry } from '../../src/checkpoint/metadata.js'
+import { describeDiff } from '../../src/cli/difference.js'
+import { diffCheckpoints } from '../../src/convert/diff.js'
 import { openCheckpoint } from '../../src/formats/open.js'
 import { makeSource } from '../support/conversion.js'
 import { convert } from '../support/convert.js'
@@ -173,5 +175,16 @@ for (const { what, of, change = same, more = [], says } of changes) {
     )
   })
 }
+
+test('diff tells tokenizers apart, too', async () => {
+  const options = { maxMemory: 64 * 1024 * 1024 }
+  const { source, artifact } = sentencePiece
+  const alike = await diffCheckpoints(artifact, source, options)
+  assert.equal([alike.same, alike.tokenizer, alike.notes], [true, [], []])
+  const metadata = [...(artifact.metadata ?? []), flag('add_bos_token', false)]
+  const other = await diffCheckpoints({ ...artifact, metadata }, source, options)
+  assert.is(other.same, false)
+  assert.match(describeDiff(other), /tokenizer\n {2}BOS is not put before a text/)
+})
 
 test.run()
