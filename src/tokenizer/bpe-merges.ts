@@ -41,9 +41,25 @@ export function readMerges(
   })
 }
 
-/** Checks the merges of a whole tokenizer.json, if it is of a BPE model. */
+/** Programs keep added tokens as trees of their letters. */
+const longestToken = 10_000
+
+/** Checks the merges of a whole tokenizer.json, if it is of a BPE model, and what else are lists. */
 export function checkMerges(json: unknown, path: string): void {
   const model = property(json, 'model')
+  // A text in their place would be taken for a list of its letters.
+  for (const [name, value] of [
+    ['added_tokens', property(json, 'added_tokens')],
+    ['model.vocab', property(model, 'vocab')],
+    ['model.merges', property(model, 'merges')],
+  ] as const) {
+    if (typeof value === 'string') throw refuse(path, `its ${name} is a text`)
+  }
+  for (const token of listOf(property(json, 'added_tokens'))) {
+    const content = property(token, 'content')
+    if (typeof content !== 'string' || content.length <= longestToken) continue
+    throw refuse(path, `an added token has ${content.length} characters`)
+  }
   if (property(model, 'type') !== 'BPE') return
   const vocabulary = new Set(Object.keys(Object(property(model, 'vocab'))))
   for (const token of listOf(property(json, 'added_tokens'))) {

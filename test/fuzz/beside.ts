@@ -11,6 +11,7 @@ import { readJournal } from '../../src/convert/journal.js'
 import { readRecords } from '../../src/hub/push-record.js'
 import { listRepository } from '../../src/hub/repository.js'
 import { OpenLlamaError } from '../../src/io/errors.js'
+import { formatExactJson, parseExactJson } from '../../src/io/exact-json.js'
 import { parseFrontMatter } from '../../src/io/front-matter.js'
 import { parseJsonObject } from '../../src/io/json.js'
 import { parseLegacyImatrix } from '../../src/quantise/imatrix.js'
@@ -21,6 +22,7 @@ import { ggufVocab } from '../../src/tokenizer/gguf-vocab.js'
 import { tokenizerJsonLimits } from '../../src/tokenizer/json-limits.js'
 import { mergesSpacesByRecord } from '../../src/tokenizer/record.js'
 import { parseSentencePiece, writeSentencePiece } from '../../src/tokenizer/sentencepiece.js'
+import { sentencePieceFromJson } from '../../src/tokenizer/sentencepiece-from-json.js'
 import { filesFromTiktoken } from '../../src/tokenizer/tiktoken.js'
 import { settleTokenizer } from '../../src/tokenizer/tokenizer-config.js'
 import { tokenizerFiles } from '../../src/tokenizer/tokenizer-files.js'
@@ -131,7 +133,24 @@ const smallTokenizer = {
   },
   post_processor: { type: 'TemplateProcessing', single: [{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }], pair: [], special_tokens: { '<s>': { id: '<s>', ids: [5], tokens: ['<s>'] } } }, // biome-ignore format: one line
   decoder: { type: 'ByteLevel' },
-  model: { type: 'BPE', vocab: { a: 0, b: 1, c: 2, ab: 3, abc: 4 }, merges: [['a', 'b'], 'ab c'], ignore_merges: true }, // biome-ignore format: one line
+  model: { type: 'BPE', vocab: { a: 0, b: 1, c: 2, ab: 3, abc: 4 }, merges: [['a', 'b'], 'ab c'] }, // biome-ignore format: one line
+}
+
+/** LLaMA's own, with two dozen of its tokens. */
+function byteLevel(): string {
+  const whole = JSON.parse(readFileSync(fixture('tokenizer', 'byte-level.json'), 'utf8'))
+  return JSON.stringify({ ...smallTokenizer, ...whole, model: { ...whole.model, ...smallTokenizer.model }, added_tokens: smallTokenizer.added_tokens }) // biome-ignore format: one line
+}
+
+const sentencePieceJson = {
+  version: '1.0',
+  added_tokens: [0, 1, 2].map((id) => ({
+    id,
+    content: ['<unk>', '<s>', '</s>'][id],
+    special: true,
+  })),
+  normalizer: { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, { type: 'Replace', pattern: { String: ' ' }, content: '▁' }] }, // biome-ignore format: one line
+  model: { type: 'BPE', unk_token: '<unk>', byte_fallback: true, fuse_unk: true, vocab: { '<unk>': 0, '<s>': 1, '</s>': 2, '<0x0A>': 3, ab: 4, '▁ab': 5, '▁': 6, a: 7, b: 8 }, merges: ['a b', ['▁', 'ab']] }, // biome-ignore format: one line
 }
 
 const listing = [
@@ -158,7 +177,7 @@ export const besideTargets: Target[] = [
   },
   {
     name: 'tokenizer-json',
-    seeds: () => [JSON.stringify(smallTokenizer)],
+    seeds: () => [JSON.stringify(smallTokenizer), byteLevel()],
     mutate: jsonMutator([
       ...['BPE', 'ByteLevel', 'Sequence', 'Split', 'TemplateProcessing', 'Metaspace', 'Prepend'],
       ...['added_tokens', 'vocab', 'merges', 'single', 'special_tokens', 'ids', 'pattern', 'Regex'],
@@ -174,6 +193,29 @@ export const besideTargets: Target[] = [
           engine.decode(engine.encode('<s>abc ab\n'))
         },
       )
+    },
+  },
+  {
+    name: 'tokenizer-json-sentencepiece',
+    seeds: () => [JSON.stringify(sentencePieceJson)],
+    mutate: jsonMutator(['▁', '▁a', '<0x0A>', 'a b', 'vocab', 'merges', 'id', 'content', 'unk_token', 'byte_fallback', '<unk>']), // biome-ignore format: one line
+    run(bytes) {
+      const json = parseJsonObject(bytes, 'tokenizer.json')
+      const sources = [{ name: 'tokenizer.json', json }]
+      const model = sentencePieceFromJson(json, 'tokenizer.json', sources)
+      writeSentencePiece(model)
+      tokenizerFiles(model, 'tokenizer.json', { sources })
+      return ggufVocab(model, 'tokenizer.json')
+    },
+  },
+  {
+    name: 'exact-json',
+    seeds: () => ['{"a":[1.50,-0,1e5,"\\u00e9",true,null],"b":{"c":12345678901234567890}}'],
+    mutate: jsonMutator(['1.0', '1e400', '-0']),
+    run(bytes) {
+      parseJsonObject(bytes, 'a.json')
+      const exact = parseExactJson(textOf(bytes))
+      return parseExactJson(formatExactJson(exact))
     },
   },
   {
