@@ -1,3 +1,4 @@
+import { format } from 'node:util'
 import { Command, Flags, ux } from '@oclif/core'
 import { exitCodes, fromAnySystemError, fromSystemError, OpenLlamaError } from '../io/errors.js'
 import { printableJson, printableLines, printableSentence } from '../io/printable.js'
@@ -22,6 +23,8 @@ export abstract class OpenLlamaCommand extends Command {
     // Loaded with the first hf:// path: most commands need none of it.
     registerStore('hf', async () => (await import('../hub/store.js')).openHubStore())
     holdStreams()
+    // Packages warn there of what stands in files, as it stands there.
+    console.warn = (...said: unknown[]) => this.warnings([format(...said)])
   }
 
   protected warnings(sentences: readonly string[]): void {

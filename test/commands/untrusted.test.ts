@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { OpenLlamaCommand } from '../../src/cli/command.js'
 import Card from '../../src/commands/card.js'
 import Check from '../../src/commands/check.js'
 import Convert from '../../src/commands/convert.js'
@@ -88,7 +89,7 @@ const cases: [string, Parameters<typeof inProcess>[0], string[], number][] = [
   ['inspect, a dtype in safetensors', Inspect, [names.dtype], 3],
   ['inspect, a key in EasyLM', Inspect, [names.easylm], 3],
   ['inspect, an entry of an archive', Inspect, [names.torch], 3],
-  ['inspect, an architecture in GGUF', Inspect, [names.architecture], 3],
+  ['inspect, an architecture in GGUF', Inspect, [names.architecture], 0],
   ['inspect, metadata in GGUF', Inspect, [names.metadata, '--tensors'], 0],
   ['inspect, an architecture in config.json', Inspect, [place('config')], 3],
   ['inspect, the names of files', Inspect, [place('two')], 3],
@@ -124,6 +125,20 @@ for (const [what, command, argv, code] of cases) {
     assert.ok(JSON.stringify(JSON.parse(stdout)).length > 2)
   })
 }
+
+test('what a package says on the console', async () => {
+  class Warns extends OpenLlamaCommand {
+    async run(): Promise<object> {
+      await this.parse(Warns)
+      console.warn('pattern:', evil, { [evil]: evil })
+      return {}
+    }
+  }
+  const { stdout, stderr } = await inProcess(Warns, [])
+  holds(stdout + stderr)
+  assert.match(stderr, 'warning: pattern: e\\x1b]0;owned')
+  assert.is((await inProcess(Warns, ['--json'])).stdout, '{}\n')
+})
 
 test('pull and push, what a Hub answers and has', async () => {
   const { hub, env } = await startSession()
