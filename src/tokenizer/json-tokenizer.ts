@@ -193,7 +193,10 @@ function cut({ name, bytes }: KeptFile, beyond: readonly Added[]): KeptFile {
     if (isSpelled(id)) return ids.has(id.spelled)
     return typeof content === 'string' && texts.has(content)
   }
-  const lists = new Set(['added_tokens', 'added_tokens_decoder', 'additional_special_tokens'])
+  const lists = new Set([
+    ...['added_tokens', 'added_tokens_decoder'],
+    ...['additional_special_tokens', 'extra_special_tokens'],
+  ])
   const json = new Map<string, ExactJson>()
   for (const [key, value] of source) {
     const isRole = key.endsWith('_token') || name === 'added_tokens.json'
