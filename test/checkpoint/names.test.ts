@@ -1,6 +1,13 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { allTensors, layoutIn, type Naming, nameOf, roleOf } from '../../src/checkpoint/names.js'
+import {
+  allTensors,
+  isDerived,
+  layoutIn,
+  type Naming,
+  nameOf,
+  roleOf,
+} from '../../src/checkpoint/names.js'
 import { small, tensorsOf } from '../support/llama.js'
 
 const test = suite('checkpoint: names')
@@ -70,6 +77,29 @@ test('queries and keys alone have rotary order: half in Hugging Face’s, interl
         `${naming}: ${tensor.hf}`,
       )
     }
+  }
+})
+
+test('buffers that a model computes from its configuration', () => {
+  for (const name of [
+    'model.layers.0.self_attn.rotary_emb.inv_freq',
+    'model.rotary_emb.original_inv_freq',
+    'layers.3.attention.mask',
+    'model.layers.0.self_attn.masked_bias',
+    'rope.freqs',
+    'freqs_cis',
+    'model.position_ids',
+  ]) {
+    assert.ok(isDerived(name), name)
+  }
+  for (const name of [
+    'model.layers.0.self_attn.q_proj.bias',
+    'model.layers.0.self_attn.bias',
+    'model.mask_token',
+    'attention.mask.weight',
+    'inv_freq_scale',
+  ]) {
+    assert.not(isDerived(name), name)
   }
 })
 
