@@ -119,6 +119,7 @@ export function settleTokenizer(
     // A fine-tune may have given the role to a token that the model file cannot know.
     const ownId =
       claims.find(({ id }) => id !== undefined && id >= model.pieces.length)?.id ??
+      (role === 'eos' ? endOfChat(claims, configIds) : undefined) ??
       model.specialIds[role] ??
       claims.find(({ id }) => id !== undefined)?.id
     const ownText = ownId === undefined ? undefined : textOf(ownId)
@@ -128,10 +129,23 @@ export function settleTokenizer(
       if (file === 'config.json' && ownId !== undefined && configIds.includes(ownId)) continue
       const written =
         ownText === undefined ? 'none is written' : `"${ownText}" (id ${ownId}) is written`
-      const why = id === undefined ? 'which is no token of the model' : 'against the model file'
+      const against = ownId === model.specialIds[role] ? 'the model file' : 'tokenizer_config.json'
+      const why = id === undefined ? 'which is no token of the model' : `against ${against}`
       warnings.push(`${file} calls ${said} the ${role.toUpperCase()}, ${why}; ${written}.`)
     }
     return ownId === undefined || ownText === undefined ? undefined : { id: ownId, text: ownText }
+  }
+
+  /**
+   * A chat model may end with another piece than the model file knows of (Yi's `<|im_end|>`):
+   * tokenizer_config.json says so, or another file and config.json together.
+   */
+  function endOfChat(claims: readonly Claim[], configIds: readonly number[]): number | undefined {
+    const { bos, unk } = model.specialIds
+    return claims.find(({ file, id }) => {
+      if (id === undefined || id === bos || id === unk || file === 'config.json') return false
+      return file === 'tokenizer_config.json' || configIds.includes(id)
+    })?.id
   }
 
   const tokens = { bos: settle('bos'), eos: settle('eos'), unk: settle('unk'), pad: settle('pad') }

@@ -3,12 +3,14 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
   configDefaults,
+  configDocument,
   configFromHf,
   configToHf,
   generationConfigToHf,
   type LlamaConfig,
 } from '../../src/checkpoint/config.js'
 import { presets } from '../../src/checkpoint/presets.js'
+import { formatExactJson } from '../../src/io/exact-json.js'
 import { isJsonObject, type JsonObject, parseJsonObject } from '../../src/io/json.js'
 import { fails } from '../support/errors.js'
 import { fixture, shared } from '../support/paths.js'
@@ -279,6 +281,11 @@ test('a list of tokens: what says "none" is no token', () => {
   const ids = (eos_token_id: number[]) => configFromHf({ ...four, eos_token_id }, 'x').eos_token_id
   assert.equal(ids([2, -1, 7]), [2, 7])
   assert.is(ids([-1]), null)
+})
+
+test('where no source spells it, the factor of a scaling is a float, as Python wants it', () => {
+  const scaled = { ...llama, rope_scaling: { rope_type: 'linear', factor: 8 } }
+  assert.match(formatExactJson(configDocument(scaled, 'f32', undefined)), /"factor": 8\.0\n/)
 })
 
 test('the first conversions of LLaMA call the context max_sequence_length', () => {

@@ -61,6 +61,34 @@ test('a map that calls </s> the BOS is reported, and the model file decides', ()
   })
 })
 
+test('a piece that tokenizer_config.json calls the EOS is it, as to transformers and llama.cpp', () => {
+  // 300 is a piece like any other to the model file, which has </s>.
+  const piece = fixtureModel('tiny-v1').pieces[300]?.text
+  const named = write({
+    ids: { eos: [300, 2] },
+    sources: [source('tokenizer_config.json', { eos_token: piece })],
+  })
+  assert.is(named.settings.tokens.eos?.id, 300)
+  assert.is(named.map.eos_token, piece)
+  assert.equal(named.warnings, [])
+  const agreed = write({
+    ids: { eos: 300 },
+    sources: [source('special_tokens_map.json', { eos_token: { content: piece } })],
+  })
+  assert.is(agreed.settings.tokens.eos?.id, 300)
+  // A map alone was often copied from another model; and what begins a text does not end it.
+  const alone = write({
+    ids: { eos: 2 },
+    sources: [source('special_tokens_map.json', { eos_token: piece })],
+  })
+  assert.is(alone.settings.tokens.eos?.id, 2)
+  const begin = write({ sources: [source('tokenizer_config.json', { eos_token: '<s>' })] })
+  assert.is(begin.settings.tokens.eos?.id, 2)
+  assert.equal(begin.warnings, [
+    'tokenizer_config.json calls "<s>" the EOS, against the model file; "</s>" (id 2) is written.',
+  ])
+})
+
 test("config.json's ids that contradict the model file are reported", () => {
   const { config, warnings } = write({ ids: { bos: 0, eos: 7777 } })
   assert.is(config.bos_token, '<s>')
