@@ -65,7 +65,10 @@ type Content = ReadonlyMap<string, string>
 
 /** A conversion, and what an uncut run of it makes. */
 interface Job {
+  source: string
   target: Target
+  /** The output is run before it appears, which only the command line does. */
+  checked: boolean
   sha256: boolean
   whole: Content
   /** An output of it to begin from. */
@@ -120,10 +123,11 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-function run(from: string, out: string, job: Job, flags: Flags, fate: Fate = {}): Promise<Ended> {
-  const { target, sha256 } = job
+function run(job: Job, out: string, flags: Flags, fate: Fate = {}): Promise<Ended> {
+  const { source, target, sha256, checked } = job
+  if (checked) return runCommand(job, out, flags, fate)
   const given = JSON.stringify({
-    source: from,
+    source,
     options: { ...target.options, out, maxMemory: 32e6, threads: 2 },
     run: {
       resume: false,
@@ -139,10 +143,11 @@ function run(from: string, out: string, job: Job, flags: Flags, fate: Fate = {})
 }
 
 /** The same by the command line, whose signals are its own. */
-function runCommand(from: string, out: string, job: Job, flags: Flags, fate: Fate): Promise<Ended> {
+function runCommand(job: Job, out: string, flags: Flags, fate: Fate): Promise<Ended> {
   const { to, dtype, maxShardSize, modelParallel } = job.target.options
-  const args = ['bin/run.js', 'convert', from, '--to', to, '--dtype', dtype, '--out', out]
-  args.push('--no-check', '--max-memory', '32MB', '--threads', '2')
+  const args = ['bin/run.js', 'convert', job.source, '--to', to, '--dtype', dtype, '--out', out]
+  if (job.checked) args.push('--config', join(fixture, 'config.json'), '--threads', '1')
+  else args.push('--no-check', '--max-memory', '32MB', '--threads', '2')
   if (job.sha256) args.push('--sha256')
   if (maxShardSize !== undefined) args.push('--max-shard-size', String(maxShardSize))
   if (modelParallel !== undefined) args.push('--model-parallel', String(modelParallel))
@@ -198,27 +203,34 @@ function areEqual(a: Content, b: Content): boolean {
   return a.size === b.size && [...a].every(([name, hash]) => b.get(name) === hash)
 }
 
+/** A small trained model, whose check passes. */
+const fixture = join('test', 'fixtures', 'tiny-v2')
+
 async function prepareJobs(): Promise<Job[]> {
   const made: Job[] = []
-  for (const [i, target] of targets.entries()) {
-    for (const hashed of [true, false]) {
-      const folder = join(root, `whole-${i}-${hashed}`)
-      mkdirSync(folder)
-      const out = join(folder, `out${target.extension}`)
-      const job: Job = {
-        target,
-        sha256: hashed,
-        whole: new Map(),
-        made: folder,
-        takes: 0,
-        operations: [0, 0],
-      }
-      const { code, stdout, stderr, took } = await run(source, out, job, {})
-      if (code !== 0) throw new Error(`${target.options.to} does not convert: ${stderr}`)
-      const [, from, to] = /(\d+) (\d+) operations/.exec(stdout) ?? []
-      const operations: [number, number] = [Number(from), Number(to)]
-      made.push({ ...job, whole: contentOf(out), takes: took, operations })
-    }
+  const make = async (given: Pick<Job, 'source' | 'target' | 'checked' | 'sha256'>) => {
+    const { target } = given
+    const folder = mkdtempSync(join(root, 'whole-'))
+    const out = join(folder, `out${target.extension}`)
+    const none = { whole: new Map(), made: folder, takes: 0 }
+    const job: Job = { ...given, ...none, operations: [0, 0] }
+    const { code, stdout, stderr, took } = await run(job, out, {})
+    if (code !== 0) throw new Error(`${target.options.to} does not convert: ${stderr}`)
+    const [, from, to] = /(\d+) (\d+) operations/.exec(stdout) ?? []
+    const operations: [number, number] = [Number(from), Number(to)]
+    made.push({ ...job, whole: contentOf(out), takes: took, operations })
+    return out
+  }
+  let folder = ''
+  for (const target of targets) {
+    const out = await make({ source, target, checked: false, sha256: true })
+    folder ||= out
+    await make({ source: folder, target, checked: false, sha256: false })
+  }
+  const stream = join(fixture, 'easylm', 'streaming_params_bf16')
+  for (const dtype of ['f16', 'f32']) {
+    const target: Target = { extension: '', options: { to: 'safetensors', dtype } }
+    await make({ source: stream, target, checked: true, sha256: true })
   }
   return made
 }
@@ -238,7 +250,6 @@ class Story {
 
   constructor(
     readonly random: () => number,
-    readonly from: string,
     readonly job: Job,
     readonly other: Job,
   ) {
@@ -283,7 +294,7 @@ class Story {
     const { takes, operations } = this.job
     const [first, last] = operations
     const after = this.random() * takes
-    const kind = this.random()
+    const kind = this.random() * (this.job.checked ? 0.6 : 1)
     if (kind < 0.3) return { signal: 'SIGKILL', after }
     if (kind < 0.5) return { signal: 'SIGTERM', after }
     if (kind < 0.6) return { signal: 'SIGHUP', after }
@@ -295,7 +306,7 @@ class Story {
   async killed(flags: Flags): Promise<void> {
     const fate = this.fate()
     const plain = fate.end === undefined && this.chance(0.15)
-    const ended = await (plain ? runCommand : run)(this.from, this.out, this.job, flags, fate)
+    const ended = await (plain ? runCommand : run)(this.job, this.out, flags, fate)
     kills++
     this.note(`${JSON.stringify(flags)} ${JSON.stringify(fate)}`, ended)
     this.hold()
@@ -304,10 +315,10 @@ class Story {
   /** Another run to the same path, beside one that is killed or is not. */
   async besides(flags: Flags): Promise<void> {
     const fate = this.chance(0.6) ? this.fate() : {}
-    const first = run(this.from, this.out, this.job, flags, fate)
+    const first = run(this.job, this.out, flags, fate)
     await wait(this.chance(0.5) ? this.random() * 20 : this.random() * this.job.takes)
     const others = this.pick<Flags>([{}, { force: true }, { resume: true }])
-    const second = run(this.from, this.out, this.chance(0.7) ? this.other : this.job, others)
+    const second = run(this.chance(0.7) ? this.other : this.job, this.out, others)
     this.note(`${JSON.stringify(flags)} ${JSON.stringify(fate)}`, await first)
     this.note(`beside it ${JSON.stringify(others)}`, await second)
     if (Object.keys(fate).length > 0) kills++
@@ -345,7 +356,7 @@ class Story {
     // What was killed while it was published is put in order by whoever comes next.
     const published = existsSync(this.out) || existsSync(`${this.out}.openllama.replaced`)
     const before = existsSync(partial) ? contentOf(partial) : undefined
-    const ended = await run(this.from, this.out, this.other, { resume: true })
+    const ended = await run(this.other, this.out, { resume: true })
     this.note('wrong options {"resume":true}', ended)
     if (ended.code === 0) return
     refused++
@@ -357,7 +368,7 @@ class Story {
   async end(): Promise<void> {
     for (let tries = 0; tries < 3; tries++) {
       if (hasTiles(`${this.out}.partial`)) goneOn++
-      const ended = await run(this.from, this.out, this.job, { resume: true })
+      const ended = await run(this.job, this.out, { resume: true })
       this.note('right options {"resume":true}', ended)
       const there = this.hold()
       if (ended.code === 0) {
@@ -421,7 +432,6 @@ function withoutJournal(content: Content): Content {
 }
 
 const jobs = await prepareJobs()
-cpSync(join(jobs[0]?.made ?? '', 'out'), join(root, 'folder'), { recursive: true })
 let story = 0
 let told = 0
 async function tellStories(): Promise<void> {
@@ -433,12 +443,13 @@ async function tellStories(): Promise<void> {
     const others = jobs.filter(
       (each) =>
         each !== job &&
-        each.target.extension === job?.target.extension &&
+        each.checked === job?.checked &&
+        each.target.extension === job.target.extension &&
         each.target.options.dtype !== job.target.options.dtype,
     )
     const other = others[Math.floor(random() * others.length)]
     if (job === undefined || other === undefined) throw new Error('no jobs')
-    await new Story(random, source, job, other).tell()
+    await new Story(random, job, other).tell()
     if (++told % 25 === 0) console.log(`${kills} kills, ${wrong} wrong`)
   }
 }
