@@ -97,13 +97,17 @@ function whole(name: SectionName, content: string, newline: string): string {
 
 /** What is missing for an empty line at the end of a text. */
 function gap(before: string, newline: string): string {
-  if (before === '' || /(\r?\n){2}$/.test(before)) return ''
+  if (before === '' || /(?:\r?\n){2}$/.test(before.slice(-4))) return ''
   return before.endsWith('\n') ? newline : newline + newline
 }
 
 export function newlineOf(text: string): '\n' | '\r\n' {
-  const crlf = text.split('\r\n').length - 1
-  const lf = text.split('\n').length - 1 - crlf
+  let crlf = 0
+  let lf = 0
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) {
+    if (text[at - 1] === '\r') crlf++
+    else lf++
+  }
   return crlf > lf ? '\r\n' : '\n'
 }
 
@@ -114,11 +118,15 @@ function findSections(text: string, path: string): { found: Found[]; without: Se
   const without = new Set<string>()
   let open: { name: SectionName; start: number; line: number } | undefined
   let fence: string | undefined
-  let offset = 0
   let number = 0
-  for (const line of text.split('\n')) {
+  let next = 0
+  for (let offset = 0; offset < text.length; offset = next) {
     number++
-    const next = Math.min(offset + line.length + 1, text.length)
+    const feed = text.indexOf('\n', offset)
+    next = feed === -1 ? text.length : feed + 1
+    // Texts have megabytes of lines that are neither a marker nor a fence.
+    if (!mayBegin(text, offset)) continue
+    const line = text.slice(offset, feed === -1 ? text.length : feed)
     fence = fenceAfter(line, fence)
     const match = fence === undefined ? marker.exec(line) : null
     if (match !== null) {
@@ -150,7 +158,6 @@ function findSections(text: string, path: string): { found: Found[]; without: Se
         throw inputError(`the section "${name}" ends and has not begun`, where)
       }
     }
-    offset = next
   }
   if (open !== undefined) {
     throw inputError(`the section "${open.name}" begins and does not end`, {
@@ -159,6 +166,14 @@ function findSections(text: string, path: string): { found: Found[]; without: Se
     })
   }
   return { found, without }
+}
+
+/** Whether a line begins, after three blanks at most, as a comment or a fence does. */
+function mayBegin(text: string, offset: number): boolean {
+  let at = offset
+  while (at < offset + 3 && text[at] === ' ') at++
+  const first = text[at]
+  return first === '<' || first === '`' || first === '~'
 }
 
 /** The fence of the code block that a line is in, or that it opens. */

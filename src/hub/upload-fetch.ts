@@ -117,6 +117,8 @@ export function uploadFetch(
       try {
         const response = await send(url, { ...init, body: slice })
         ok = response.ok
+        // Nothing is to be read of it, and it may have no end.
+        if (ok) await response.body?.cancel().catch(() => {})
         return response
       } finally {
         if (ok) arrived += slice.size

@@ -74,4 +74,13 @@ for (const [what, text, ...parts] of refused) {
   })
 }
 
+test('megabytes of lines of any kind are looked through once', () => {
+  const began = performance.now()
+  for (const line of ['\n', '\r\n', '---\n', '```\n', '~~~ ~~~\n', '<!-- \n', ' \n']) {
+    const text = line.repeat(2 ** 20 / line.length)
+    assert.ok(put(text, { about: 'A' }).includes(text.slice(0, 2 ** 19)))
+  }
+  assert.ok(performance.now() - began < 4000)
+})
+
 test.run()
