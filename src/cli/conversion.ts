@@ -4,6 +4,7 @@ import { configToHf } from '../checkpoint/config.js'
 import { list, shown } from '../checkpoint/geometry.js'
 import { tensorBytes } from '../checkpoint/tensor.js'
 import type { Conversion, ConvertResult } from '../convert/convert.js'
+import { allotMemory, programMemory } from '../convert/memory.js'
 import type { Quantisation } from '../convert/mix.js'
 import { type CastSummary, weightBytes } from '../convert/plan.js'
 import { describeLoss } from '../formats/losses.js'
@@ -28,7 +29,10 @@ export function describePlan(
     ['output', staging.out],
     ['weights', casts.map(describeCast).join('; ')],
     ['disk', `${formatBytes(plan.bytes)} needed, ${formatBytes(freeDisk)} free`],
-    ['memory', `${formatBytes(memory)} for weights at most`],
+    [
+      'memory',
+      `${formatBytes(memory)} for weights at most, some ${formatBytes(programMemory(allotMemory(plan, conversion.options).lanes))} for the program`,
+    ],
     ['check', describeCheckPlan(check)],
     ...(plan.target.losses ?? []).map((loss) => ['lost', describeLoss(loss)]),
   ]

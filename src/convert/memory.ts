@@ -4,6 +4,14 @@ import { largestBand } from './bands.js'
 import { digestBuffer } from './digest.js'
 import type { Plan } from './plan.js'
 
+/**
+ * Bytes that the program takes beside its buffers, measured on Linux: Node with the code and the
+ * headers, and for each lane a thread with its own heap and kernels.
+ */
+export function programMemory(lanes: number): number {
+  return 90e6 + 15e6 * lanes
+}
+
 /** How a plan is carried out within what memory there is. */
 export interface Allotment {
   lanes: number

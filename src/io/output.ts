@@ -36,6 +36,7 @@ export async function writeOutputs(files: readonly OutputFile[], force: boolean)
   const placed: string[] = []
   const temporary = files.flatMap(({ path }) => [partial(path), before(path)])
   const removed = temporary.map(removedAtExit)
+  const left: [path: string, error: unknown][] = []
   try {
     for (const { path, bytes } of files) {
       await attempt(path, async () => {
@@ -66,9 +67,12 @@ export async function writeOutputs(files: readonly OutputFile[], force: boolean)
     throw error
   } finally {
     // What stopped it is what is told.
-    for (const path of temporary) await rm(path, { force: true }).catch(() => {})
-    for (const done of removed) done()
+    for (const [i, path] of temporary.entries()) {
+      await rm(path, { force: true }).then(removed[i], (error: unknown) => left.push([path, error]))
+    }
   }
+  const [kept] = left
+  if (kept !== undefined) throw wholeBut(...kept, 'remove it')
   for (const folder of new Set(files.map(({ path }) => dirname(path)))) {
     await confirm(folder)
   }
@@ -97,14 +101,19 @@ async function confirm(folder: string): Promise<void> {
   try {
     await syncDirectory(folder)
   } catch (error) {
-    const told = fromSystemError(error, folder, 'bring it to disk')
-    const why = told instanceof OpenLlamaError ? told.what : String(told)
-    throw new OpenLlamaError('resources', `all files are whole at their paths, but ${why}`, {
-      path: folder,
-      suggestions: ['Look whether they are still there when the disk is well.'],
-      cause: error,
-    })
+    throw wholeBut(folder, error, 'bring it to disk')
   }
+}
+
+/** What went wrong when all was where it was to be. */
+function wholeBut(path: string, error: unknown, doing: string): OpenLlamaError {
+  const told = fromSystemError(error, path, doing)
+  const why = told instanceof OpenLlamaError ? told.what : String(told)
+  return new OpenLlamaError('resources', `all files are whole at their paths, but ${why}`, {
+    path,
+    suggestions: ['Look at it again when the disk is well.'],
+    cause: error,
+  })
 }
 
 async function attempt(path: string, work: () => Promise<unknown>): Promise<void> {

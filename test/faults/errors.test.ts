@@ -69,19 +69,25 @@ test('each error of the output’s disk: 6, and nothing at the path', async () =
   }
 })
 
-test('a change of metadata that fails is undone at once', async () => {
+test('a change of metadata that fails is undone at once, or said to be whole', async () => {
   const file = at('set.gguf')
-  copyFileSync(at('clean.gguf'), file)
-  for (const nth of [3, 4]) {
+  let hits = 0
+  for (let nth = 1; nth < 10; nth++) {
+    copyFileSync(at('clean.gguf'), file)
     const injection = fault(folder, 'fsync', 'EIO', nth)
     const { code, stderr } = await openllama(['gguf', 'set', file, 'general.name=other'], {
       injection,
     })
-    assert.is(code, 6, stderr)
-    const said = /whole/.test(stderr)
-    assert.is(readFileSync(file).equals(readFileSync(at('clean.gguf'))), !said, stderr)
+    // There are no more such calls.
+    if (!existsSync(injection.log)) break
+    hits++
+    // That the undo record is gone need not be on disk: what it undoes would be done again.
+    assert.ok(code === 6 || code === 0, stderr)
+    const isOld = readFileSync(file).equals(readFileSync(at('clean.gguf')))
+    assert.is(isOld, code === 6 && !/whole/.test(stderr), `fsync ${nth}: ${stderr}`)
+    assert.not(readdirSync(folder).some((name) => name.endsWith('.undo')))
   }
-  assert.not(readdirSync(folder).some((name) => name.endsWith('.undo')))
+  assert.ok(hits >= 3)
 })
 
 test.run()
