@@ -7,7 +7,7 @@ import { syncDirectory } from '../io/sync.js'
 import { identityOf, listTree, statsOf } from '../io/tree.js'
 import { type Existing, examineFolder, holdExisting, recordAt } from './existing.js'
 import { journalName, readJournal } from './journal.js'
-import { discard, makeStaging, provenanceBeside, provenanceName, type Staging } from './staging.js'
+import { discard, provenanceBeside, provenanceName, type Staging } from './staging.js'
 
 /** Where what was at the output's path is while another takes its place, and until it is removed. */
 export function replacedBy(out: string): string {
@@ -265,7 +265,7 @@ async function recoverFile(staging: Staging): Promise<string[]> {
     // The new record had come already, and the new file had not.
     if (moved && (await statsOf(beside))) {
       if (!(await isRecord(beside))) return []
-      await makeStaging(staging)
+      await mkdir(path, { recursive: true })
       await rename(beside, join(path, provenanceName))
     }
     if (moved) await rename(kept, beside)

@@ -118,9 +118,10 @@ async function examine(
   force: boolean
 }> {
   const unfinished = await examineStaging(staging)
-  const resuming = run.resume && unfinished !== undefined
+  // Of one that came to no more than a folder there is nothing to go on from.
+  const resuming = run.resume && unfinished?.earlier !== undefined
   // Who goes on from a run that could replace what is there need not say so again.
-  const force = run.force || (resuming && (unfinished.earlier?.head.force ?? false))
+  const force = run.force || (resuming && (unfinished?.earlier?.head.force ?? false))
   const existing = await examineExisting(staging, force, proof)
   if (unfinished !== undefined && !run.resume && !run.force) {
     throw usageError('an unfinished conversion is there', {
@@ -146,7 +147,7 @@ async function runLocked(
   )
   if (!resuming) checkFreeDisk(conversion)
   const files = plan.target.files.map(({ name }) => name)
-  let begun = !resuming
+  let begun = false
   let whole = false
   let changed = false
   const hold = () =>
@@ -159,6 +160,7 @@ async function runLocked(
       onBegin()
       if (unfinished) await discard(staging, unfinished.earlier?.head.files ?? [])
       await makeStaging(staging)
+      begun = true
     }
     const executed = await execute(plan, staging.path, {
       ...options,

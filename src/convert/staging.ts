@@ -81,11 +81,17 @@ function foldersOf(files: readonly string[]): Set<string> {
   return folders
 }
 
-/** Makes the staging directory, where it is not there. */
+/** Makes the staging directory, which must not be there: of two that begin at once, one does. */
 export async function makeStaging({ out, path }: Staging): Promise<void> {
   try {
-    await mkdir(path, { recursive: true })
+    await mkdir(path)
   } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') {
+      throw usageError('another run has just begun there', {
+        path,
+        suggestions: ['Wait until it has ended, or choose another --out.'],
+      })
+    }
     throw fromSystemError(error, out, 'write there')
   }
 }

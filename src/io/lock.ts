@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
-import { type FileHandle, link, open, readFile, rename, rm } from 'node:fs/promises'
+import { type FileHandle, link, open, readFile, rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { setTimeout } from 'node:timers/promises'
 import { isJsonObject } from './json.js'
 
 /** Milliseconds after which a holder shows again that it goes on. */
@@ -148,22 +149,29 @@ async function clockAt(path: string): Promise<number> {
   }
 }
 
-/** Takes away the lock of a process that has ended, unless another run was quicker. */
+/** Milliseconds that taking a lock away takes at most; who takes longer was killed. */
+const longestTaking = 10_000
+
+/**
+ * Takes away the lock of a process that has ended. One at a time does so, and looks again first:
+ * what another has made meanwhile stays.
+ */
 async function takeAway(path: string, text: string): Promise<void> {
-  const aside = `${path}.${randomBytes(4).toString('hex')}`
+  const taking = `${path}.taking`
   try {
-    await rename(path, aside)
+    await (await open(taking, 'wx')).close()
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return
-    throw error
+    if (!hasCode(error, 'EEXIST')) throw error
+    const there = await look(taking)
+    if (there && there.silent > longestTaking) await rm(taking, { force: true })
+    await setTimeout(20)
+    return
   }
-  // Another run has taken it away meanwhile and made its own, which it gets back.
-  if ((await textOf(aside)) !== text) {
-    await link(aside, path).catch(async (error: unknown) => {
-      if (!hasCode(error, 'EEXIST')) await rename(aside, path)
-    })
+  try {
+    if ((await textOf(path)) === text) await rm(path, { force: true })
+  } finally {
+    await rm(taking, { force: true })
   }
-  await rm(aside, { force: true })
 }
 
 interface Identity {
