@@ -1,5 +1,5 @@
 import { mkdir, rmdir } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, sep } from 'node:path'
 import { type CheckRecord, exceededMetrics } from '../check/record.js'
 import { list } from '../checkpoint/geometry.js'
 import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
@@ -242,7 +242,8 @@ function carriedNotes(existing: Existing | undefined): string[] {
 
 /**
  * Checks a finished output. That a check cannot be made is no fault of the output's: it is delivered
- * with a warning, or where the check is required kept in the staging directory.
+ * with a warning, or where the check is required kept in the staging directory. So is an output that
+ * itself cannot be read or run, which would be of no use where it goes.
  */
 async function checked(
   output: string,
@@ -254,7 +255,8 @@ async function checked(
     return { check: await check(output) }
   } catch (error) {
     if (!(error instanceof OpenLlamaError) || error.code === 'interrupted') throw error
-    if (!checkRequired) return { unchecked: error.what }
+    const unusable = error.code === 'input' && isWithin(error.path, output)
+    if (!checkRequired && !unusable) return { unchecked: error.what }
     throw new OpenLlamaError(
       error.code,
       `the output is whole, but it could not be checked: ${error.what}`,
@@ -268,6 +270,10 @@ async function checked(
       },
     )
   }
+}
+
+function isWithin(path: string | undefined, folder: string): boolean {
+  return path !== undefined && (path === folder || path.startsWith(folder + sep))
 }
 
 /** Nothing is at the output's path; the reasons, as far as they are known. */

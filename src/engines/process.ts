@@ -27,7 +27,9 @@ export async function startEngine(
   const host = shared
   const opened = { checkpoint, ...(graph === undefined ? {} : { graph }) }
   const ask = (request: Asked, onAnswer?: (answer: Answer) => void) =>
-    host.ask(request, signal, onAnswer)
+    host.ask(request, signal, onAnswer).catch((error: unknown) => {
+      throw namedAfter(error, checkpoint.path)
+    })
   const answer = await ask({ call: 'open', opened, options })
   if (answer.kind !== 'opened') throw new Error('the engine was not opened')
   const { engine, facts, hiddenStates } = answer
@@ -60,6 +62,14 @@ export async function startEngine(
       if (host.isThere()) await ask({ call: 'dispose', engine })
     },
   }
+}
+
+/** Of two models that are run, which one an engine failed over. */
+function namedAfter(error: unknown, path: string): unknown {
+  if (!(error instanceof OpenLlamaError) || error.code !== 'input' || error.path !== undefined)
+    return error
+  const { code, what, format, tensor, suggestions } = error
+  return new OpenLlamaError(code, what, { path, format, tensor, suggestions, cause: error })
 }
 
 /** One for all engines: starting it, and llama.cpp in it, takes most of a second. */

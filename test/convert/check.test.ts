@@ -150,6 +150,22 @@ test('a check that cannot be made costs no output: it is delivered, which is sai
   }
 })
 
+test('an output that itself cannot be read or run is not delivered, and kept', async () => {
+  const made = makeSource()
+  const check = (output: string) =>
+    Promise.reject(
+      new OpenLlamaError('input', 'it breaks down', { path: join(output, 'model.safetensors') }),
+    )
+  await fails(
+    async () => runConversion(await prepare(made), { ...runOptions, check }),
+    'input',
+    'could not be checked: it breaks down',
+    '--resume --no-check',
+  )
+  assert.not(existsSync(made.out))
+  assert.ok(existsSync(join(`${made.out}.partial`, 'model.safetensors')))
+})
+
 test('with --check it stays in the staging directory, and --resume --no-check delivers it', async () => {
   const made = makeSource()
   const check = () => Promise.reject(new OpenLlamaError('input', 'the engine knows no such thing'))
