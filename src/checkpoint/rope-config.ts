@@ -100,6 +100,10 @@ function comparable(scaling: JsonObject | null): JsonObject | null {
 
 /** Rotary embedding of other models: of a part of each head, or different from layer to layer. */
 function refuseVariants(name: string, fields: JsonObject, path: string): void {
+  const type = fields.rope_type ?? fields.type ?? null
+  if (name !== 'config.json' && type !== null && typeof type !== 'string') {
+    throw inputError(`the type of ${name} is ${short(type)}, a text is expected`, { path })
+  }
   const partial = fields.partial_rotary_factor ?? 1
   if (partial !== 1) {
     throw inputError(

@@ -197,7 +197,8 @@ function describeScaling(scaling: JsonObject): string {
     .map(([name, value]) => {
       return `${name} ${Array.isArray(value) ? `of ${value.length} values` : JSON.stringify(value)}`
     })
-  return [String(scalingType(scaling)), ...fields].join(', ')
+  const type = scalingType(scaling)
+  return [typeof type === 'string' ? type : JSON.stringify(type), ...fields].join(', ')
 }
 
 function layoutOf({ layout }: Tensor): string {

@@ -149,7 +149,8 @@ export async function findPullRequest(
   const all = property(answer, 'discussions')
   for (const each of Array.isArray(all) ? all : []) {
     const num = property(each, 'num')
-    const isOpen = ['open', 'draft'].includes(String(property(each, 'status')))
+    const status = property(each, 'status')
+    const isOpen = status === 'open' || status === 'draft'
     const isOurs = property(property(each, 'author'), 'name') === user
     const isPullRequest = property(each, 'isPullRequest') === true
     if (!isOpen || !isOurs || !isPullRequest || property(each, 'title') !== title) continue
@@ -182,15 +183,16 @@ async function callerOf(client: HubClient): Promise<Caller | undefined> {
   const name = property(answer, 'name')
   const role = property(property(property(answer, 'auth'), 'accessToken'), 'role')
   if (role === 'read') {
-    throw hubError(`the token of ${String(name)} may only read`, {
+    throw hubError(`the token of ${typeof name === 'string' ? name : 'this user'} may only read`, {
       path: client.settings.endpoint,
       suggestions: ['Make one that may write at the Hub, and put it into HF_TOKEN.'],
     })
   }
   const all = property(answer, 'orgs')
-  const organisations = (Array.isArray(all) ? all : []).map((each) =>
-    String(property(each, 'name')),
-  )
+  const organisations = (Array.isArray(all) ? all : []).flatMap((each) => {
+    const organisation = property(each, 'name')
+    return typeof organisation === 'string' ? [organisation] : []
+  })
   return typeof name === 'string' ? { name, organisations } : undefined
 }
 
