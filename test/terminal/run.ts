@@ -138,7 +138,7 @@ async function tryAll(name: string, scenario: Scenario): Promise<void> {
   const early = seconds < 2
   if (!early) {
     report(`${name}: Ctrl-Z, fg, Ctrl-C`, judge(suspended, scenario), suspended)
-    waits.push(suspended.seconds)
+    if (suspended.sent) waits.push(suspended.seconds)
   }
   const longest = Math.max(0, ...waits).toFixed(2)
   console.log(
