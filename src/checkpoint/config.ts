@@ -93,7 +93,7 @@ export function configFromHf(json: JsonObject, path: string): Partial<LlamaConfi
       Object.entries(json).filter(
         ([key, value]) =>
           !knownFields.has(key) &&
-          usual[key] !== value &&
+          !isUsual(key, value) &&
           // To transformers the field means nothing in a LLaMA, though some configurations have it.
           !(key === 'sliding_window' && type === 'mistral'),
       ),
@@ -110,15 +110,15 @@ export function configToHf(config: LlamaConfig, dtype: DType): JsonObject {
   return {
     architectures: [modelTypes[model_type]],
     attention_bias: false,
-    ...usual,
+    attention_dropout: usual.attention_dropout,
     ...fields,
     head_dim,
     hidden_act: 'silu',
-    ...(model_type === 'llama' ? { mlp_bias: false, pretraining_tp: 1 } : {}),
+    ...(model_type === 'llama' ? { mlp_bias: false, pretraining_tp: usual.pretraining_tp } : {}),
     model_type,
     ...forBothVersions(config),
     torch_dtype: torchDtypes[dtype] ?? 'float32',
-    use_cache: true,
+    use_cache: usual.use_cache,
     ...(model_type === 'mistral' ? { sliding_window } : {}),
     ...other,
   }
@@ -166,7 +166,11 @@ const torchDtypes: Partial<Record<DType, string>> = {
 }
 
 /** Written in any case, and kept where a source has it otherwise. */
-const usual: JsonObject = { attention_dropout: 0 }
+const usual = { attention_dropout: 0, pretraining_tp: 1, use_cache: true }
+
+function isUsual(field: string, value: Json): boolean {
+  return Object.entries(usual).some(([name, its]) => name === field && its === value)
+}
 
 /** Fields that this program computes or that belong to a copy of transformers, not to the model. */
 const knownFields = new Set([
@@ -174,9 +178,9 @@ const knownFields = new Set([
   ...['dtype', 'eos_token_id', 'head_dim', 'hidden_act', 'hidden_size', 'initializer_range'],
   ...['intermediate_size', 'max_position_embeddings', 'mlp_bias', 'model_type'],
   ...['num_attention_heads', 'num_hidden_layers', 'num_key_value_heads', 'pad_token_id'],
-  ...['pretraining_tp', 'rms_norm_eps', 'rope_parameters', 'rope_scaling', 'rope_theta'],
+  ...['rms_norm_eps', 'rope_parameters', 'rope_scaling', 'rope_theta'],
   ...['tie_word_embeddings', 'torch_dtype', 'transformers.js_config', 'transformers_version'],
-  ...['use_cache', 'vocab_size'],
+  ...['vocab_size'],
 ])
 
 /** Variations of the architecture that would need other tensors or another graph. */

@@ -220,7 +220,8 @@ test('fields that conversion does not depend on are kept, those of a copy of tra
     _name_or_path: '/home/someone',
     use_cache: false,
   })
-  assert.equal(config.other, { sliding_window: 4096 })
+  assert.equal(config.other, { sliding_window: 4096, use_cache: false })
+  assert.is(configToHf(config, 'f32').use_cache, false)
   assert.is(config.sliding_window, null)
 })
 
