@@ -221,7 +221,7 @@ test('fields that conversion does not depend on are kept, those of a copy of tra
     use_cache: false,
   })
   assert.equal(config.other, { sliding_window: 4096, use_cache: false })
-  assert.is(configToHf(config, 'f32').use_cache, false)
+  assert.is(configToHf({ ...llama, ...config }, 'f32').use_cache, false)
   assert.is(config.sliding_window, null)
 })
 
