@@ -145,7 +145,9 @@ export async function findPullRequest(
   if (user === undefined) return undefined
   const url = `${settings.endpoint}/api/models/${repo}/discussions?type=pull_request&status=open&author=${encodeURIComponent(user)}`
   const response = await fetch(url)
-  const answer: unknown = response.ok ? await response.json() : undefined
+  const answer: unknown = response.ok
+    ? await hubCall(`hf://${repo}`, () => response.json())
+    : undefined
   const all = property(answer, 'discussions')
   for (const each of Array.isArray(all) ? all : []) {
     const num = property(each, 'num')

@@ -264,6 +264,7 @@ export interface ConfiguredIds {
 /** The config.json of a folder, as far as it concerns the tokenizer; of whatever model it is. */
 export async function configuredIds(folder: string): Promise<ConfiguredIds> {
   const path = join(folder, 'config.json')
+  if ((await kindOf(path)) !== 'file') return { ids: {} }
   const bytes = await readSmallFile(path, maxTokenizer).catch(undefinedForInput)
   if (bytes === undefined) return { ids: {} }
   const json = parseJsonObject(bytes, path)

@@ -1,7 +1,7 @@
 import { basename, dirname } from 'node:path'
 import { isJsonObject, type Json, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
-import { join } from '../io/store.js'
+import { join, kindOf } from '../io/store.js'
 import { undefinedForInput } from '../io/there.js'
 import { tokenizerFacts } from './generation.js'
 import type { SentencePieceModel } from './sentencepiece.js'
@@ -31,6 +31,7 @@ const maxRecord = 16 * 1024 * 1024
  */
 export async function mergesSpacesByRecord(file: string): Promise<boolean | undefined> {
   for (const path of [`${file}.openllama.json`, join(dirname(file), 'openllama.json')]) {
+    if ((await kindOf(path)) !== 'file') continue
     const bytes = await readSmallFile(path, maxRecord).catch(undefinedForInput)
     if (bytes === undefined) continue
     const { target, tokenizer } = parseJsonObject(bytes, path)

@@ -43,7 +43,7 @@ test('hf:// EasyLM → GGUF q4_k_m → card → push → pull, a command each', 
   const conversion = 'convert hf://tester/tiny --to gguf --dtype q4_k_m --check'
   const converted = await run(...conversion.split(' '), '--out', folder)
   assert.is(converted.code, 0, converted.stderr)
-  const about = ['--model', 'open_llama_3b', '--repo', 'tester/tiny-GGUF']
+  const about = ['--license', 'apache-2.0', '--repo', 'tester/tiny-GGUF']
   const described = await run('card', folder, ...about)
   assert.is(described.code, 0, described.stderr)
   const pushed = await run('push', folder, 'tester/tiny-GGUF', '--create', '--json')

@@ -7,6 +7,11 @@ import { fixture, root } from '../support/paths.js'
 
 const test = suite('commands: what is written where')
 
+if (process.platform === 'win32') {
+  console.log('skipped: there is no sh here')
+  process.exit()
+}
+
 const program = `"${process.execPath}" "${join(root, 'bin', 'run.js')}"`
 const tiny = `"${fixture('tiny-v2', 'easylm', 'streaming_params_bf16')}" --config "${fixture('tiny-v2', 'config.json')}"`
 
@@ -42,5 +47,4 @@ test('a reader that has read enough: no word of it, and the usual code', () => {
   assert.is(stderr.replace(/^warning: .*\n/gm, ''), 'code 0\n')
 })
 
-if (process.platform === 'win32') console.log('skipped: there is no sh here')
-else test.run()
+test.run()

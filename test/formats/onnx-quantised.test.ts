@@ -265,7 +265,7 @@ test('types and flags that do not go together are refused', async () => {
   await fails(
     () => prepareConversion(source, { ...options, to: 'onnx', dtype: 'q4', mix: { pure: true } }),
     'usage',
-    '--strict and --allow-requantize',
+    '--allow-requantize and --strict',
   )
 })
 

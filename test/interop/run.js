@@ -2,7 +2,7 @@
 // installed on first use. Prints a line a check, and fails if any does.
 //   node test/interop/run.js [hub|tokenizers|formats|kinds|rope|settlement|cards]
 import { rmSync } from 'node:fs'
-import { checkCards } from './cards.js'
+import { checkCards, checkReleaseCard } from './cards.js'
 import { checkHub } from './exchange.js'
 import { checkFormats } from './formats.js'
 import { checkKinds } from './kinds.js'
@@ -19,7 +19,10 @@ const parts = {
   kinds: (pythons) => eachModel((model) => checkKinds(pythons, model)),
   rope: checkRope,
   settlement: checkSettlement,
-  cards: (pythons) => eachModel((model) => checkCards(pythons, model)),
+  cards: async (pythons) => {
+    checkReleaseCard(pythons)
+    await eachModel((model) => checkCards(pythons, model))
+  },
 }
 const [only] = process.argv.slice(2)
 const chosen = Object.entries(parts).filter(([name]) => only === undefined || name === only)

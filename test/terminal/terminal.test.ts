@@ -8,6 +8,11 @@ import { makeSparse } from '../support/sparse.js'
 import { tempDirOnDisk } from '../support/temp.js'
 import { hasPython, inTerminal, keys, type Step } from './pty.js'
 
+if (!hasPython()) {
+  console.log('skipped: there is no python3 to open a pseudo-terminal with')
+  process.exit()
+}
+
 const test = suite('terminal')
 
 const folder = tempDirOnDisk()
@@ -66,5 +71,4 @@ test('a line that changes is drawn on a terminal that can show it, and is no log
   assert.not(canDraw(false, { TERM: 'xterm' }))
 })
 
-if (hasPython()) test.run()
-else console.log('skipped: there is no python3 to open a pseudo-terminal with')
+test.run()
