@@ -48,7 +48,7 @@ function pushed(repository, env) {
   const config = `${fixtures}/${models[0]}/config.json`
   const to = ['--to', 'safetensors', '--check', '--out', folder]
   openllama(['convert', source, '--config', config, ...to], env)
-  openllama(['card', folder, '--model', 'open_llama_3b'], env)
+  openllama(['card', folder, '--license', 'apache-2.0'], env)
   mkdirSync(join(folder, 'sub'))
   writeFileSync(join(folder, 'sub', 'a b#c%20ü.txt'), 'a name that must be escaped\n')
   writeFileSync(join(folder, 'sub', 'large.dat'), Buffer.alloc(13 * 1024 * 1024 + 5, repository))
