@@ -22,6 +22,9 @@ export interface Holder {
   silent: number
 }
 
+/** What this process's locks say that it has given up, and could not take away. */
+const givenUp = new Set<string>()
+
 /** A lock that this process has. */
 export interface Lock {
   /** Whether it still is ours: asleep for long, this process may have been taken for dead. */
@@ -45,7 +48,9 @@ export async function takeLock(path: string, silence = longestSilence): Promise<
     const there = await look(path)
     if (there === undefined) continue
     const holder = parse(there.text)
-    if (!hasEnded(holder, there.silent > silence)) {
+    // Ours, as others' are not: a link that was made and said to have failed, or one given up.
+    const isOurs = there.text === mine || givenUp.has(there.text)
+    if (!isOurs && !hasEnded(holder, there.silent > silence)) {
       return { host: holder?.host ?? '', pid: holder?.pid ?? 0, silent: there.silent }
     }
     await takeAway(path, there.text)
@@ -74,7 +79,9 @@ function hold(path: string, handle: FileHandle, mine: string): Lock {
       try {
         if (await isHeld()) await rm(path, { force: true })
       } catch {
-        // What was done under it is done; the lock of a process that has ended is nobody's.
+        // What was done under it is done. To others it is nobody's when this process has ended, and
+        // this process must not wait for itself.
+        givenUp.add(mine)
       }
     },
   }
@@ -100,12 +107,20 @@ async function create(path: string, content: string): Promise<FileHandle | undef
 }
 
 async function createExclusively(path: string, content: string): Promise<FileHandle | undefined> {
+  let handle: FileHandle
   try {
-    const handle = await open(path, 'wx')
+    handle = await open(path, 'wx')
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return undefined
+    throw error
+  }
+  try {
     await handle.writeFile(content)
     return handle
   } catch (error) {
-    if (hasCode(error, 'EEXIST')) return undefined
+    // Half a lock says nothing of whose it is, and would be waited for.
+    await handle.close().catch(() => {})
+    await rm(path, { force: true }).catch(() => {})
     throw error
   }
 }

@@ -139,8 +139,9 @@ async function restore(scenario: Scenario, { template }: Known): Promise<void> {
 
 /** The next run is another process, to which the lock of one that has ended is nobody's. */
 function dropLocks(): void {
-  for (const name of readdirSync(folder)) {
-    if (name.includes('.openllama.lock')) rmSync(join(folder, name))
+  // A cache has its own below it.
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (name.includes('.openllama.lock')) rmSync(join(folder, name), { force: true })
   }
 }
 

@@ -103,4 +103,51 @@ test('a lock that another has by now is not taken away at the release', async ()
   assert.is(readFileSync(path, 'utf8'), 'another')
 })
 
+/** Runs `work` while a call to the file system fails. */
+async function failing(name: 'readFile' | 'rm', work: () => Promise<void>): Promise<void> {
+  const call = fs[name]
+  const error = Object.assign(new Error('EIO'), { code: 'EIO' })
+  Object.assign(fs, { [name]: () => Promise.reject(error) })
+  syncBuiltinESMExports()
+  try {
+    await work()
+  } finally {
+    Object.assign(fs, { [name]: call })
+    syncBuiltinESMExports()
+  }
+}
+
+test('a process does not wait for a lock that it has given up and could not take away', async () => {
+  for (const call of ['readFile', 'rm'] as const) {
+    const path = join(tempDir(), 'a.lock')
+    const first = await taken(path)
+    await failing(call, () => first.release())
+    assert.equal(readdirSync(dirname(path)), ['a.lock'])
+    const second = await taken(path)
+    // One that it has is another's, still.
+    assert.not(isLock(await takeLock(path)))
+    await second.release()
+    assert.equal(readdirSync(dirname(path)), [])
+  }
+})
+
+test('a link that was made though an error was told of is no other’s lock', async () => {
+  const path = join(tempDir(), 'a.lock')
+  const { link } = fs
+  let calls = 0
+  fs.link = async (from, to) => {
+    await link(from, to)
+    if (calls++ === 0) throw Object.assign(new Error('EIO'), { code: 'EIO' })
+  }
+  syncBuiltinESMExports()
+  try {
+    await (await taken(path)).release()
+  } finally {
+    fs.link = link
+    syncBuiltinESMExports()
+  }
+  assert.is(calls, 2)
+  assert.equal(readdirSync(dirname(path)), [])
+})
+
 test.run()
