@@ -4,6 +4,7 @@ import { exitCodes, fromAnySystemError, fromSystemError, OpenLlamaError } from '
 import { printableJson, printableLines, printableSentence } from '../io/printable.js'
 import { registerStore } from '../io/store.js'
 import { listenForSignals } from './interruption.js'
+import { waitingFor } from './progress.js'
 
 /** A warning in which a file's own names stand is cut where it is longer. */
 const maxWarning = 2000
@@ -21,7 +22,10 @@ export abstract class OpenLlamaCommand extends Command {
   override async init(): Promise<void> {
     await super.init()
     // Loaded with the first hf:// path: most commands need none of it.
-    registerStore('hf', async () => (await import('../hub/store.js')).openHubStore())
+    registerStore('hf', async () => {
+      const { openHubStore } = await import('../hub/store.js')
+      return openHubStore(undefined, (holder) => this.logToStderr(waitingFor(holder)))
+    })
     holdStreams()
     // Packages warn there of what stands in files, as it stands there.
     console.warn = (...said: unknown[]) => this.warnings([format(...said)])

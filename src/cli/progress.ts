@@ -1,3 +1,4 @@
+import type { Holder } from '../io/lock.js'
 import { printable } from '../io/printable.js'
 import { formatBytes, formatSeconds } from '../io/units.js'
 
@@ -23,6 +24,12 @@ const phases = {
   tokenize: 'tokenizing',
   fetch: 'fetching',
   send: 'sending',
+}
+
+/** What is said while another run fetches what this one needs. */
+export function waitingFor({ host, pid }: Holder): string {
+  const who = pid > 0 ? `process ${pid} on ${host}` : 'another run'
+  return `waiting for ${who}, which is fetching the same file`
 }
 
 /** Seconds between plain lines. */

@@ -1,10 +1,11 @@
 import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand } from '../cli/command.js'
 import { filterFlags } from '../cli/filter-flags.js'
-import { startProgress } from '../cli/progress.js'
+import { startProgress, waitingFor } from '../cli/progress.js'
 import { describePulled } from '../cli/pulled.js'
 import { readSignedIn } from '../hub/oidc.js'
 import { pull } from '../hub/pull.js'
+import type { Holder } from '../io/lock.js'
 
 export default class Pull extends OpenLlamaCommand {
   static override summary = 'Fetch a repository from the Hub'
@@ -43,8 +44,9 @@ export default class Pull extends OpenLlamaCommand {
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Pull)
-    const settings = await readSignedIn()
+    const signedIn = await readSignedIn()
     const progress = await startProgress()
+    const settings = { ...signedIn, onWait: (holder: Holder) => progress.say(waitingFor(holder)) }
     try {
       const pulled = await pull(args.repository, settings, {
         ...given({ out: flags.out }),

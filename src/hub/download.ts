@@ -32,7 +32,7 @@ export async function downloadBlob(
     onBytes(file.size)
     return 0
   }
-  return withLock(join(cache.locks, `${name}.openllama.lock`), signal, async () => {
+  const work = async () => {
     // Another run may have been quicker.
     if (await hasSize(path, file.size)) {
       onBytes(file.size)
@@ -67,7 +67,9 @@ export async function downloadBlob(
       throw fromSystemError(error, path, 'write it')
     }
     return fetched
-  })
+  }
+  const lock = join(cache.locks, `${name}.openllama.lock`)
+  return withLock(lock, signal, work, client.settings.onWait)
 }
 
 /** Goes on with a file until it has all its bytes. */

@@ -1,6 +1,7 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { usageError } from '../io/errors.js'
+import type { Holder } from '../io/lock.js'
 import { readThere } from '../io/there.js'
 
 /** What the Hub's own tools take from the environment, and so do we. */
@@ -17,6 +18,8 @@ export interface HubSettings {
   patience: number
   /** Milliseconds before a second try; before each further one it is twice as long. */
   firstWait: number
+  /** Told, once for each file, of another run that is fetching it and is waited for. */
+  onWait?(holder: Holder): void
 }
 
 type Environment = Readonly<Record<string, string | undefined>>

@@ -14,9 +14,17 @@ import { openLarge, openSmall } from './source.js'
 /** Files that git itself keeps have no more; they are fetched whole. */
 const largest = 16 * 1024 * 1024
 
-/** The Hub as a place of sources: `hf://owner/repo[@revision][/path]`. */
-export async function openHubStore(given?: HubSettings): Promise<Store> {
-  const settings = given ?? (await readSignedIn())
+/**
+ * The Hub as a place of sources: `hf://owner/repo[@revision][/path]`.
+ * @param given what is set; else what the environment says
+ * @param onWait told of another run that is fetching a file and is waited for
+ */
+export async function openHubStore(
+  given?: HubSettings,
+  onWait?: HubSettings['onWait'],
+): Promise<Store> {
+  const set = given ?? (await readSignedIn())
+  const settings = onWait === undefined ? set : { ...set, onWait }
   const client = createClient(settings)
   const listings = new Map<string, Promise<HubListing>>()
   const sources = new Map<string, Promise<RemoteSource>>()
