@@ -354,7 +354,8 @@ class Story {
   async wrongly(): Promise<void> {
     const partial = `${this.out}.partial`
     // What was killed while it was published is put in order by whoever comes next.
-    const published = existsSync(this.out) || existsSync(`${this.out}.openllama.replaced`)
+    const begun = ['', '.openllama.json', '.openllama.replaced']
+    const published = begun.some((name) => existsSync(`${this.out}${name}`))
     const before = existsSync(partial) ? contentOf(partial) : undefined
     const ended = await run(this.other, this.out, { resume: true })
     this.note('wrong options {"resume":true}', ended)
