@@ -72,7 +72,9 @@ export async function writeOutputs(files: readonly OutputFile[], force: boolean)
     }
   }
   const [kept] = left
-  if (kept !== undefined) throw wholeBut(...kept, 'remove it')
+  if (kept !== undefined) {
+    throw wholeBut(...kept, 'remove it', 'Nothing needs that temporary file: remove it.')
+  }
   for (const folder of new Set(files.map(({ path }) => dirname(path)))) {
     await confirm(folder)
   }
@@ -101,17 +103,17 @@ async function confirm(folder: string): Promise<void> {
   try {
     await syncDirectory(folder)
   } catch (error) {
-    throw wholeBut(folder, error, 'bring it to disk')
+    throw wholeBut(folder, error, 'bring it to disk', 'Look at it again when the disk is well.')
   }
 }
 
 /** What went wrong when all was where it was to be. */
-function wholeBut(path: string, error: unknown, doing: string): OpenLlamaError {
+function wholeBut(path: string, error: unknown, doing: string, advice: string): OpenLlamaError {
   const told = fromSystemError(error, path, doing)
   const why = told instanceof OpenLlamaError ? told.what : String(told)
   return new OpenLlamaError('resources', `all files are whole at their paths, but ${why}`, {
     path,
-    suggestions: ['Look at it again when the disk is well.'],
+    suggestions: [advice],
     cause: error,
   })
 }

@@ -92,7 +92,7 @@ async function tryOne(number: number): Promise<Outcome> {
   const hit = existsSync(log)
   const faults = hit ? judge(scenario, facts, ended) : []
   if (hit && ended.code !== 0)
-    faults.push(...(await goOn(scenario, facts, random() < 0.3, injection)))
+    faults.push(...(await goOn(scenario, facts, ended, random() < 0.3, injection)))
   return {
     scenario: scenario.name,
     what: hit ? `${what}, ${readFileSync(log, 'utf8').replace(folder, '')}` : what,
@@ -194,14 +194,17 @@ function judge(scenario: Scenario, { before, clean }: Known, { code, stderr }: E
 async function goOn(
   scenario: Scenario,
   { clean }: Known,
+  first: Ended,
   again: boolean,
   injection: Injection,
 ): Promise<string[]> {
   const next = () => (scenario.again ?? scenario.args)(folder)
   const faults: string[] = []
+  let said = first.stderr
   dropLocks()
   if (again) {
-    const { code } = await run(scenario, next(), injection)
+    const { code, stderr } = await run(scenario, next(), injection)
+    said += stderr
     dropLocks()
     if (![0, 2, 3, 6].includes(code)) faults.push(`the second run ended with ${code}`)
   }
@@ -212,6 +215,8 @@ async function goOn(
   const after = filesIn(folder, scenario)
   for (const path of new Set([...clean.keys(), ...after.keys()])) {
     if (after.get(path) === clean.get(path)) continue
+    // A temporary file of a name of its own, which could not be removed: no later run knows it.
+    if (/\.[0-9a-f]{8}\.partial$/.test(path) && said.includes(`${path}: `)) continue
     faults.push(
       `after the next run ${path} is ${after.has(path) ? 'another or too many' : 'missing'}`,
     )

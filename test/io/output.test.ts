@@ -95,4 +95,25 @@ test('what fails when all is there says so', async () => {
   assert.equal(namesIn(join(folder, 'sub')), ['a'])
 })
 
+test('a temporary file that cannot be removed is named, and is said to be needed by nothing', async () => {
+  const folder = tempDir()
+  const path = join(folder, 'a')
+  const { rm } = fs
+  fs.rm = async () => {
+    throw Object.assign(new Error('EBUSY'), { code: 'EBUSY' })
+  }
+  syncBuiltinESMExports()
+  try {
+    const error = await failure(() => writeOutputs([{ path, bytes }], false))
+    assert.is(error.exit, 6)
+    const [left] = namesIn(folder).filter((name) => name.endsWith('.partial'))
+    assert.ok(left !== undefined && error.message.includes(`${left}: all files are whole`))
+    assert.match(error.suggestions.join(), 'remove it')
+  } finally {
+    fs.rm = rm
+    syncBuiltinESMExports()
+  }
+  assert.is(textOf(path), 'new')
+})
+
 test.run()
