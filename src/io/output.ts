@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { link, mkdir, open, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { fromSystemError, OpenLlamaError, usageError } from './errors.js'
 import { syncDirectory } from './sync.js'
 import { removedAtExit } from './temporary.js'
@@ -71,13 +71,24 @@ export async function writeOutputs(files: readonly OutputFile[], force: boolean)
       await rm(path, { force: true }).then(removed[i], (error: unknown) => left.push([path, error]))
     }
   }
-  const [kept] = left
-  if (kept !== undefined) {
-    throw wholeBut(...kept, 'remove it', 'Nothing needs that temporary file: remove it.')
+  const kept: typeof left = []
+  for (const each of left) if (await isPerhapsThere(each[0])) kept.push(each)
+  const [first] = kept
+  if (first !== undefined) {
+    const names = kept.map(([path]) => basename(path)).join(', ')
+    throw wholeBut(...first, 'remove it', `Remove what nothing needs any more: ${names}`)
   }
   for (const folder of new Set(files.map(({ path }) => dirname(path)))) {
     await confirm(folder)
   }
+}
+
+/** A disk that does not answer may have it. */
+async function isPerhapsThere(path: string): Promise<boolean> {
+  return statsOf(path).then(
+    (stats) => stats !== undefined,
+    () => true,
+  )
 }
 
 /** Gives a file its name, unless something came there meanwhile. */

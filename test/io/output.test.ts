@@ -106,14 +106,25 @@ test('a temporary file that cannot be removed is named, and is said to be needed
   try {
     const error = await failure(() => writeOutputs([{ path, bytes }], false))
     assert.is(error.exit, 6)
-    const [left] = namesIn(folder).filter((name) => name.endsWith('.partial'))
-    assert.ok(left !== undefined && error.message.includes(`${left}: all files are whole`))
-    assert.match(error.suggestions.join(), 'remove it')
+    const left = namesIn(folder).filter((name) => name.endsWith('.partial'))
+    assert.match(error.message, `${left.join()}: all files are whole`)
+    // Of several, those that are there: partial ones have their names.
+    const paths = ['b', 'c'].map((name) => join(folder, name))
+    for (const path of paths) writeFileSync(path, 'old')
+    const several = await failure(() =>
+      writeOutputs(
+        paths.map((path) => ({ path, bytes })),
+        true,
+      ),
+    )
+    const names = namesIn(folder).filter((name) => name.endsWith('.before'))
+    assert.is(names.length, 2)
+    assert.equal(several.suggestions, [`Remove what nothing needs any more: ${names.join(', ')}`])
   } finally {
     fs.rm = rm
     syncBuiltinESMExports()
   }
-  assert.is(textOf(path), 'new')
+  for (const name of ['a', 'b', 'c']) assert.is(textOf(folder, name), 'new')
 })
 
 test.run()
