@@ -36,13 +36,19 @@ export function waitingFor({ host, pid }: Holder): string {
 const plainInterval = 5
 
 export async function startProgress(): Promise<ProgressDisplay> {
-  return canDraw(process.stderr.isTTY, process.env) ? startSpinner() : startLines()
+  return canDraw(process.stderr, process.env) ? startSpinner() : startLines()
 }
 
-/** Whether a stream can show a line that changes: a log, also that of CI's terminal, cannot. */
-export function canDraw(isTerminal: boolean, env: NodeJS.ProcessEnv): boolean {
+/**
+ * Whether a stream can show a line that changes: a log, also that of CI's terminal, cannot, nor a
+ * terminal that nobody has given a width, on which ora would clear lines without end.
+ */
+export function canDraw(
+  { isTTY = false, columns = 0 }: { isTTY?: boolean; columns?: number },
+  env: NodeJS.ProcessEnv,
+): boolean {
   const { CI = '', TERM } = env
-  return isTerminal && TERM !== 'dumb' && ['', '0', 'false'].includes(CI)
+  return isTTY && columns > 0 && TERM !== 'dumb' && ['', '0', 'false'].includes(CI)
 }
 
 async function startSpinner(): Promise<ProgressDisplay> {
@@ -55,6 +61,11 @@ async function startSpinner(): Promise<ProgressDisplay> {
     discardStdin: false,
     hideCursor: false,
   }).start('opening')
+  // A width that is lost on the way.
+  const resized = () => {
+    if (process.stderr.columns === 0) spinner.stop()
+  }
+  process.stderr.on('resize', resized)
   const clock = startClock()
   return {
     update(progress) {
@@ -63,7 +74,10 @@ async function startSpinner(): Promise<ProgressDisplay> {
     say(what) {
       spinner.text = printable(what)
     },
-    stop: () => spinner.stop(),
+    stop() {
+      process.stderr.off('resize', resized)
+      spinner.stop()
+    },
   }
 }
 

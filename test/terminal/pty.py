@@ -1,15 +1,17 @@
 # A small shell in a pseudo-terminal of its own, for one command: python3 pty.py SCENARIO
-# SCENARIO is JSON: {"command": [..], "steps": [..], "limit": seconds}, and a step is one of
+# SCENARIO is JSON: {"command": [..], "steps": [..], "limit": seconds, "columns": width}, and a step is one of
 #   ["wait", seconds]  ["until", "pattern"]  ["send", "keys"]  ["signal", number]
 #   ["stopped"]        waits until the command is stopped, as a shell does
 #   ["continue"]       what `fg` does
+#   ["resize", columns]
 # Prints JSON: code or signal, seconds from the last key or signal to the end, what was written,
 # and the terminal's settings before and after.
 import fcntl, json, os, re, select, signal, struct, sys, termios, time
 
 scenario = json.loads(sys.argv[1])
 master, slave = os.openpty()
-fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+resize = lambda columns: fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+resize(scenario.get("columns", 100))
 settings = lambda: termios.tcgetattr(slave)[:6] + [[b if isinstance(b, int) else b.hex() for b in termios.tcgetattr(slave)[6]]]
 before = settings()
 status_r, status_w = os.pipe()
@@ -109,6 +111,8 @@ for step, *arguments in scenario["steps"]:
         else:
             problems += [] if time.monotonic() - last < 1 else ["it took more than a second to stop"]
         mark = len(written)
+    elif step == "resize":
+        resize(arguments[0])
     elif step == "continue":
         stopped = False
         os.write(orders_w, b"c")

@@ -11,6 +11,7 @@ export type Step =
   | ['signal', number]
   | ['stopped']
   | ['continue']
+  | ['resize', number]
 
 export const keys = { interrupt: '\x03', quit: '\x1c', suspend: '\x1a' } as const
 
@@ -42,13 +43,14 @@ export async function inTerminal(
     env = {},
     cwd,
     limit = 600,
-  }: { env?: Record<string, string>; cwd?: string; limit?: number } = {},
+    columns = 100,
+  }: { env?: Record<string, string>; cwd?: string; limit?: number; columns?: number } = {},
 ): Promise<Ended> {
   const command = [process.execPath, join(root, 'bin', 'run.js'), ...args]
   const { CI: _, NO_COLOR: __, ...inherited } = process.env
   const child = spawn(
     'python3',
-    [join(root, 'test', 'terminal', 'pty.py'), JSON.stringify({ command, steps, limit })],
+    [join(root, 'test', 'terminal', 'pty.py'), JSON.stringify({ command, steps, limit, columns })],
     {
       ...(cwd === undefined ? {} : { cwd }),
       env: { ...inherited, TERM: 'xterm', ...env },
