@@ -199,13 +199,19 @@ export class FileSlice extends Blob {
       if ((await stampOf(opened)) === stamp) return
       throw changedFile(path, 'it changed after it was read, before all of it was sent')
     }
+    const nothing = new Uint8Array(0)
     return {
+      /** The next bytes; none when it was closed meanwhile. */
       async next(most: number): Promise<Uint8Array<ArrayBuffer>> {
         try {
           if (handle === undefined) {
-            handle = await open(path)
-            // Closed while it was being opened: nobody else would close it.
-            if (closed) await handle.close()
+            const opened = await open(path)
+            if (closed) {
+              // Nobody else would close it.
+              await opened.close()
+              return nothing
+            }
+            handle = opened
             await hold(handle)
           }
           const bytes = new Uint8Array(Math.min(most, end - at))
@@ -222,6 +228,8 @@ export class FileSlice extends Blob {
           }
           return read
         } catch (error) {
+          // A handle that is gone says nothing of the file, and the next try looks again.
+          if (closed) return nothing
           throw failed(fromSystemError(error, path, 'read it'))
         }
       },

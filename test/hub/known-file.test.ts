@@ -1,6 +1,7 @@
 import { mkdtempSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { KnownFile, stampOf } from '../../src/hub/known-file.js'
@@ -105,6 +106,24 @@ test('a file that changed after it was hashed is not sent: before, while, and at
       'changed',
     )
     assert.ok(sent < end, 'the last bytes are kept back')
+  }
+})
+
+test('who stops reading is not told that the file is at fault', async () => {
+  const small = bytes.subarray(0, 1000)
+  const whole = join(mkdtempSync(join(tempDir(), 'c')), 'weights')
+  writeFileSync(whole, small)
+  const now = await stampNow(whole)
+  // Stopped at every moment from its opening to its last look.
+  for (let turns = 0; turns < 40; turns++) {
+    const file = new KnownFile(whole, small.length, sha256(small), now, () => {})
+    const slice = file.slice()
+    const reading = slice.stream().getReader().read()
+    for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
+    await slice.end(false)
+    await Promise.race([reading.catch(() => {}), setTimeout(20)])
+    assert.is(file.failure, undefined, `after ${turns} turns: ${file.failure}`)
+    equalBytes(await readAll(slice), small, 'the next try')
   }
 })
 
