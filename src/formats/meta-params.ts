@@ -1,6 +1,7 @@
 import type { StoredArray } from '../checkpoint/checkpoint.js'
 import { configDefaults, type LlamaConfig } from '../checkpoint/config.js'
 import type { ConfigSource } from '../checkpoint/geometry.js'
+import { llama3Defaults } from '../checkpoint/rotary.js'
 import { inputError } from '../io/errors.js'
 import { type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
@@ -27,9 +28,7 @@ export function isThirdGeneration(vocabulary: number): boolean {
 /** LLaMA 3.1's scaling of rotary embedding. Only the factors can be said in a params.json. */
 const scaling = {
   rope_type: 'llama3',
-  factor: 8,
-  low_freq_factor: 1,
-  high_freq_factor: 4,
+  ...llama3Defaults,
   original_max_position_embeddings: 8192,
 }
 
