@@ -4,10 +4,10 @@
 // size takes no time and no disk.
 import { open } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { type FloatType, isFloatType } from '../src/checkpoint/dtype.js'
 import { allTensors, type Geometry, layoutIn, nameOf } from '../src/checkpoint/names.js'
 import { presets } from '../src/checkpoint/presets.js'
-import { layOutRecord } from '../src/formats/flax-layout.js'
+import { layOutRecord } from '../src/formats/flax/layout.js'
+import { type FloatType, isFloatType } from '../src/types/dtype.js'
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { openCheckpointEngine, openGraphEngine } from '../src/engines/onnx.js'
-import { openCheckpoint } from '../src/formats/open.js'
+import { openCheckpoint } from '../src/open/open.js'
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

@@ -1,8 +1,8 @@
 import type { Json, JsonObject } from '../io/json.js'
 import type { Change } from './front-matter.js'
 import { oneLine } from './markdown.js'
-import type { Comparison } from './results.js'
-import { modelIndex } from './results-data.js'
+import { modelIndex } from './results/data.js'
+import type { Comparison } from './results/results.js'
 import type { Subject } from './subject.js'
 
 /**

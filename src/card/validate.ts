@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
 import { readFrontMatter, splitCard } from './front-matter.js'
-import { newlineOf } from './sections.js'
+import { newlineOf } from './sections/sections.js'
 
 /**
  * What the Hub would say against a card's front matter, in sentences, as far as it

@@ -1,12 +1,18 @@
 import { basename } from 'node:path'
-import type { DType } from '../checkpoint/dtype.js'
+import {
+  configFaults,
+  departureOf,
+  firstDepartingLayer,
+  weightFaults,
+} from '../compare/departure.js'
+import { compareWeights } from '../compare/weights.js'
 import type { Device } from '../engines/engine.js'
 import { availableMemory } from '../engines/memory.js'
 import { engineFor, exactEngineFor } from '../engines/open.js'
-import type { Runnable } from '../formats/open-runnable.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
-import { configFaults, departureOf, firstDepartingLayer, weightFaults } from './departure.js'
+import type { Runnable } from '../open/runnable.js'
+import type { DType } from '../types/dtype.js'
 import {
   coarsestOf,
   judge,
@@ -29,7 +35,6 @@ import {
   type TextTokenizer,
 } from './text-tokenizer.js'
 import { defaultPositions, type Texts, textsFor } from './texts.js'
-import { compareWeights } from './weights.js'
 
 export interface CheckOptions {
   /** What the artifact is held against. */

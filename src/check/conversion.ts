@@ -2,9 +2,9 @@ import { rotaryOf } from '../checkpoint/rotary.js'
 import type { Conversion } from '../convert/convert.js'
 import { availableMemory } from '../engines/memory.js'
 import type { Loss } from '../formats/losses.js'
-import type { Runnable } from '../formats/open-runnable.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
+import type { Runnable } from '../open/runnable.js'
 import { hasVocabulary, tokenizerJsonOf } from '../tokenizer/load.js'
 import type { CheckOptions } from './check.js'
 import { memoryToCheck } from './memory.js'
@@ -24,7 +24,7 @@ export async function checkConversion(
   options: Pick<CheckOptions, 'signal' | 'threads' | 'onProgress'>,
 ): Promise<CheckRecord> {
   // The engines' libraries are large: loaded when there is something to check.
-  const { openRunnable } = await import('../formats/open-runnable.js')
+  const { openRunnable } = await import('../open/runnable.js')
   const { checkArtifact } = await import('./check.js')
   const { checkpoint, plan } = conversion
   const artifact = await openRunnable(output)

@@ -1,6 +1,6 @@
-import type { DType } from '../checkpoint/dtype.js'
 import { usageError } from '../io/errors.js'
 import type { NBits } from '../quantise/nbits.js'
+import type { DType } from '../types/dtype.js'
 import type { Parity } from './parity.js'
 import type { MetricRecord } from './record.js'
 

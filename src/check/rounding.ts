@@ -1,9 +1,9 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import type { DType } from '../checkpoint/dtype.js'
-import { tensorOf } from '../convert/diff.js'
+import { tensorOf } from '../compare/diff.js'
 import type { EngineName } from '../engines/engine.js'
 import { engineFor } from '../engines/open.js'
-import type { Runnable } from '../formats/open-runnable.js'
+import type { Runnable } from '../open/runnable.js'
+import type { DType } from '../types/dtype.js'
 import { coarsestOf, type LimitType, type Rounding, roundingBetween } from './limits.js'
 
 /**

@@ -1,7 +1,7 @@
-import type { Runnable } from '../formats/open-runnable.js'
 import { inputError } from '../io/errors.js'
 import { readSmallFile } from '../io/source.js'
 import { textOf } from '../io/text.js'
+import type { Runnable } from '../open/runnable.js'
 import type { CheckOptions } from './check.js'
 import { defaultPrompt, passage } from './passage.js'
 import { longestText } from './reach.js'

@@ -2,9 +2,9 @@ import { stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { lookUp } from '../checkpoint/metadata.js'
 import { llamaVocabulary } from '../engines/llama-vocabulary.js'
-import type { OpenedTokenizer } from '../formats/open-tokenizer.js'
 import { fromSystemError, inputError, OpenLlamaError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
+import type { OpenedTokenizer } from '../open/tokenizer.js'
 import { byteLevelLimits } from '../tokenizer/bpe-vocab.js'
 import {
   type ComparisonReport,

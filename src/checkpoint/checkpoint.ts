@@ -1,7 +1,7 @@
 import { inputError } from '../io/errors.js'
 import type { Origin } from '../io/store.js'
+import { byteLength, type DType, elementCount } from '../types/dtype.js'
 import type { LlamaConfig } from './config.js'
-import { byteLength, type DType, elementCount } from './dtype.js'
 import {
   type ConfigSource,
   list,

@@ -1,7 +1,7 @@
 import { inputError } from '../io/errors.js'
 import { type ExactJson, isExactObject, spelledAs } from '../io/exact-json.js'
 import type { Json, JsonObject } from '../io/json.js'
-import type { DType } from './dtype.js'
+import type { DType } from '../types/dtype.js'
 import { ropeFromHf } from './rope-config.js'
 import { originalContext, originalField, rotaryOf, scalingType } from './rotary.js'
 

@@ -1,5 +1,5 @@
-import type { DType } from './dtype.js'
-import { dtypes } from './dtype.js'
+import type { DType } from '../types/dtype.js'
+import { dtypes } from '../types/dtype.js'
 
 /** A run of bytes in a file. */
 export interface Extent {

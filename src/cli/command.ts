@@ -23,7 +23,7 @@ export abstract class OpenLlamaCommand extends Command {
     await super.init()
     // Loaded with the first hf:// path: most commands need none of it.
     registerStore('hf', async () => {
-      const { openHubStore } = await import('../hub/store.js')
+      const { openHubStore } = await import('../hub/source/store.js')
       return openHubStore(undefined, (holder) => this.logToStderr(waitingFor(holder)))
     })
     holdStreams()

@@ -1,5 +1,5 @@
 import { shown } from '../checkpoint/geometry.js'
-import type { Diff, TensorDifference } from '../convert/diff.js'
+import type { Diff, TensorDifference } from '../compare/diff.js'
 import { formatTable } from './table.js'
 
 /** Tensors that differ are listed up to this many; `--json` has them all. */

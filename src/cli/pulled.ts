@@ -1,4 +1,4 @@
-import type { Pulled } from '../hub/pull.js'
+import type { Pulled } from '../hub/pull/pull.js'
 import { printable } from '../io/printable.js'
 import { formatBytes } from '../io/units.js'
 import { formatTable } from './table.js'

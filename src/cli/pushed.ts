@@ -1,4 +1,4 @@
-import type { Pushed } from '../hub/push.js'
+import type { Pushed } from '../hub/push/push.js'
 import { formatBytes } from '../io/units.js'
 import { formatTable } from './table.js'
 

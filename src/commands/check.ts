@@ -8,9 +8,9 @@ import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { startProgress } from '../cli/progress.js'
 import { listDevices } from '../engines/devices.js'
 import { devices } from '../engines/engine.js'
-import { openRunnable } from '../formats/open-runnable.js'
 import { exitCodes, usageError } from '../io/errors.js'
 import { parseSize } from '../io/units.js'
+import { openRunnable } from '../open/runnable.js'
 
 export default class Check extends OpenLlamaCommand {
   static override summary = 'Run a checkpoint, and hold it against its source'

@@ -1,6 +1,5 @@
 import { Args, Flags } from '@oclif/core'
 import { checkConversion, planCheck } from '../check/conversion.js'
-import { floatTypes } from '../checkpoint/dtype.js'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { describePlan, describeResult, planJson } from '../cli/conversion.js'
 import { mixFlags, mixOptions } from '../cli/mix-flags.js'
@@ -13,6 +12,7 @@ import { targetFormats } from '../formats/index.js'
 import { parseSize } from '../io/units.js'
 import { mixNames } from '../quantise/mixes.js'
 import { nbitsNames } from '../quantise/nbits.js'
+import { floatTypes } from '../types/dtype.js'
 
 export default class Convert extends OpenLlamaCommand {
   static override summary = 'Convert a checkpoint to another format'

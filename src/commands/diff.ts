@@ -2,10 +2,10 @@ import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { describeDiff } from '../cli/difference.js'
 import { startProgress } from '../cli/progress.js'
-import { diffCheckpoints } from '../convert/diff.js'
-import { openCheckpoint } from '../formats/open.js'
+import { diffCheckpoints } from '../compare/diff.js'
 import { exitCodes } from '../io/errors.js'
 import { parseSize } from '../io/units.js'
+import { openCheckpoint } from '../open/open.js'
 
 export default class Diff extends OpenLlamaCommand {
   static override summary = 'Tell whether two checkpoints are the same model'

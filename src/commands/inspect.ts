@@ -8,9 +8,9 @@ import {
   opaqueInspection,
   vocabularyInspection,
 } from '../cli/inspection.js'
-import { openVocabulary } from '../formats/gguf-kinds.js'
-import { openOpaque } from '../formats/gguf-opaque.js'
-import { openCheckpoint } from '../formats/open.js'
+import { openVocabulary } from '../formats/gguf/kinds.js'
+import { openOpaque } from '../formats/gguf/opaque.js'
+import { openCheckpoint } from '../open/open.js'
 import { summarizeTokenizer } from '../tokenizer/summary.js'
 
 export default class Inspect extends OpenLlamaCommand {

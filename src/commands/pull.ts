@@ -4,7 +4,7 @@ import { filterFlags } from '../cli/filter-flags.js'
 import { startProgress, waitingFor } from '../cli/progress.js'
 import { describePulled } from '../cli/pulled.js'
 import { readSignedIn } from '../hub/oidc.js'
-import { pull } from '../hub/pull.js'
+import { pull } from '../hub/pull/pull.js'
 import type { Holder } from '../io/lock.js'
 
 export default class Pull extends OpenLlamaCommand {

@@ -3,7 +3,7 @@ import { given, OpenLlamaCommand } from '../cli/command.js'
 import { filterFlags } from '../cli/filter-flags.js'
 import { startProgress } from '../cli/progress.js'
 import { describePushed } from '../cli/pushed.js'
-import { push } from '../hub/push.js'
+import { push } from '../hub/push/push.js'
 import { readSettings } from '../hub/settings.js'
 
 export default class Push extends OpenLlamaCommand {

@@ -1,6 +1,6 @@
-import { dtypes } from '../checkpoint/dtype.js'
 import { type Extent, matrixOf, type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
 import { isRemote } from '../io/store.js'
+import { dtypes } from '../types/dtype.js'
 import type { Move, Tile } from './plan.js'
 import { tilesOf } from './plan.js'
 import { transferTile } from './regions.js'

@@ -1,4 +1,4 @@
-import { type BlockType, dtypes } from '../checkpoint/dtype.js'
+import { type BlockType, dtypes } from '../types/dtype.js'
 
 /** Where in a block its f16 scales and minima are, in bytes. */
 const scales: Record<BlockType, readonly number[]> = {

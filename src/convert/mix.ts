@@ -1,12 +1,11 @@
 import { basename } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { isFloat } from '../checkpoint/dtype.js'
 import { list } from '../checkpoint/geometry.js'
 import type { MetadataEntry } from '../checkpoint/metadata.js'
 import { nameOf, roleOf } from '../checkpoint/names.js'
 import { matrixOf, type Tensor } from '../checkpoint/tensor.js'
 import type { TargetOptions } from '../formats/format.js'
-import { readPart } from '../formats/gguf-split.js'
+import { readPart } from '../formats/gguf/split.js'
 import { inputError } from '../io/errors.js'
 import { openFile, readSmallFile } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
@@ -21,7 +20,8 @@ import {
 } from '../quantise/imatrix.js'
 import type { Mix } from '../quantise/mixes.js'
 import { assignNBits, type NBits } from '../quantise/nbits.js'
-import { type GgmlType, isGgmlType, parseGgmlType } from '../quantise/types.js'
+import { isFloat } from '../types/dtype.js'
+import { type GgmlType, isGgmlType, parseGgmlType } from '../types/ggml.js'
 
 /** How a mix is to be departed from, as llama-quantize's users know it. */
 export interface MixOptions {

@@ -1,8 +1,8 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { type DType, dtypes, isScale } from '../checkpoint/dtype.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import type { Target } from '../formats/format.js'
+import { type DType, dtypes, isScale } from '../types/dtype.js'
 import { type Step, stepsBetween, widestElement } from './steps.js'
 
 /** One tensor's way from the source to the target. */

@@ -1,5 +1,5 @@
-import { dtypes } from '../checkpoint/dtype.js'
 import type { Extent, Part, Tensor } from '../checkpoint/tensor.js'
+import { dtypes } from '../types/dtype.js'
 import type { Tile } from './plan.js'
 
 /** Moves `length` bytes between a file at `offset` and the buffer at `position`. */

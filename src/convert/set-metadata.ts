@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import type { Assignment } from '../formats/gguf-assign.js'
+import type { Assignment } from '../formats/gguf/assign.js'
 import {
   type RecordOfFile,
   type SetOptions,
@@ -8,7 +8,7 @@ import {
   setMetadata,
   undoInterrupted,
   undoneNote,
-} from '../formats/gguf-set.js'
+} from '../formats/gguf/set.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatJson, isJsonObject, type Json, type JsonObject } from '../io/json.js'
 import type { Lock } from '../io/lock.js'

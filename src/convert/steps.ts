@@ -1,13 +1,6 @@
-import {
-  type BlockType,
-  type DType,
-  dtypes,
-  type Float,
-  isBlock,
-  isFloat,
-} from '../checkpoint/dtype.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
+import { type BlockType, type DType, dtypes, type Float, isBlock, isFloat } from '../types/dtype.js'
 
 /** What the executor does to a tile, one after the other. */
 export type Step =

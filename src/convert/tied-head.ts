@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
 import type { Tensor } from '../checkpoint/tensor.js'
-import { openTilePairs } from './diff.js'
+import { openTilePairs } from '../compare/diff.js'
 
 /** Bytes of buffers for looking whether two tensors are alike. */
 const room = 32 * 1024 * 1024

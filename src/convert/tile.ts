@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import { alignment, type Cast, type Kernels } from '../kernels/kernels.js'
 import {
   type BlockType,
   byteLength,
@@ -7,8 +8,7 @@ import {
   type Float,
   isBlock,
   isFloat,
-} from '../checkpoint/dtype.js'
-import { alignment, type Cast, type Kernels } from '../kernels/kernels.js'
+} from '../types/dtype.js'
 import { countOverflowedBlocks, largestInBlocks, losingTypes } from './blocks.js'
 import { bufferBytes, type Move, type Tile } from './plan.js'
 import { transferTile } from './regions.js'

@@ -1,7 +1,7 @@
 import { basename, dirname, join, resolve } from 'node:path'
-import type { OpenedTokenizer } from '../formats/open-tokenizer.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { type OutputFile, writeOutputs } from '../io/output.js'
+import type { OpenedTokenizer } from '../open/tokenizer.js'
 import { type TokenizerFacts, tokenizerFacts } from '../tokenizer/generation.js'
 import type { KeptFile, LoadedTokenizer } from '../tokenizer/load.js'
 import { tokenizerFiles } from '../tokenizer/tokenizer-files.js'

@@ -1,4 +1,4 @@
-import { isBlock } from '../checkpoint/dtype.js'
+import { isBlock } from '../types/dtype.js'
 import type { Executed } from './execute.js'
 import type { Plan } from './plan.js'
 

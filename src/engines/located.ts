@@ -1,12 +1,12 @@
 import { realpath } from 'node:fs/promises'
 import { dirname, relative, sep } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { isFloat } from '../checkpoint/dtype.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import { transferTile } from '../convert/regions.js'
 import type { GraphWeight } from '../graph/decoder.js'
 import { inputError } from '../io/errors.js'
 import { type ByteSource, openFile } from '../io/source.js'
+import { isFloat } from '../types/dtype.js'
 
 /** A checkpoint's weights as a graph can refer to them. */
 export interface Located {

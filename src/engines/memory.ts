@@ -1,7 +1,7 @@
 import { freemem } from 'node:os'
 import type { LlamaConfig } from '../checkpoint/config.js'
-import { dtypes } from '../checkpoint/dtype.js'
 import { matrixOf } from '../checkpoint/tensor.js'
+import { dtypes } from '../types/dtype.js'
 import type { EngineName } from './engine.js'
 import { engineFor, type Opened } from './open.js'
 

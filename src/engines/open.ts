@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { isFloat } from '../checkpoint/dtype.js'
 import { inputError, type OpenLlamaError } from '../io/errors.js'
 import { hasVocabulary } from '../tokenizer/load.js'
+import { isFloat } from '../types/dtype.js'
 import type { Engine, EngineName, EngineOptions } from './engine.js'
 
 /** A checkpoint, and the graph that runs it where it has its own. */

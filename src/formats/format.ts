@@ -1,11 +1,11 @@
 import type { Checkpoint, FormatName, Listing } from '../checkpoint/checkpoint.js'
-import type { DType, FloatType } from '../checkpoint/dtype.js'
 import type { MetadataEntry } from '../checkpoint/metadata.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import type { NBits } from '../quantise/nbits.js'
 import type { KeptFile, LoadedTokenizer } from '../tokenizer/load.js'
 import type { Settlement } from '../tokenizer/settlement.js'
 import type { SourceFile } from '../tokenizer/tokenizer-config.js'
+import type { DType, FloatType } from '../types/dtype.js'
 import type { About } from './about.js'
 import type { Loss } from './losses.js'
 

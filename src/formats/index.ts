@@ -1,12 +1,12 @@
 import type { FormatName } from '../checkpoint/checkpoint.js'
-import { easylm } from './easylm.js'
-import { flax } from './flax.js'
+import { easylm } from './flax/easylm.js'
+import { flax } from './flax/flax.js'
 import type { Format } from './format.js'
-import { gguf } from './gguf.js'
-import { meta } from './meta.js'
-import { onnx } from './onnx.js'
-import { pytorch } from './pytorch.js'
-import { safetensors } from './safetensors.js'
+import { gguf } from './gguf/gguf.js'
+import { safetensors } from './hf/safetensors.js'
+import { onnx } from './onnx/onnx.js'
+import { meta } from './torch/meta.js'
+import { pytorch } from './torch/pytorch.js'
 
 /** The formats there are, in the order in which a file is tried against them. */
 export const formats: readonly Format[] = [safetensors, gguf, easylm, flax, meta, pytorch, onnx]

@@ -1,5 +1,4 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { type Float, isFloat } from '../checkpoint/dtype.js'
 import {
   embeddingName,
   headName,
@@ -9,6 +8,7 @@ import {
   roleOf,
 } from '../checkpoint/names.js'
 import type { Tensor } from '../checkpoint/tensor.js'
+import { type Float, isFloat } from '../types/dtype.js'
 import type { TargetOptions } from './format.js'
 
 /**

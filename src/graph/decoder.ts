@@ -1,6 +1,6 @@
 import type { LlamaConfig } from '../checkpoint/config.js'
-import type { Float } from '../checkpoint/dtype.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
+import type { Float } from '../types/dtype.js'
 import {
   addConstant,
   addInput,

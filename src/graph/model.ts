@@ -12,7 +12,7 @@ import {
   TensorShapeProto_DimensionSchema,
   ValueInfoProtoSchema,
 } from 'onnx-buf'
-import type { Float } from '../checkpoint/dtype.js'
+import type { Float } from '../types/dtype.js'
 
 /** An ONNX graph while it is being built; values are known by their names. */
 export interface GraphBuilder {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OpenLlamaError } from '../io/errors.js'
 import { hubError, networkError, statusError, Transient } from './errors.js'
-import { FileSlice } from './known-file.js'
 import { heedProxies } from './proxy.js'
+import { FileSlice } from './push/known-file.js'
 import type { HubSettings } from './settings.js'
 
 /** The way to the Hub. */

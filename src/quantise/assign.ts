@@ -1,6 +1,6 @@
 import { usageError } from '../io/errors.js'
+import { type GgmlType, ggmlTypes, isBlockType, parseGgmlType, tensorBytes } from '../types/ggml.js'
 import { type Geometry, type Mix, mixes, mixType, quantizationVersion, roleOf } from './mixes.js'
-import { type GgmlType, ggmlTypes, isBlockType, parseGgmlType, tensorBytes } from './types.js'
 
 /** A tensor of the GGUF file to be written. */
 export interface PlainTensor {

@@ -1,5 +1,5 @@
 import { inputError } from '../io/errors.js'
-import type { GgmlType } from './types.js'
+import type { GgmlType } from '../types/ggml.js'
 
 /** How much each column of a matrix counts, measured by running the model on a text. */
 export interface Imatrix {

@@ -1,4 +1,4 @@
-import type { GgmlType } from './types.js'
+import type { GgmlType } from '../types/ggml.js'
 
 /** A model as far as the mixes look at it. */
 export interface Geometry {

@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { dtypes, type LevelType, type ScaleType } from '../checkpoint/dtype.js'
 import type { Tensor } from '../checkpoint/tensor.js'
+import { dtypes, type LevelType, type ScaleType } from '../types/dtype.js'
 
 /**
  * ONNX's quantised types, by transformers.js's names: how levels and scales are held, and what is

@@ -1,9 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { evaluationChart } from '../../src/card/evaluation-chart.js'
-import { evaluatedModels, evaluationColumn, evaluations } from '../../src/card/evaluations.js'
+import { evaluationChart } from '../../src/card/charts/evaluation.js'
 import { releaseNamed, releaseOfName, releases } from '../../src/card/releases.js'
+import {
+  evaluatedModels,
+  evaluationColumn,
+  evaluations,
+} from '../../src/card/results/evaluations.js'
 import { fails } from '../support/errors.js'
 import { shared } from '../support/paths.js'
 

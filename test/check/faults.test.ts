@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { checkArtifact } from '../../src/check/check.js'
-import { openRunnable } from '../../src/formats/open-runnable.js'
+import { openRunnable } from '../../src/open/runnable.js'
 import { reorder, type Spoiled, spoiled, type Values } from '../support/faults.js'
 import { fixtures } from '../support/llama.js'
 import { fixture } from '../support/paths.js'

@@ -4,7 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { checkArtifact } from '../../src/check/check.js'
 import { openEngine } from '../../src/engines/open.js'
-import { openRunnable } from '../../src/formats/open-runnable.js'
+import { openRunnable } from '../../src/open/runnable.js'
 import { expectedAnswers, expectedLogits, largestDifference } from '../support/expected.js'
 import { fixture, shared } from '../support/paths.js'
 

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { compareLogits } from '../../src/check/parity.js'
 import { openLlamaEngine } from '../../src/engines/llama.js'
 import { asTokens, startLlama } from '../../src/engines/llama-start.js'
-import { openCheckpoint } from '../../src/formats/open.js'
+import { openCheckpoint } from '../../src/open/open.js'
 import { fixtures } from '../support/llama.js'
 import { shared } from '../support/paths.js'
 

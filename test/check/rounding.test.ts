@@ -6,7 +6,7 @@ import { coarsestRounding } from '../../src/check/rounding.js'
 import type { Run } from '../../src/check/smoke.js'
 import { smokeFaults } from '../../src/check/smoke.js'
 import { prepareConversion, runConversion } from '../../src/convert/convert.js'
-import { openRunnable } from '../../src/formats/open-runnable.js'
+import { openRunnable } from '../../src/open/runnable.js'
 import { runOptions } from '../support/conversion.js'
 import { type Spoiled, spoiled, type Values } from '../support/faults.js'
 

@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { pull } from '../../src/hub/pull.js'
+import { pull } from '../../src/hub/pull/pull.js'
 import { equalBytes } from '../support/bytes.js'
 import { openllama, type Ran } from '../support/cli.js'
 import { fails } from '../support/errors.js'

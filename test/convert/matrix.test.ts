@@ -1,8 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FormatName } from '../../src/checkpoint/checkpoint.js'
-import { type Diff, diffCheckpoints } from '../../src/convert/diff.js'
-import { openCheckpoint } from '../../src/formats/open.js'
+import { type Diff, diffCheckpoints } from '../../src/compare/diff.js'
+import { openCheckpoint } from '../../src/open/open.js'
 import { fixture, shared } from '../support/paths.js'
 import { convert } from '../support/tensors.js'
 

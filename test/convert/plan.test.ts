@@ -2,7 +2,6 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Checkpoint, understand } from '../../src/checkpoint/checkpoint.js'
-import type { DType } from '../../src/checkpoint/dtype.js'
 import { layoutIn, type Naming, roleOf } from '../../src/checkpoint/names.js'
 import type { Tensor } from '../../src/checkpoint/tensor.js'
 import {
@@ -13,7 +12,8 @@ import {
   tilesOf,
 } from '../../src/convert/plan.js'
 import { stepsBetween } from '../../src/convert/steps.js'
-import { safetensors } from '../../src/formats/safetensors.js'
+import { safetensors } from '../../src/formats/hf/safetensors.js'
+import type { DType } from '../../src/types/dtype.js'
 import { configOf, listingOf } from '../support/listing.js'
 import { type Model, small, tensorsOf } from '../support/llama.js'
 

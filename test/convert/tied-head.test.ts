@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import type { Checkpoint } from '../../src/checkpoint/checkpoint.js'
 import { embeddingName, headName } from '../../src/checkpoint/names.js'
 import { untieDifferentHead } from '../../src/convert/tied-head.js'
-import { openCheckpoint } from '../../src/formats/open.js'
+import { openCheckpoint } from '../../src/open/open.js'
 import { makeSource } from '../support/conversion.js'
 
 const test = suite('convert: tied head')

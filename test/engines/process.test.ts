@@ -4,8 +4,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openEngine } from '../../src/engines/open.js'
 import { startEngine } from '../../src/engines/process.js'
-import { openRunnable } from '../../src/formats/open-runnable.js'
 import { OpenLlamaError } from '../../src/io/errors.js'
+import { openRunnable } from '../../src/open/runnable.js'
 import { fixture } from '../support/paths.js'
 
 const test = suite('engines: in a process of their own')

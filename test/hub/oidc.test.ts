@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readSignedIn, signInKeyless } from '../../src/hub/oidc.js'
-import { push } from '../../src/hub/push.js'
+import { push } from '../../src/hub/push/push.js'
 import type { HubSettings } from '../../src/hub/settings.js'
 import { openllama } from '../support/cli.js'
 import { fails } from '../support/errors.js'

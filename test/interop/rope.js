@@ -4,7 +4,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openLlamaEngine } from '../../dist/engines/llama.js'
-import { openCheckpoint } from '../../dist/formats/open.js'
+import { openCheckpoint } from '../../dist/open/open.js'
 import { check, fixtures, openllama, report, temporary } from './session.js'
 
 /** Seeded, so that every run has the same constants. */

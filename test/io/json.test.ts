@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { listFile } from '../../src/formats/safetensors.js'
+import { listFile } from '../../src/formats/hf/safetensors.js'
 import { append } from '../../src/io/append.js'
 import { parseJsonObject } from '../../src/io/json.js'
 import { doubledKey, measure } from '../../src/io/json-keys.js'

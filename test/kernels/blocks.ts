@@ -1,5 +1,5 @@
 import { type BlockKernel, type Kernels, loadKernels } from '../../src/kernels/kernels.js'
-import { type BlockType, ggmlTypes, isBlockType, isGgmlType } from '../../src/quantise/types.js'
+import { type BlockType, ggmlTypes, isBlockType, isGgmlType } from '../../src/types/ggml.js'
 
 export const blockTypes: BlockType[] = Object.keys(ggmlTypes).filter(isGgmlType).filter(isBlockType)
 

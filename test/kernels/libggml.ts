@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import koffi from 'koffi'
-import { type BlockType, ggmlTypes } from '../../src/quantise/types.js'
+import { type BlockType, ggmlTypes } from '../../src/types/ggml.js'
 
 /** ggml's own quantisation, as llama-quantize calls it. */
 export interface LibGgml {

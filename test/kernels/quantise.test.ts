@@ -1,7 +1,7 @@
 // Every block type against ggml's own code: the same bytes, and the same values back.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ggmlTypes } from '../../src/quantise/types.js'
+import { ggmlTypes } from '../../src/types/ggml.js'
 import { blockTypes, bytesOf, firstDifference, openBlockKernels } from './blocks.js'
 import { distributions, sample, sampleImportance } from './distributions.js'
 import { openLibGgml } from './libggml.js'

@@ -6,7 +6,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { assignTypes } from '../../src/quantise/assign.js'
 import { isMix, type Mix } from '../../src/quantise/mixes.js'
-import { ggmlTypes, isBlockType } from '../../src/quantise/types.js'
+import { ggmlTypes, isBlockType } from '../../src/types/ggml.js'
 import { firstDifference, openBlockKernels } from '../kernels/blocks.js'
 import { type GgufFile, readGgufFile } from './gguf-file.js'
 

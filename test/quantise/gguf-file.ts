@@ -1,6 +1,6 @@
 // As much of a GGUF file as the tests need: little-endian v3, whole in memory.
 import { readFileSync } from 'node:fs'
-import { type GgmlType, ggmlTypeOfId, tensorBytes } from '../../src/quantise/types.js'
+import { type GgmlType, ggmlTypeOfId, tensorBytes } from '../../src/types/ggml.js'
 
 export interface GgufTensor {
   name: string

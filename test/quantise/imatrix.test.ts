@@ -2,8 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { openCheckpoint } from '../../src/formats/open.js'
 import { OpenLlamaError } from '../../src/io/errors.js'
+import { openCheckpoint } from '../../src/open/open.js'
 import {
   imatrixFromGguf,
   importanceOf,

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
-import { readPart } from '../../src/formats/gguf-split.js'
+import { readPart } from '../../src/formats/gguf/split.js'
 import { mixes, mixNames } from '../../src/quantise/mixes.js'
 import { sampleImportance } from '../kernels/distributions.js'
 import { openLibLlama } from '../kernels/libllama.js'

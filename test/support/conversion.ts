@@ -8,7 +8,7 @@ import {
   type RunOptions,
 } from '../../src/convert/convert.js'
 import type { ExecuteOptions } from '../../src/convert/execute.js'
-import { listFile } from '../../src/formats/safetensors.js'
+import { listFile } from '../../src/formats/hf/safetensors.js'
 import { bytesOf, equalBytes, seeded } from './bytes.js'
 import { configJson } from './listing.js'
 import { easylmShape, hfValues, type Model, small, tensorsOf } from './llama.js'

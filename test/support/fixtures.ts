@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
-import { listStream } from '../../src/formats/easylm.js'
+import { listStream } from '../../src/formats/flax/easylm.js'
 import { f16Bits, f16Value } from './floats.js'
 import { fixtures, hfValues, tensorsOf } from './llama.js'
 import { fixture } from './paths.js'

@@ -1,5 +1,5 @@
-import type { DType } from '../../src/checkpoint/dtype.js'
-import { layOutArray, layOutRecord, type Segment } from '../../src/formats/flax-layout.js'
+import { layOutArray, layOutRecord, type Segment } from '../../src/formats/flax/layout.js'
+import type { DType } from '../../src/types/dtype.js'
 
 /** What our writer puts before an array's bytes in an EasyLM stream. */
 export function recordHead(name: string, dtype: DType, shape: readonly number[]): Uint8Array {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import * as assert from 'uvu/assert'
 import { lookUp } from '../../src/checkpoint/metadata.js'
-import type { GgufPart } from '../../src/formats/gguf-split.js'
+import type { GgufPart } from '../../src/formats/gguf/split.js'
 import { equalBytes } from './bytes.js'
 
 /** Two GGUF files have the same file type, and of each tensor the same type and bytes. */

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises'
-import { layOutRecord } from '../../src/formats/flax-layout.js'
+import { layOutRecord } from '../../src/formats/flax/layout.js'
 import { easylmShape, type Model, tensorsOf } from './llama.js'
 
 /**

@@ -9,7 +9,7 @@ import {
   type RunOptions,
   runConversion,
 } from '../../src/convert/convert.js'
-import { openCheckpoint } from '../../src/formats/open.js'
+import { openCheckpoint } from '../../src/open/open.js'
 import { tempDir } from './temp.js'
 
 /** Converts into a new directory. */

@@ -3,7 +3,7 @@ import { OpenLlamaCommand } from '../../cli/command.js'
 import { describeEdit, editJson } from '../../cli/metadata.js'
 import { startProgress } from '../../cli/progress.js'
 import { setRecordedMetadata } from '../../convert/set-metadata.js'
-import { parseAssignment } from '../../formats/gguf-assign.js'
+import { parseAssignment } from '../../formats/gguf/assign.js'
 
 export default class GgufSet extends OpenLlamaCommand {
   static override summary = 'Set metadata of a GGUF file'

@@ -3,8 +3,8 @@ import { checkTokenizer } from '../../check/tokenizer.js'
 import { OpenLlamaCommand } from '../../cli/command.js'
 import { startProgress } from '../../cli/progress.js'
 import { describeTokenizerCheck, tokenizerCheckJson } from '../../cli/tokenizer-check.js'
-import { openTokenizer } from '../../formats/open-tokenizer.js'
 import { exitCodes } from '../../io/errors.js'
+import { openTokenizer } from '../../open/tokenizer.js'
 
 export default class TokenizerCheck extends OpenLlamaCommand {
   static override summary = 'Tell whether all programs get the same tokens'

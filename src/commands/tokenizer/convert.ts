@@ -2,7 +2,7 @@ import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand } from '../../cli/command.js'
 import { convertedTokenizerJson, describeConvertedTokenizer } from '../../cli/tokenizer.js'
 import { convertTokenizer, tokenizerTargets } from '../../convert/tokenizer.js'
-import { openTokenizer } from '../../formats/open-tokenizer.js'
+import { openTokenizer } from '../../open/tokenizer.js'
 
 export default class TokenizerConvert extends OpenLlamaCommand {
   static override summary = 'Write a tokenizer as tokenizer.json or tokenizer.model'

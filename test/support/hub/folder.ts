@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { PushOptions } from '../../../src/hub/push.js'
+import type { PushOptions } from '../../../src/hub/push/push.js'
 import { sha256 } from '../bytes.js'
 import { tempDir } from '../temp.js'
 

@@ -1,0 +1,377 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { effectiveWindow, type LlamaConfig } from '../checkpoint/config.js'
+import { embeddingName, headName } from '../checkpoint/names.js'
+import { rotaryOf, sameRotary } from '../checkpoint/rotary.js'
+import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
+import { inMemory, isElsewhere, regionsOf } from '../convert/bands.js'
+import { openFiles } from '../convert/files.js'
+import { type Move, type Tile, tilesOf } from '../convert/plan.js'
+import { stepsBetween } from '../convert/steps.js'
+import { fetchBand } from '../convert/supply.js'
+import { type Files, loadTile, memoryFor } from '../convert/tile.js'
+import { OpenLlamaError } from '../io/errors.js'
+import { lookUp } from '../io/interruption.js'
+import { alignment, loadKernels } from '../kernels/kernels.js'
+import { tokenizerDifferences } from '../tokenizer/vocabulary.js'
+import { type DType, isFloat } from '../types/dtype.js'
+
+/** How a tensor of one checkpoint stands to that of the same name in another. */
+export type TensorDifference = { name: string } & (
+  | { status: 'equal'; dtypes: [DType, DType] }
+  /** Equal once both are of type `cast`, which one of them had to be rounded to. */
+  | { status: 'cast'; dtypes: [DType, DType]; cast: DType }
+  | ({ status: 'different'; dtypes: [DType, DType] } & ValueDifference)
+  | { status: 'shape'; shapes: [readonly number[], readonly number[]] }
+  /** Only the second checkpoint has it. */
+  | { status: 'missing' }
+  /** Only the first checkpoint has it. */
+  | { status: 'extra' }
+)
+
+export interface ValueDifference {
+  /** Values that differ, of so many. */
+  count: number
+  elements: number
+  /** The largest difference; infinite where one side is not finite. */
+  largest: number
+  /** Row and column of the first in Hugging Face's layout, and both values. */
+  first: { row: number; column: number; values: [number, number] }
+}
+
+export interface ConfigDifference {
+  field: string
+  values: [unknown, unknown]
+  /** Whether the model computes something else for it. */
+  computes: boolean
+}
+
+export interface Diff {
+  /** Whether both are the same model, as far as their types can tell. */
+  same: boolean
+  tensors: TensorDifference[]
+  config: ConfigDifference[]
+  /** Where their tokenizers differ, in sentences. */
+  tokenizer: string[]
+  /** What could not be compared. */
+  notes: string[]
+}
+
+export interface DiffOptions {
+  /** Bytes of buffers at most. */
+  maxMemory: number
+  signal?: AbortSignal
+  /** Bytes of the first checkpoint compared, of all. */
+  onProgress?(done: number, total: number): void
+}
+
+/**
+ * Compares two checkpoints tensor by tensor in Hugging Face's layout, whatever
+ * formats they are in, in bounded memory.
+ */
+export async function diffCheckpoints(
+  a: Checkpoint,
+  b: Checkpoint,
+  options: DiffOptions,
+): Promise<Diff> {
+  const comparer = openComparer(Math.floor(options.maxMemory / 2))
+  const tensors: TensorDifference[] = []
+  const names = [...new Set([...a.tensors.keys(), ...b.tensors.keys()])]
+  const total = [...a.tensors.values()].reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
+  let done = 0
+  try {
+    for (const name of names) {
+      await lookUp(options.signal)
+      const ours = tensorOf(a, name)
+      const theirs = tensorOf(b, name)
+      if (ours === undefined) tensors.push({ name, status: 'missing' })
+      else if (theirs === undefined) tensors.push({ name, status: 'extra' })
+      else tensors.push({ name, ...(await comparer.compare(ours, theirs, options.signal)) })
+      done += ours === undefined ? 0 : tensorBytes(ours)
+      options.onProgress?.(Math.min(done, total), total)
+    }
+  } finally {
+    comparer.close()
+  }
+  const config = configDifferences(a.config, b.config)
+  const { tokenizer, notes } = await tokenizersOf(a, b)
+  const same =
+    tokenizer.length === 0 &&
+    tensors.every(({ status }) => status === 'equal' || status === 'cast') &&
+    !config.some(({ computes }) => computes)
+  return { same, tensors, config, tokenizer, notes }
+}
+
+/** A tokenizer that cannot be read is no reason not to compare the weights. */
+async function tokenizersOf(
+  a: Checkpoint,
+  b: Checkpoint,
+): Promise<Pick<Diff, 'tokenizer' | 'notes'>> {
+  try {
+    return { tokenizer: await tokenizerDifferences(a, b), notes: [] }
+  } catch (error) {
+    if (!(error instanceof OpenLlamaError) || error.code !== 'input') throw error
+    return { tokenizer: [], notes: [`the tokenizers are not compared: ${error.message}`] }
+  }
+}
+
+/** Bytes of one side's buffers at most: larger ones save nothing. */
+const maxSide = 48 * 1024 * 1024
+
+/** A tied embedding serves as the output head that the other checkpoint spells out. */
+export function tensorOf({ tensors, config }: Checkpoint, name: string): Tensor | undefined {
+  const found = tensors.get(name)
+  if (found !== undefined || name !== headName || !config.tie_word_embeddings) return found
+  return tensors.get(embeddingName)
+}
+
+type Comparison =
+  | { status: 'equal'; dtypes: [DType, DType] }
+  | { status: 'cast'; dtypes: [DType, DType]; cast: DType }
+  | ({ status: 'different'; dtypes: [DType, DType] } & ValueDifference)
+  | { status: 'shape'; shapes: [readonly number[], readonly number[]] }
+
+/** Two tensors side by side, tile by tile, in Hugging Face's layout. */
+export interface TilePairs {
+  /** Both sides of each tile in `dtype`; their bytes are there until the next. */
+  tiles(a: Tensor, b: Tensor, dtype: DType, region?: Tile): Generator<TilePair>
+  /**
+   * Two tensors piece by piece, as far as their bytes are not on this machine: what
+   * is yielded can be read until the next.
+   */
+  pieces(a: Tensor, b: Tensor, signal?: AbortSignal): AsyncGenerator<Piece>
+  close(): void
+}
+
+export interface TilePair {
+  ours: Uint8Array
+  theirs: Uint8Array
+  tile: Tile
+}
+
+/** A region of two tensors whose bytes are at hand; all of them where no region is named. */
+interface Piece {
+  a: Tensor
+  b: Tensor
+  region?: Tile
+}
+
+/** @param budget bytes of one side's buffers at most */
+export function openTilePairs(budget: number): TilePairs {
+  const room = Math.min(maxSide, budget) - 3 * alignment
+  const sides = [loadKernels(memoryFor(room)), loadKernels(memoryFor(room))] as const
+  const local = openFiles('')
+  const held = new Map<string, Uint8Array>()
+  const files: Pick<Files, 'read'> = {
+    read(path, offset, into) {
+      const bytes = held.get(path)
+      if (bytes === undefined) local.read(path, offset, into)
+      else into.set(bytes.subarray(offset, offset + into.length))
+    },
+  }
+  /** A tensor as it can be read: where it is elsewhere, the bytes of a region of it. */
+  const bring = async (source: Tensor, region: Tile, name: string, signal?: AbortSignal) => {
+    if (!isElsewhere(source)) return source
+    const bytes = new Uint8Array(tensorBytes({ ...source, shape: [region.rows, region.columns] }))
+    await fetchBand({ source, region }, bytes, signal)
+    held.set(name, bytes)
+    return inMemory(source, region, name)
+  }
+  return {
+    *tiles(a, b, dtype, region) {
+      const ours = canonicalMove(a, dtype)
+      const theirs = canonicalMove(b, dtype)
+      const [first, second] = [tilesOf(ours, room, region), tilesOf(theirs, room, region)]
+      for (const tile of first.length >= second.length ? first : second) {
+        yield {
+          ours: loadTile(sides[0], files, ours, tile).output,
+          theirs: loadTile(sides[1], files, theirs, tile).output,
+          tile,
+        }
+      }
+    },
+    async *pieces(a, b, signal) {
+      const cut = [a, b].find(isElsewhere)
+      if (cut === undefined) {
+        yield { a, b }
+        return
+      }
+      const moves = [canonicalMove(a, 'f32'), canonicalMove(b, 'f32')]
+      for (const region of regionsOf(cut, moves, Math.max(budget, room))) {
+        yield {
+          a: await bring(a, region, 'a', signal),
+          b: await bring(b, region, 'b', signal),
+          region,
+        }
+      }
+    },
+    close: () => local.close(),
+  }
+}
+
+function openComparer(budget: number): {
+  compare(a: Tensor, b: Tensor, signal?: AbortSignal): Promise<Comparison>
+  close(): void
+} {
+  const { tiles, pieces, close } = openTilePairs(budget)
+  return {
+    async compare(a, b, signal) {
+      if (String(a.shape) !== String(b.shape)) {
+        return { status: 'shape', shapes: [a.shape, b.shape] }
+      }
+      const pair: [DType, DType] = [a.dtype, b.dtype]
+      const { exact, rounding } = comparableTypes(...pair)
+      const difference = startDifference()
+      let equal = true
+      let casts = rounding
+      for await (const piece of pieces(a, b, signal)) {
+        const equalIn = (dtype: DType) =>
+          areEqual(tiles(piece.a, piece.b, dtype, piece.region), signal)
+        if (await equalIn(exact)) {
+          const { rows, columns } = piece.region ?? { rows: 0, columns: 0 }
+          difference.elements += rows * columns
+          continue
+        }
+        equal = false
+        const explaining: DType[] = []
+        for (const cast of casts) if (await equalIn(cast)) explaining.push(cast)
+        casts = explaining
+        // Where it is the only piece, a cast that explains all of it ends the matter.
+        if (piece.region === undefined && casts.length > 0) continue
+        for (const { ours, theirs, tile } of tiles(piece.a, piece.b, 'f32', piece.region)) {
+          await lookUp(signal)
+          countDifferences(difference, floats(ours), floats(theirs), tile)
+        }
+      }
+      if (equal) return { status: 'equal', dtypes: pair }
+      const [cast] = casts
+      if (cast !== undefined) return { status: 'cast', dtypes: pair, cast }
+      const { first, ...rest } = difference
+      // Equal as numbers and not as bits: zeros of other sign, NaN of other payload, or below f32.
+      if (first === undefined) return { status: 'cast', dtypes: pair, cast: 'f32' }
+      return { status: 'different', dtypes: pair, ...rest, first }
+    },
+    close,
+  }
+}
+
+/** Whether both sides of all tiles have the same bytes. */
+export async function areEqual(
+  tiles: Iterable<TilePair>,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  for (const { ours, theirs } of tiles) {
+    await lookUp(signal)
+    if (Buffer.compare(ours, theirs) !== 0) return false
+  }
+  return true
+}
+
+/**
+ * The types to compare two tensors in: one that holds the values of both (or
+ * comes nearest), and those that one side may have been rounded to.
+ */
+function comparableTypes(a: DType, b: DType): { exact: DType; rounding: DType[] } {
+  if (a === b) return { exact: a, rounding: [] }
+  const narrower = [a, b].filter((dtype) => dtype === 'f16' || dtype === 'bf16')
+  return { exact: 'f32', rounding: isFloat(a) && isFloat(b) ? narrower : [] }
+}
+
+/** The way to Hugging Face's layout in `dtype`, for reading values alone. */
+function canonicalMove(source: Tensor, dtype: DType): Move {
+  const { rotary } = source.layout
+  const target: Tensor = {
+    ...source,
+    dtype,
+    layout: {
+      transposed: false,
+      ...(rotary ? { rotary: { order: 'half', headDim: rotary.headDim } } : {}),
+    },
+    parts: [],
+  }
+  return { source, target, steps: stepsBetween(source, target) }
+}
+
+type OpenDifference = Omit<ValueDifference, 'first'> & {
+  first: ValueDifference['first'] | undefined
+}
+
+function startDifference(): OpenDifference {
+  return { count: 0, elements: 0, largest: 0, first: undefined }
+}
+
+function countDifferences(
+  sum: OpenDifference,
+  ours: Float32Array,
+  theirs: Float32Array,
+  tile: Tile,
+): void {
+  sum.elements += ours.length
+  for (let i = 0; i < ours.length; i++) {
+    const x = ours[i] ?? 0
+    const y = theirs[i] ?? 0
+    if (x === y || (Number.isNaN(x) && Number.isNaN(y))) continue
+    sum.count++
+    const distance = Math.abs(x - y)
+    sum.largest = Math.max(sum.largest, Number.isNaN(distance) ? Infinity : distance)
+    const row = tile.row + Math.floor(i / tile.columns)
+    const column = tile.column + (i % tile.columns)
+    const before = sum.first
+    if (!before || row < before.row || (row === before.row && column < before.column)) {
+      sum.first = { row, column, values: [x, y] }
+    }
+  }
+}
+
+/** Bytes of f32 as numbers. */
+export function floats(bytes: Uint8Array): Float32Array {
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+}
+
+/** Fields that only describe how a model is used, or that the shapes settle. */
+const uses = new Set<keyof LlamaConfig>([
+  'model_type',
+  'max_position_embeddings',
+  'bos_token_id',
+  'eos_token_id',
+  'pad_token_id',
+  'initializer_range',
+  'tie_word_embeddings',
+])
+
+/** Fields in which two configurations differ, and whether the model computes otherwise for it. */
+export function configDifferences(a: LlamaConfig, b: LlamaConfig): ConfigDifference[] {
+  const differences: ConfigDifference[] = []
+  let field: keyof LlamaConfig
+  for (field in a) {
+    if (field === 'other' || isDeepStrictEqual(settled(a[field]), settled(b[field]))) continue
+    if (field === 'rope_scaling' && turnAlike(a, b)) continue
+    if (field === 'sliding_window' && effectiveWindow(a) === effectiveWindow(b)) continue
+    differences.push({ field, values: [a[field], b[field]], computes: !uses.has(field) })
+  }
+  return differences
+}
+
+/** Whether two scalings come to the same, said in other words or with others of what is scaled alike. */
+function turnAlike(a: LlamaConfig, b: LlamaConfig): boolean {
+  try {
+    return sameRotary(rotaryOf(a, ''), rotaryOf({ ...b, rope_theta: a.rope_theta }, ''))
+  } catch (error) {
+    // One that is not known, or not whole, is like none.
+    if (error instanceof OpenLlamaError) return false
+    throw error
+  }
+}
+
+/**
+ * A field's value as formats agree on it: numbers as f32, which some files keep them as, and a
+ * scaling's type by its newer name. The order of fields says nothing.
+ */
+function settled(value: unknown): unknown {
+  if (typeof value === 'number') return Math.fround(value)
+  if (Array.isArray(value)) return value.map(settled)
+  if (typeof value !== 'object' || value === null) return value
+  const fields = Object.entries(value).map(([key, each]) => [key, settled(each)] as const)
+  const { type, ...others } = Object.fromEntries(fields)
+  return type === undefined ? others : { rope_type: type, ...others }
+}

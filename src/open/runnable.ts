@@ -1,0 +1,189 @@
+import { dirname } from 'node:path'
+import { TensorProto_DataType } from 'onnx-buf'
+import type { Checkpoint, SourceFile } from '../checkpoint/checkpoint.js'
+import { configDefaults, type LlamaConfig } from '../checkpoint/config.js'
+import { opaqueCheckpoint } from '../formats/gguf/opaque.js'
+import { graphFacts } from '../formats/onnx/facts.js'
+import { type OnnxFile, walkOnnx } from '../formats/onnx/file.js'
+import { graphAt } from '../formats/onnx/onnx.js'
+import { inputError, OpenLlamaError } from '../io/errors.js'
+import { openFile } from '../io/source.js'
+import { isFolder, join, kindOf, listFolder, settle, storeOf } from '../io/store.js'
+import type { NBits } from '../quantise/nbits.js'
+import type { DType } from '../types/dtype.js'
+import { findTokenizer } from './find-tokenizer.js'
+import {
+  disagreementsOf,
+  givenConfig,
+  homeOf,
+  type Location,
+  locate,
+  type OpenOptions,
+  openCheckpoint,
+  readCheckpoint,
+} from './open.js'
+
+/** A checkpoint that is to be run, and not only read. */
+export interface Runnable {
+  /** Without tensors where they are quantised for ONNX, or in a graph that is not understood. */
+  checkpoint: Checkpoint
+  /** The ONNX graph that runs it, where it has its own. */
+  graph?: string
+  /** ONNX's quantised type, of a graph that has one. */
+  nbits?: NBits
+  /** Of a GGUF whose types are not read here: one of them, and the type that is read and nearest. */
+  opaque?: { type: string; like: DType }
+}
+
+/**
+ * Opens what is to be run. An ONNX graph runs itself, so its weights need not be understood:
+ * a configuration beside it is enough.
+ */
+export async function openRunnable(given: string, options: OpenOptions = {}): Promise<Runnable> {
+  const source = await bringHere(given, options)
+  const location = await locate(source)
+  if (location.format.name === 'gguf') {
+    const folder = await homeOf(location)
+    const opaque = await opaqueCheckpoint(location.path, options.tokenizer, folder)
+    if (opaque !== undefined) return opaque
+  }
+  if (location.format.name !== 'onnx') return { checkpoint: await openCheckpoint(source, options) }
+  const graph = await graphAt(location.path)
+  const file = await openFile(graph)
+  try {
+    const onnx = await walkOnnx(file)
+    const nbits = typeOf(onnx)
+    const opened = nbits === undefined ? await openFloat(source, options) : undefined
+    if (opened !== undefined && !(opened instanceof OpenLlamaError)) {
+      return { checkpoint: opened, graph }
+    }
+    const notes =
+      opened === undefined
+        ? []
+        : [`its weights are not understood, it only runs: ${opened.message}`]
+    const config = await configOf(location, options, graph)
+    const folder = await homeOf(location)
+    const disagreements = await disagreementsOf(
+      await graphFacts(onnx),
+      config,
+      { folder, path: graph },
+      await givenConfig(folder, options),
+    )
+    return {
+      checkpoint: {
+        format: 'onnx',
+        path: source,
+        naming: 'hf',
+        files: [
+          { path: graph, size: file.size },
+          ...onnx.files.filter(({ path }) => path !== graph),
+        ],
+        config,
+        tensors: new Map(),
+        tokenizer: await findTokenizer(folder, options.tokenizer),
+        notes,
+        ...(disagreements.length === 0 ? {} : { disagreements }),
+      },
+      graph,
+      ...(nbits === undefined ? {} : { nbits }),
+    }
+  } finally {
+    await file.close()
+  }
+}
+
+/** An engine runs what is on this machine: what is elsewhere comes first, as far as it is needed. */
+async function bringHere(given: string, options: OpenOptions): Promise<string> {
+  const source = await settle(given)
+  const [, loader = '', path = source] = /^([a-z_]+::)(.*)$/s.exec(source) ?? []
+  const store = await storeOf(path)
+  if (store === undefined) return source
+  const location = await locate(source)
+  const opened = await openFloat(source, options)
+  const weights =
+    opened instanceof OpenLlamaError ? await filesIn(location.path) : opened.files.map(pathOf)
+  const graph = location.format.name === 'onnx' ? [await graphAt(location.path)] : []
+  return loader + (await store.bring(path, [...graph, ...weights]))
+}
+
+function pathOf({ path }: SourceFile): string {
+  return path
+}
+
+/** What is not understood is needed whole: a file with all that is beside it. */
+async function filesIn(path: string): Promise<string[]> {
+  const folder = (await isFolder(path)) ? path : dirname(path)
+  const paths = (await listFolder(folder)).map((name) => join(folder, name))
+  const kinds = await Promise.all(paths.map(kindOf))
+  return paths.filter((_, i) => kinds[i] === 'file')
+}
+
+async function openFloat(
+  source: string,
+  options: OpenOptions,
+): Promise<Checkpoint | OpenLlamaError> {
+  try {
+    return await readCheckpoint(source, options)
+  } catch (error) {
+    if (error instanceof OpenLlamaError && error.code === 'input') return error
+    throw error
+  }
+}
+
+/** The quantised type of a graph, by its first product with quantised weights. */
+function typeOf({ nodes, initializers }: OnnxFile): NBits | undefined {
+  const product = nodes.find(({ opType }) => opType === 'MatMulNBits')
+  if (product === undefined) {
+    return nodes.some(({ opType }) => integerProducts.has(opType)) ? 'q8' : undefined
+  }
+  const bits = product.attribute.find(({ name }) => name === 'bits')?.i ?? 4n
+  if (bits === 8n) return 'q8'
+  const scales = initializers.find(({ name }) => name === product.input[2])
+  return scales?.type === TensorProto_DataType.FLOAT16 ? 'q4f16' : 'q4'
+}
+
+/** Products of 8 bits as onnxruntime's dynamic quantiser makes them. */
+const integerProducts = new Set(['MatMulInteger', 'DynamicQuantizeMatMul', 'QLinearMatMul'])
+
+const needed = [
+  'vocab_size',
+  'hidden_size',
+  'intermediate_size',
+  'num_hidden_layers',
+  'num_attention_heads',
+] as const
+
+async function configOf(
+  location: Location,
+  options: OpenOptions,
+  path: string,
+): Promise<LlamaConfig> {
+  const given = (await givenConfig(await homeOf(location), options))?.values ?? {}
+  const { vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads } =
+    given
+  if (
+    vocab_size === undefined ||
+    hidden_size === undefined ||
+    intermediate_size === undefined ||
+    num_hidden_layers === undefined ||
+    num_attention_heads === undefined
+  ) {
+    const missing = needed.filter((field) => given[field] === undefined)
+    throw inputError(`no configuration says its ${missing.join(', ')}`, {
+      format: 'onnx',
+      path,
+      suggestions: ['Put its config.json beside it, or name one with --config.'],
+    })
+  }
+  return {
+    ...configDefaults,
+    head_dim: hidden_size / num_attention_heads,
+    num_key_value_heads: num_attention_heads,
+    ...given,
+    vocab_size,
+    hidden_size,
+    intermediate_size,
+    num_hidden_layers,
+    num_attention_heads,
+  }
+}
