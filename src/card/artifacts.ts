@@ -25,10 +25,10 @@ export interface Artifact {
   /** Of all weights together, scales included. */
   bitsPerWeight: number | undefined
   /** Weights are in types of few bits. */
-  quantised: boolean
+  quantized: boolean
   /** openllama.json, where the files are listed in it. */
   record: CardRecord | undefined
-  /** Absent where the format's reader refuses it, as it does quantised graphs. */
+  /** Absent where the format's reader refuses it, as it does quantized graphs. */
   checkpoint?: Checkpoint
 }
 
@@ -124,7 +124,7 @@ async function describe(folder: string, path: string, format: FormatName): Promi
   return { format, files, record, ...measure(checkpoint, record) }
 }
 
-/** Opens a checkpoint; a graph with quantised weights is not read back, which is no fault. */
+/** Opens a checkpoint; a graph with quantized weights is not read back, which is no fault. */
 async function openOrRefuse(path: string, format: FormatName): Promise<Checkpoint | undefined> {
   try {
     return await openCheckpoint(path)
@@ -139,26 +139,26 @@ async function openOrRefuse(path: string, format: FormatName): Promise<Checkpoin
 function measure(
   checkpoint: Checkpoint | undefined,
   record: CardRecord | undefined,
-): Pick<Artifact, 'types' | 'parameters' | 'bitsPerWeight' | 'quantised' | 'checkpoint'> {
+): Pick<Artifact, 'types' | 'parameters' | 'bitsPerWeight' | 'quantized' | 'checkpoint'> {
   const types = new Map<string, number>()
   if (checkpoint === undefined) {
     for (const { to, tensors } of record?.casts ?? []) {
       types.set(to, (types.get(to) ?? 0) + tensors)
     }
-    const bitsPerWeight = record?.quantisation?.bits_per_weight
-    return { types, parameters: record?.parameters, bitsPerWeight, quantised: true }
+    const bitsPerWeight = record?.quantization?.bits_per_weight
+    return { types, parameters: record?.parameters, bitsPerWeight, quantized: true }
   }
   let parameters = 0
   let bytes = 0
-  let quantised = false
+  let quantized = false
   for (const tensor of checkpoint.tensors.values()) {
     const [rows, columns] = matrixOf(tensor.shape)
     parameters += rows * columns
     bytes += tensorBytes(tensor)
-    quantised ||= isBlock(tensor.dtype) || !isFloat(tensor.dtype)
+    quantized ||= isBlock(tensor.dtype) || !isFloat(tensor.dtype)
     types.set(tensor.dtype, (types.get(tensor.dtype) ?? 0) + 1)
   }
-  return { types, parameters, bitsPerWeight: (bytes * 8) / parameters, quantised, checkpoint }
+  return { types, parameters, bitsPerWeight: (bytes * 8) / parameters, quantized, checkpoint }
 }
 
 /** A graph and the file of its weights, which has the same name and one ending more. */

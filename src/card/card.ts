@@ -37,7 +37,7 @@ export interface CardOptions {
   model?: string
   /** The repository that the card is for, `owner/name` (--repo). */
   repo?: string
-  /** The licence, as the Hub calls it (--license). */
+  /** The license, as the Hub calls it (--license). */
   license?: string
   /** Files with results of lm-evaluation-harness (--eval). */
   evals?: readonly string[]

@@ -16,8 +16,8 @@ export function frontMatterChanges(
   results: Comparison | undefined,
   there: JsonObject,
 ): Change[] {
-  const { release, repo, source, isQuantised } = subject
-  const changes = licenceChanges(subject, there)
+  const { release, repo, source, isQuantized } = subject
+  const changes = licenseChanges(subject, there)
   if (release !== undefined) changes.push({ key: 'language', fill: ['en'] })
   changes.push({ key: 'library_name', set: libraryOf(subject) })
   changes.push({ key: 'pipeline_tag', fill: 'text-generation' })
@@ -25,10 +25,10 @@ export function frontMatterChanges(
   const isOriginal = release !== undefined && repo?.toLowerCase() === release.repository
   const known = isOriginal ? undefined : (release?.repository ?? source)
   if (known !== undefined && base === undefined) changes.push({ key: 'base_model', fill: known })
-  if (isQuantised && (base ?? known) !== undefined) {
+  if (isQuantized && (base ?? known) !== undefined) {
     changes.push({ key: 'base_model_relation', set: 'quantized' })
   } else {
-    // A conversion to floats may have taken the place of a quantised one.
+    // A conversion to floats may have taken the place of a quantized one.
     changes.push({ key: 'base_model_relation', dropIf: 'quantized' })
   }
   if (release !== undefined) changes.push({ key: 'datasets', add: release.datasets })
@@ -41,8 +41,8 @@ export function frontMatterChanges(
 }
 
 /** The user's word holds against the card's; that of the files or of a release is filled in. */
-function licenceChanges({ release, licence }: Subject, there: JsonObject): Change[] {
-  const { id, isGiven, name, link } = licence ?? {}
+function licenseChanges({ release, license }: Subject, there: JsonObject): Change[] {
+  const { id, isGiven, name, link } = license ?? {}
   if (id === undefined) {
     return release === undefined ? [] : [{ key: 'license', fill: 'apache-2.0' }]
   }

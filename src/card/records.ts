@@ -17,7 +17,7 @@ export interface CardRecord {
   mergesSpaces: boolean | undefined
   casts: { from: string; to: string; tensors: number }[]
   parameters: number | undefined
-  quantisation?: { bits_per_weight: number; fallbacks: Fallback[] }
+  quantization?: { bits_per_weight: number; fallbacks: Fallback[] }
   notes: string[]
   /** Tensors with values that are not finite, overflowed or vanished, and the counts. */
   values: { tensor: string; counts: string }[]
@@ -89,8 +89,8 @@ function readRecord(json: JsonObject, path: string): CardRecord {
   const tool = object(json.tool)
   const options = object(json.options)
   const tokenizer = object(json.tokenizer)
-  const quantisation = object(json.quantisation)
-  const bits = numberOf(quantisation.bits_per_weight)
+  const quantization = object(json.quantization)
+  const bits = numberOf(quantization.bits_per_weight)
   return {
     path,
     tool: [text(tool.name), text(tool.version)].filter((part) => part !== '').join(' '),
@@ -116,9 +116,9 @@ function readRecord(json: JsonObject, path: string): CardRecord {
     ...(bits === undefined
       ? {}
       : {
-          quantisation: {
+          quantization: {
             bits_per_weight: bits,
-            fallbacks: objects(quantisation.fallbacks).map(({ tensor, wanted, got, reason }) => ({
+            fallbacks: objects(quantization.fallbacks).map(({ tensor, wanted, got, reason }) => ({
               tensor: text(tensor),
               wanted: text(wanted),
               got: text(got),

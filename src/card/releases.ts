@@ -1,4 +1,4 @@
-import type { LlamaConfig } from '../checkpoint/config.js'
+import type { ModelConfig } from '../checkpoint/config.js'
 import { presets } from '../checkpoint/presets.js'
 import { usageError } from '../io/errors.js'
 
@@ -89,7 +89,7 @@ export function releaseOfName(name: string): Release | undefined {
 }
 
 /** What of a geometry is not the release's, as a clause; undefined where nothing is. */
-export function differenceFrom({ id }: Release, config: LlamaConfig): string | undefined {
+export function differenceFrom({ id }: Release, config: ModelConfig): string | undefined {
   const preset = presets.get(id)
   if (preset === undefined) return undefined
   const fields = [

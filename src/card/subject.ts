@@ -1,6 +1,6 @@
 import { basename, join, resolve } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { configDefaults, configFromHf, type LlamaConfig } from '../checkpoint/config.js'
+import { configDefaults, configFromHf, type ModelConfig } from '../checkpoint/config.js'
 import { lookUp } from '../checkpoint/metadata.js'
 import { usageError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'
@@ -10,7 +10,7 @@ import type { Artifact, Survey } from './artifacts.js'
 import { oneLine, plain } from './markdown.js'
 import type { CardRecord } from './records.js'
 import { differenceFrom, type Release, releaseNamed, releaseOfName } from './releases.js'
-import { licences } from './validate.js'
+import { licenses } from './validate.js'
 
 /** What a card is about. */
 export interface Subject extends Survey {
@@ -19,7 +19,7 @@ export interface Subject extends Survey {
   release: Release | undefined
   /** The repository that the card is for. */
   repo: string | undefined
-  config: LlamaConfig | undefined
+  config: ModelConfig | undefined
   parameters: number | undefined
   tokenizer: TokenizerSummary | undefined
   /** What the tokenizer does with runs of spaces; undefined where nothing says it. */
@@ -27,12 +27,12 @@ export interface Subject extends Survey {
   /** The tokenizer.json beside the weights is one that was held against SentencePiece. */
   tokenizerIsChecked: boolean
   records: CardRecord[]
-  /** What the user says of the licence, or else the files. */
-  licence: Licence | undefined
+  /** What the user says of the license, or else the files. */
+  license: License | undefined
   /** The repository that the weights were converted from, where all are from one. */
   source: string | undefined
   /** There is nothing but weights of few bits. */
-  isQuantised: boolean
+  isQuantized: boolean
   warnings: string[]
 }
 
@@ -40,12 +40,12 @@ export interface SubjectOptions {
   /** The release, as the user names it (--model). */
   model?: string | undefined
   repo?: string | undefined
-  /** The licence, as the Hub calls it (--license). */
+  /** The license, as the Hub calls it (--license). */
   license?: string | undefined
 }
 
-/** A licence by the Hub's name for it; `other` has a name and an address of its own. */
-export interface Licence {
+/** A license by the Hub's name for it; `other` has a name and an address of its own. */
+export interface License {
   id: string
   /** By the user. */
   isGiven: boolean
@@ -94,28 +94,28 @@ export async function subjectOf(found: Survey, options: SubjectOptions): Promise
           target.files.some(({ name }) => name === 'tokenizer.json'),
       ),
     records,
-    licence: options.license === undefined ? licenceOf(checkpoints) : given(options.license),
+    license: options.license === undefined ? licenseOf(checkpoints) : given(options.license),
     source: sourceOf(records, options.repo),
-    isQuantised: artifacts.every(({ quantised }) => quantised),
+    isQuantized: artifacts.every(({ quantized }) => quantized),
     warnings: [...warnings, ...changed(found, records, folder)],
   }
 }
 
-function given(id: string): Licence {
-  if (licences.has(id)) return { id, isGiven: true }
-  throw usageError(`--license is "${id}", which is no licence that the Hub knows`, {
+function given(id: string): License {
+  if (licenses.has(id)) return { id, isGiven: true }
+  throw usageError(`--license is "${id}", which is no license that the Hub knows`, {
     suggestions: [
       'Give a name such as apache-2.0 or mit (huggingface.co/docs/hub/repositories-licenses), or other, and say which in the front matter: license_name and license_link.',
     ],
   })
 }
 
-/** The licence in a GGUF's metadata, which a conversion takes over from the source's card. */
-function licenceOf(checkpoints: readonly Checkpoint[]): Licence | undefined {
+/** The license in a GGUF's metadata, which a conversion takes over from the source's card. */
+function licenseOf(checkpoints: readonly Checkpoint[]): License | undefined {
   for (const { metadata } of checkpoints) {
     const { text } = lookUp(metadata ?? [])
     const id = text('general.license')?.toLowerCase()
-    if (id === undefined || !licences.has(id)) continue
+    if (id === undefined || !licenses.has(id)) continue
     const [name, link] = [text('general.license.name'), text('general.license.link')]
     return {
       id,
@@ -138,8 +138,8 @@ function sourceOf(records: readonly CardRecord[], repo: string | undefined): str
 /** A config.json has some kilobytes. */
 const maxConfig = 4 * 1024 * 1024
 
-/** The geometry of weights that no reader takes, such as quantised graphs. */
-async function configBeside({ folder, others }: Survey): Promise<LlamaConfig | undefined> {
+/** The geometry of weights that no reader takes, such as quantized graphs. */
+async function configBeside({ folder, others }: Survey): Promise<ModelConfig | undefined> {
   if (!others.some(({ name }) => name === 'config.json')) return undefined
   const path = join(folder, 'config.json')
   const config = configFromHf(parseJsonObject(await readSmallFile(path, maxConfig), path), path)
@@ -167,14 +167,14 @@ async function configBeside({ folder, others }: Survey): Promise<LlamaConfig | u
 
 /**
  * The release that the weights are of. A name is only a hint: the geometry must be the release's
- * too, for its licence, its text and its evaluation are published with it.
+ * too, for its license, its text and its evaluation are published with it.
  * @param geometries of all weights that tell theirs
  * @throws usage error for a release that the user names and the weights are not of
  */
 function settleRelease(
   { artifacts, folder }: Survey,
   { model, repo }: SubjectOptions,
-  geometries: readonly LlamaConfig[],
+  geometries: readonly ModelConfig[],
 ): Release | undefined {
   const difference = (release: Release) => {
     for (const each of geometries) {

@@ -13,7 +13,7 @@ export function cardFaults(text: string, path: string): string[] {
 
 export function frontMatterFaults(keys: JsonObject): string[] {
   return [
-    ...licenceFaults(keys),
+    ...licenseFaults(keys),
     ...textsFaults(keys, 'language', (code) =>
       /^(?:[a-z]{2,3}(?:-[a-z0-9]+)*|code|multilingual)$/.test(code)
         ? undefined
@@ -30,7 +30,7 @@ export function frontMatterFaults(keys: JsonObject): string[] {
   ]
 }
 
-function licenceFaults(keys: JsonObject): string[] {
+function licenseFaults(keys: JsonObject): string[] {
   const { license } = keys
   if (license === undefined || license === null) {
     return [
@@ -38,7 +38,7 @@ function licenceFaults(keys: JsonObject): string[] {
     ]
   }
   const faults = textsFaults(keys, 'license', (id) =>
-    licences.has(id) ? undefined : 'is none that the Hub knows: write other, with license_name',
+    licenses.has(id) ? undefined : 'is none that the Hub knows: write other, with license_name',
   )
   const isOther = license === 'other'
   return isOther && !isName(keys.license_name)
@@ -111,8 +111,8 @@ function isName(value: Json | undefined): value is string {
   return typeof value === 'string' && value !== ''
 }
 
-/** The Hub's identifiers of licences (hub-docs, docs/hub/repositories-licenses.md, August 2026). */
-export const licences = new Set(
+/** The Hub's identifiers of licenses (hub-docs, docs/hub/repositories-licenses.md, August 2026). */
+export const licenses = new Set(
   `apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0
   bigcode-openrail-m afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda
   cc cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0

@@ -107,7 +107,7 @@ function memoryAt({ checkpoint, plan }: Conversion, positions: number): number {
 
 /** What makes a check impossible, whatever the machine. */
 function reasonNot(
-  { checkpoint, plan, tokenizer, quantisation }: Conversion,
+  { checkpoint, plan, tokenizer, quantization }: Conversion,
   { allowNonFinite, asked }: CheckWish,
 ): OpenLlamaError | undefined {
   const where = { path: checkpoint.path, format: checkpoint.format }
@@ -136,7 +136,7 @@ function reasonNot(
     tokenizerJsonOf(checkpoint.tokenizer.beside) !== undefined ||
     checkpoint.tokenizer.tiktoken !== undefined ||
     hasVocabulary(checkpoint.metadata)
-  if (plan.target.format === 'gguf' && quantisation !== undefined && !hasTokenizer) {
+  if (plan.target.format === 'gguf' && quantization !== undefined && !hasTokenizer) {
     return new OpenLlamaError(
       'input',
       'the output has no vocabulary, without which llama.cpp does not run it',

@@ -1,5 +1,5 @@
 import { usageError } from '../io/errors.js'
-import type { NBits } from '../quantise/nbits.js'
+import type { NBits } from '../quantize/nbits.js'
 import type { DType } from '../types/dtype.js'
 import type { Parity } from './parity.js'
 import type { MetricRecord } from './record.js'
@@ -11,7 +11,7 @@ export interface Limits {
   kldP999: number
   /** Share of positions, at least. */
   top1: number
-  /** Null where one rare token's logit says nothing: quantised types move some by whole units. */
+  /** Null where one rare token's logit says nothing: quantized types move some by whole units. */
   logit: number | null
   nmse: number
   /** The artifact's perplexity over the source's, less one. */
@@ -31,8 +31,8 @@ export type LimitType = 'exact' | Exclude<DType, 'f64' | `${string}scales${strin
  * f32 add to it; llama.cpp's table has a mean of 2.5e-5 and a 99.9th percentile of 8e-4 between the
  * f16 and the bf16 file of LLaMA 3 8B, with 99.7 % agreement. GPUs round more: on Mesa's lavapipe the f16 file moves by 0.09 (mean 3e-5).
  *
- * Quantised types: twice the mean KL and twice the disagreement of llama.cpp's table for LLaMA 3 8B
- * without importance matrix (tools/perplexity/README.md), which quantisation hurts three times as
+ * Quantized types: twice the mean KL and twice the disagreement of llama.cpp's table for LLaMA 3 8B
+ * without importance matrix (tools/perplexity/README.md), which quantization hurts three times as
  * much as LLaMA 2 7B, of the worst mix that has the type. Its q8_0 0.0014, q6_K 0.0055, q5_K_S
  * 0.017, q5_1 0.018, q5_0 0.022, q4_K_S 0.043, q4_1 and q4_0 0.072, q3_K_S 0.23, q2_K 0.45; same
  * top token q8_0 97.7 %, q6_K 96.0 %, q4_K_M 91.9 %, q2_K 71.1 %, the others between. The 99.9th
@@ -55,22 +55,22 @@ const table: Record<LimitType, Limits> = {
     ...{ kldMean: 5e-4, kldMedian: 2e-4, kldP999: 2e-2, top1: 0.97, logit: 0.5 },
     ...{ nmse: 1e-4, perplexity: 2e-2 },
   },
-  q8_0: quantised(0.0014, 0.977, 2e-3, 0.02),
-  q8: quantised(0.0014, 0.977, 2e-3, 0.02),
-  q6_k: quantised(0.0055, 0.96, 5e-3, 0.08),
-  q5_k: quantised(0.017, 0.94, 1e-2, 0.15),
-  q5_1: quantised(0.018, 0.94, 1e-2, 0.15),
-  q5_0: quantised(0.022, 0.94, 1e-2, 0.15),
-  q4_k: quantised(0.043, 0.9, 3e-2, 0.3),
-  q4_1: quantised(0.072, 0.88, 3e-2, 0.3),
-  q4_0: quantised(0.072, 0.88, 3e-2, 0.3),
-  q4: quantised(0.072, 0.88, 3e-2, 0.3),
-  q4f16: quantised(0.072, 0.88, 3e-2, 0.3),
-  q3_k: quantised(0.23, 0.82, 0.1, 0.6),
-  q2_k: quantised(0.45, 0.71, 0.2, 1.2),
+  q8_0: quantized(0.0014, 0.977, 2e-3, 0.02),
+  q8: quantized(0.0014, 0.977, 2e-3, 0.02),
+  q6_k: quantized(0.0055, 0.96, 5e-3, 0.08),
+  q5_k: quantized(0.017, 0.94, 1e-2, 0.15),
+  q5_1: quantized(0.018, 0.94, 1e-2, 0.15),
+  q5_0: quantized(0.022, 0.94, 1e-2, 0.15),
+  q4_k: quantized(0.043, 0.9, 3e-2, 0.3),
+  q4_1: quantized(0.072, 0.88, 3e-2, 0.3),
+  q4_0: quantized(0.072, 0.88, 3e-2, 0.3),
+  q4: quantized(0.072, 0.88, 3e-2, 0.3),
+  q4f16: quantized(0.072, 0.88, 3e-2, 0.3),
+  q3_k: quantized(0.23, 0.82, 0.1, 0.6),
+  q2_k: quantized(0.45, 0.71, 0.2, 1.2),
 }
 
-function quantised(
+function quantized(
   publishedKld: number,
   publishedTop1: number,
   nmse: number,

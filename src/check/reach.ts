@@ -1,4 +1,4 @@
-import { effectiveWindow, type LlamaConfig } from '../checkpoint/config.js'
+import { effectiveWindow, type ModelConfig } from '../checkpoint/config.js'
 import { originalContext, rotaryOf } from '../checkpoint/rotary.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
@@ -16,7 +16,7 @@ interface Turn {
 }
 
 /** The turns of a model, within what it can be given. */
-function turnsOf(config: LlamaConfig): Turn[] {
+function turnsOf(config: ModelConfig): Turn[] {
   const turns: Turn[] = []
   const window = effectiveWindow(config)
   if (window !== null)
@@ -33,7 +33,7 @@ function turnsOf(config: LlamaConfig): Turn[] {
 }
 
 /** Tokens that a model is made for: a base that grows with the text goes beyond its context. */
-export function longestText(config: LlamaConfig): number {
+export function longestText(config: ModelConfig): number {
   const { max_position_embeddings, rope_scaling } = config
   if (rope_scaling === null) return max_position_embeddings
   const { growing } = rotaryOf(config, '')
@@ -56,7 +56,7 @@ export interface Reach {
  * @param allowed bytes
  */
 export function positionsToSee(
-  configs: readonly LlamaConfig[],
+  configs: readonly ModelConfig[],
   { least, most }: { least: number; most: number },
   memoryAt: (positions: number) => number,
   allowed: number,
@@ -83,11 +83,11 @@ export function positionsToSee(
 }
 
 /** A scaling that is not known is the engine's to refuse. */
-function turnsOr(config: LlamaConfig): Turn[] {
+function turnsOr(config: ModelConfig): Turn[] {
   return known(() => turnsOf(config)) ?? []
 }
 
-function longestOr(config: LlamaConfig): number {
+function longestOr(config: ModelConfig): number {
   return known(() => longestText(config)) ?? config.max_position_embeddings
 }
 

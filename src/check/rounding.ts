@@ -31,7 +31,7 @@ export function coarsestRounding(
   source: Runnable,
   converted: boolean,
 ): LimitType {
-  // Of a quantised graph, or one that is not understood, no tensors are known.
+  // Of a quantized graph, or one that is not understood, no tensors are known.
   if (artifact.checkpoint.tensors.size === 0 || source.checkpoint.tensors.size === 0) {
     return roundingBetween(roundingOf(source).type, roundingOf(artifact).type, converted)
   }

@@ -1,7 +1,7 @@
 import { inputError } from '../io/errors.js'
 import type { Origin } from '../io/store.js'
 import { byteLength, type DType, elementCount } from '../types/dtype.js'
-import type { LlamaConfig } from './config.js'
+import type { ModelConfig } from './config.js'
 import {
   type ConfigSource,
   list,
@@ -23,7 +23,7 @@ import {
   type Role,
   roleOf,
 } from './names.js'
-import { quantisationIn, refuseAdapters, refuseQuantised } from './quantised.js'
+import { quantizationIn, refuseAdapters, refuseQuantized } from './quantized.js'
 import { checkRanges } from './ranges.js'
 import type { Layout, Part, Tensor } from './tensor.js'
 
@@ -80,7 +80,7 @@ export interface Listing {
   /** The files that weights are in. */
   files: SourceFile[]
   arrays: StoredArray[]
-  /** Buffers of integers, levels of a quantisation: passed over, or called by their name. */
+  /** Buffers of integers, levels of a quantization: passed over, or called by their name. */
   others?: readonly OtherArray[]
   /** What the checkpoint's own metadata says of the model. */
   config?: ConfigSource
@@ -114,7 +114,7 @@ export interface Checkpoint {
   origin?: Origin
   /** `path` in the version that was read, likewise. */
   settled?: string
-  config: LlamaConfig
+  config: ModelConfig
   /** The config.json that it is from, where it is from one. */
   document?: NonNullable<ConfigSource['document']>
   /** The folder that a configuration and a tokenizer were looked for in. */
@@ -152,10 +152,10 @@ export function understand(
   const told = given ?? listing.config
   const names = [...arrays, ...others].map(({ name }) => name)
   refuseAdapters(names, where)
-  refuseQuantised(
+  refuseQuantized(
     names,
     others.map(({ type }) => type),
-    quantisationIn(told?.values.other),
+    quantizationIn(told?.values.other),
     where,
   )
   refuseOtherTypes(others, naming, format)

@@ -6,7 +6,7 @@ import { ropeFromHf } from './rope-config.js'
 import { originalContext, originalField, rotaryOf, scalingType } from './rotary.js'
 
 /** The configuration of a LLaMA-family model, by Hugging Face's field names. */
-export interface LlamaConfig {
+export interface ModelConfig {
   model_type: ModelType
   vocab_size: number
   hidden_size: number
@@ -50,7 +50,7 @@ export const configDefaults = {
   pad_token_id: null,
   initializer_range: 0.02,
   other: {},
-} as const satisfies Partial<LlamaConfig>
+} as const satisfies Partial<ModelConfig>
 
 /**
  * Reads a Hugging Face config.json. Fields it leaves out are left out: shapes
@@ -58,7 +58,7 @@ export const configDefaults = {
  * transformers 5 has both in `rope_parameters`; either is read.
  * @throws input error for another architecture, by its name, and for values of the wrong kind
  */
-export function configFromHf(json: JsonObject, path: string): Partial<LlamaConfig> {
+export function configFromHf(json: JsonObject, path: string): Partial<ModelConfig> {
   const type = modelTypeOf(json, path)
   for (const [field, only] of Object.entries(onlyValues)) {
     const value = json[field]
@@ -105,7 +105,7 @@ export function configFromHf(json: JsonObject, path: string): Partial<LlamaConfi
  * The config.json that transformers 4 and 5 both load: rotary parameters and
  * the dtype by version 4's names, which version 5 reads too.
  */
-export function configToHf(config: LlamaConfig, dtype: DType): JsonObject {
+export function configToHf(config: ModelConfig, dtype: DType): JsonObject {
   const { model_type, head_dim, rope_scaling: _, sliding_window, other, ...fields } = config
   return {
     architectures: [modelTypes[model_type]],
@@ -126,7 +126,7 @@ export function configToHf(config: LlamaConfig, dtype: DType): JsonObject {
 
 /** A config.json whose numbers are spelled as in the one that it is from. */
 export function configDocument(
-  config: LlamaConfig,
+  config: ModelConfig,
   dtype: DType,
   source: ExactJson | undefined,
 ): ExactJson {
@@ -148,7 +148,7 @@ const scalingFloats = new Set([
 ])
 
 /** generation_config.json: the special tokens, and nothing that would change decoding. */
-export function generationConfigToHf(config: LlamaConfig): JsonObject {
+export function generationConfigToHf(config: ModelConfig): JsonObject {
   const { bos_token_id, eos_token_id, pad_token_id } = config
   return {
     _from_model_config: true,
@@ -229,7 +229,7 @@ function windowOfMistral(json: JsonObject, path: string): number | null {
 export function effectiveWindow({
   sliding_window,
   max_position_embeddings,
-}: Pick<LlamaConfig, 'sliding_window' | 'max_position_embeddings'>): number | null {
+}: Pick<ModelConfig, 'sliding_window' | 'max_position_embeddings'>): number | null {
   return sliding_window !== null && sliding_window < max_position_embeddings ? sliding_window : null
 }
 
@@ -237,7 +237,7 @@ export function effectiveWindow({
  * Of longrope, transformers 4 reads the original context beside the scaling only, and takes the
  * ratio of the two contexts for the factor; transformers 5 reads either.
  */
-function forBothVersions(config: LlamaConfig): JsonObject {
+function forBothVersions(config: ModelConfig): JsonObject {
   const { rope_scaling } = config
   if (rope_scaling === null || scalingType(rope_scaling) !== 'longrope') return { rope_scaling }
   const original = originalContext(config)
@@ -285,7 +285,7 @@ function tokenIds(
   json: JsonObject,
   field: string,
   path: string,
-): LlamaConfig['eos_token_id'] | undefined {
+): ModelConfig['eos_token_id'] | undefined {
   const value = json[field]
   if (!Array.isArray(value)) return tokenId(json, field, path)
   const ids = value

@@ -1,6 +1,6 @@
 import { inputError, usageError } from '../io/errors.js'
 import type { ExactJson } from '../io/exact-json.js'
-import { configDefaults, type LlamaConfig } from './config.js'
+import { configDefaults, type ModelConfig } from './config.js'
 import {
   allTensors,
   type Geometry,
@@ -86,7 +86,7 @@ export function measureGeometry(
 
 /** Where a configuration, or a part of one, comes from. */
 export interface ConfigSource {
-  values: Partial<LlamaConfig>
+  values: Partial<ModelConfig>
   /** The class that a config.json names. */
   architecture?: string
   /** As the user knows it: a path, or a preset's name. */
@@ -109,7 +109,7 @@ export function settleConfig(
   heads: number | undefined,
   tied: boolean,
   path: string,
-): { config: LlamaConfig; warnings: string[] } {
+): { config: ModelConfig; warnings: string[] } {
   const { sizes, layers } = measured
   const shapes = {
     vocab_size: sizes.vocab,
@@ -203,7 +203,7 @@ export function settleConfig(
   if (tied && base.tie_word_embeddings === undefined) {
     warnings.push('there is no output head: the embedding is taken to serve as one (tied)')
   }
-  const config: LlamaConfig = {
+  const config: ModelConfig = {
     ...configDefaults,
     ...base,
     ...shapes,
@@ -276,7 +276,7 @@ function disagreements(
 
 interface Preset {
   name: string
-  config: LlamaConfig
+  config: ModelConfig
 }
 
 /** The presets with exactly these shapes, whatever their vocabulary. */

@@ -1,4 +1,4 @@
-import { effectiveWindow, type LlamaConfig } from './config.js'
+import { effectiveWindow, type ModelConfig } from './config.js'
 import { rotaryOf } from './rotary.js'
 
 /** What a graph itself says of the model that it computes; what cannot be read of it is left out. */
@@ -26,7 +26,7 @@ export interface RotaryFacts {
 }
 
 /** Fields in which a graph computes otherwise than a configuration says: a sentence each, with both. */
-export function graphDisagreements(facts: GraphFacts, config: LlamaConfig, from: string): string[] {
+export function graphDisagreements(facts: GraphFacts, config: ModelConfig, from: string): string[] {
   const sentences: string[] = []
   const differ = (field: string, ours: unknown, theirs: unknown) => {
     sentences.push(`${field} is ${String(ours)} in the graph, and ${String(theirs)} by ${from}`)
@@ -51,7 +51,7 @@ export function graphDisagreements(facts: GraphFacts, config: LlamaConfig, from:
 
 function rotaryDisagreement(
   { frequencies, attention, growing, whole, closeness }: RotaryFacts,
-  config: LlamaConfig,
+  config: ModelConfig,
   from: string,
 ): string | undefined {
   const meant = rotaryOf(config, from)

@@ -1,8 +1,8 @@
-import type { LlamaConfig } from './config.js'
+import type { ModelConfig } from './config.js'
 import { configDefaults } from './config.js'
 
 type Size = Pick<
-  LlamaConfig,
+  ModelConfig,
   | 'hidden_size'
   | 'intermediate_size'
   | 'num_hidden_layers'
@@ -35,7 +35,7 @@ const llama3 = {
  * them. Where several have the same shapes, the first here is what the shapes
  * alone are taken for: the OpenLLaMA release.
  */
-export const presets: ReadonlyMap<string, LlamaConfig> = new Map([
+export const presets: ReadonlyMap<string, ModelConfig> = new Map([
   ['open_llama_3b', preset(size3b, openLlama)],
   ['open_llama_7b', preset(size7b, openLlama)],
   ['open_llama_13b', preset(size13b, openLlama)],
@@ -71,7 +71,7 @@ function size(
   }
 }
 
-function preset(size: Size, differences: Partial<LlamaConfig> = {}): LlamaConfig {
+function preset(size: Size, differences: Partial<ModelConfig> = {}): ModelConfig {
   return {
     ...configDefaults,
     vocab_size: 32000,

@@ -1,5 +1,5 @@
 import { inputError } from '../io/errors.js'
-import type { LlamaConfig } from './config.js'
+import type { ModelConfig } from './config.js'
 
 /** What every runtime and every format has for sizes: 32 bits with a sign. */
 const mostCount = 2 ** 31 - 1
@@ -22,7 +22,7 @@ const reals = ['rms_norm_eps', 'rope_theta'] as const
  * Refuses numbers that no runtime can compute with and that not every format can hold.
  * @param from where they are from, for the error
  */
-export function checkRanges(config: LlamaConfig, from: string): void {
+export function checkRanges(config: ModelConfig, from: string): void {
   const refuse = (field: string, value: number, expected: string) =>
     inputError(`${field} is ${value} in ${from}, ${expected}`, {
       suggestions: ['Mend it, or give another configuration with --config.'],

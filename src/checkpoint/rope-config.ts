@@ -1,6 +1,6 @@
 import { inputError } from '../io/errors.js'
 import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
-import type { LlamaConfig } from './config.js'
+import type { ModelConfig } from './config.js'
 import { isScaling, originalField } from './rotary.js'
 
 /**
@@ -13,7 +13,7 @@ import { isScaling, originalField } from './rotary.js'
 export function ropeFromHf(
   json: JsonObject,
   path: string,
-): Partial<Pick<LlamaConfig, 'rope_theta' | 'rope_scaling'>> {
+): Partial<Pick<ModelConfig, 'rope_theta' | 'rope_scaling'>> {
   const places = (['rope_scaling', 'rope_parameters'] as const).flatMap((name) => {
     const value = json[name]
     if (value === undefined || value === null) return []

@@ -1,6 +1,6 @@
 import { inputError } from '../io/errors.js'
 import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
-import type { LlamaConfig } from './config.js'
+import type { ModelConfig } from './config.js'
 
 /**
  * Rotary embedding with its long-context scaling, computed as transformers 5 does
@@ -18,7 +18,7 @@ export interface Rotary {
 }
 
 export type RotaryConfig = Pick<
-  LlamaConfig,
+  ModelConfig,
   'head_dim' | 'rope_theta' | 'rope_scaling' | 'max_position_embeddings' | 'other'
 >
 

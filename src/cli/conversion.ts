@@ -5,7 +5,7 @@ import { list, shown } from '../checkpoint/geometry.js'
 import { tensorBytes } from '../checkpoint/tensor.js'
 import type { Conversion, ConvertResult } from '../convert/convert.js'
 import { allotMemory, programMemory } from '../convert/memory.js'
-import type { Quantisation } from '../convert/mix.js'
+import type { Quantization } from '../convert/mix.js'
 import { type CastSummary, weightBytes } from '../convert/plan.js'
 import { describeLoss } from '../formats/losses.js'
 import { printable } from '../io/printable.js'
@@ -37,10 +37,10 @@ export function describePlan(
     ...(plan.target.losses ?? []).map((loss) => ['lost', describeLoss(loss)]),
   ]
   const files = plan.target.files.map(({ name, size }) => [`  ${name}`, formatBytes(size)])
-  const { quantisation } = conversion
+  const { quantization } = conversion
   return [
     ...(all ? [`tensors\n${formatTable(tensorRows(conversion), [3])}`] : []),
-    ...(quantisation ? [describeTypes(quantisation)] : []),
+    ...(quantization ? [describeTypes(quantization)] : []),
     `files\n${formatTable(files, [1])}`,
     formatTable(facts),
   ].join('\n')
@@ -68,7 +68,7 @@ function describeCheckPlan(check: CheckPlan | undefined): string {
 }
 
 /** How many tensors have each type, which could not have the one that was wanted, and what they come to. */
-function describeTypes({ tensors, fallbacks, bitsPerWeight }: Quantisation): string {
+function describeTypes({ tensors, fallbacks, bitsPerWeight }: Quantization): string {
   const rows = [...grouped(tensors, ({ type }) => type)].map(([type, of]) => [
     `  ${type}`,
     `${of.length} ${of.length === 1 ? 'tensor' : 'tensors'}`,
@@ -98,7 +98,7 @@ function grouped<T>(items: readonly T[], keyOf: (item: T) => string): Map<string
 
 /** The plan for programs. */
 export function planJson(
-  { checkpoint, plan, staging, casts, quantisation, memory, freeDisk, warnings }: Conversion,
+  { checkpoint, plan, staging, casts, quantization, memory, freeDisk, warnings }: Conversion,
   check: CheckPlan | undefined,
 ): object {
   const matrix = plan.moves.find(({ target }) => target.shape.length === 2)
@@ -112,12 +112,12 @@ export function planJson(
     files: plan.target.files.map(({ name, size }) => ({ name, bytes: size })),
     bytes: plan.bytes,
     casts,
-    ...(quantisation
+    ...(quantization
       ? {
-          quantisation: {
-            bits_per_weight: quantisation.bitsPerWeight,
-            fallbacks: quantisation.fallbacks,
-            tensors: quantisation.tensors,
+          quantization: {
+            bits_per_weight: quantization.bitsPerWeight,
+            fallbacks: quantization.fallbacks,
+            tensors: quantization.tensors,
           },
         }
       : {}),

@@ -2,7 +2,7 @@ import { Flags } from '@oclif/core'
 import type { MixOptions } from '../convert/mix.js'
 import { given } from './command.js'
 
-/** How a quantisation mix of GGUF is to be departed from, as llama-quantize's users know it. */
+/** How a quantization mix of GGUF is to be departed from, as llama-quantize's users know it. */
 export const mixFlags = {
   pure: Flags.boolean({ summary: 'For q types: all matrices get the mix’s plain type' }),
   'output-tensor-type': Flags.string({
@@ -27,7 +27,7 @@ export const mixFlags = {
     summary: 'For q types: an importance matrix of llama.cpp’s, GGUF or legacy',
   }),
   'allow-requantize': Flags.boolean({
-    summary: 'For q types: quantise what is quantised already',
+    summary: 'For q types: quantize what is quantized already',
   }),
   strict: Flags.boolean({ summary: 'For q types: refuse fallbacks to other types' }),
 }

@@ -30,7 +30,7 @@ Of a card that is there, only the sections between openllama's comments and its 
     license: Flags.string({
       helpValue: 'ID',
       summary:
-        "The model's licence, as the Hub calls it (apache-2.0, mit, llama2, other …); by default the card's own, a GGUF's, or that of the release",
+        "The model's license, as the Hub calls it (apache-2.0, mit, llama2, other …); by default the card's own, a GGUF's, or that of the release",
     }),
     eval: Flags.string({
       multiple: true,

@@ -10,8 +10,8 @@ import { defaultThreads } from '../convert/memory.js'
 import { onnxTargets } from '../formats/format.js'
 import { targetFormats } from '../formats/index.js'
 import { parseSize } from '../io/units.js'
-import { mixNames } from '../quantise/mixes.js'
-import { nbitsNames } from '../quantise/nbits.js'
+import { mixNames } from '../quantize/mixes.js'
+import { nbitsNames } from '../quantize/nbits.js'
 import { floatTypes } from '../types/dtype.js'
 
 export default class Convert extends OpenLlamaCommand {

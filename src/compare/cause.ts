@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import type { LlamaConfig } from '../checkpoint/config.js'
+import type { ModelConfig } from '../checkpoint/config.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { lookUp } from '../io/interruption.js'
@@ -83,7 +83,7 @@ function flippedBit(value: number, right: number): number | undefined {
 function rotaryCause(
   actual: LoadedTensor,
   own: LoadedTensor,
-  config: LlamaConfig,
+  config: ModelConfig,
   isKey: boolean,
   limit: number,
 ): string | undefined {
@@ -158,7 +158,7 @@ function transposed({ rows, columns, values }: LoadedTensor): LoadedTensor | und
 }
 
 /** Tensors that might have been taken in the place of one: of the same layer, and its neighbours. */
-function sameShape(name: string, { tensors }: Checkpoint, config: LlamaConfig): string[] {
+function sameShape(name: string, { tensors }: Checkpoint, config: ModelConfig): string[] {
   if (name === headName) return [embeddingName]
   if (name === embeddingName) return [headName]
   const layer = layerOf(name)

@@ -96,7 +96,7 @@ export async function firstDepartingLayer(
   return differs < 0 ? null : differs - 1
 }
 
-/** Quantised weights run in llama.cpp, which shows no hidden states. */
+/** Quantized weights run in llama.cpp, which shows no hidden states. */
 function canShow({ tensors }: Checkpoint): boolean {
   return (
     tensors.size > 0 &&

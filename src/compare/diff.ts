@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { effectiveWindow, type LlamaConfig } from '../checkpoint/config.js'
+import { effectiveWindow, type ModelConfig } from '../checkpoint/config.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
 import { rotaryOf, sameRotary } from '../checkpoint/rotary.js'
 import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
@@ -329,7 +329,7 @@ export function floats(bytes: Uint8Array): Float32Array {
 }
 
 /** Fields that only describe how a model is used, or that the shapes settle. */
-const uses = new Set<keyof LlamaConfig>([
+const uses = new Set<keyof ModelConfig>([
   'model_type',
   'max_position_embeddings',
   'bos_token_id',
@@ -340,9 +340,9 @@ const uses = new Set<keyof LlamaConfig>([
 ])
 
 /** Fields in which two configurations differ, and whether the model computes otherwise for it. */
-export function configDifferences(a: LlamaConfig, b: LlamaConfig): ConfigDifference[] {
+export function configDifferences(a: ModelConfig, b: ModelConfig): ConfigDifference[] {
   const differences: ConfigDifference[] = []
-  let field: keyof LlamaConfig
+  let field: keyof ModelConfig
   for (field in a) {
     if (field === 'other' || isDeepStrictEqual(settled(a[field]), settled(b[field]))) continue
     if (field === 'rope_scaling' && turnAlike(a, b)) continue
@@ -353,7 +353,7 @@ export function configDifferences(a: LlamaConfig, b: LlamaConfig): ConfigDiffere
 }
 
 /** Whether two scalings come to the same, said in other words or with others of what is scaled alike. */
-function turnAlike(a: LlamaConfig, b: LlamaConfig): boolean {
+function turnAlike(a: ModelConfig, b: ModelConfig): boolean {
   try {
     return sameRotary(rotaryOf(a, ''), rotaryOf({ ...b, rope_theta: a.rope_theta }, ''))
   } catch (error) {

@@ -10,8 +10,8 @@ import { noteFiles, noteSmallFiles } from '../io/source.js'
 import { nameOf } from '../io/store.js'
 import { formatBytes } from '../io/units.js'
 import { type OpenOptions, openCheckpoint } from '../open/open.js'
-import { isMix, type Mix } from '../quantise/mixes.js'
-import { isNBits, type NBits } from '../quantise/nbits.js'
+import { isMix, type Mix } from '../quantize/mixes.js'
+import { isNBits, type NBits } from '../quantize/nbits.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { type Settlement, settle } from '../tokenizer/settlement.js'
 import { whyNoTokenizerJson } from '../tokenizer/tokenizer-json.js'
@@ -19,7 +19,7 @@ import type { FloatType } from '../types/dtype.js'
 import { type CarriedTokenizer, checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
 import { type InputRecord, inputsOf } from './inputs.js'
 import { allotMemory, minMemory } from './memory.js'
-import { chooseMix, chooseNBits, type MixOptions, type Quantisation } from './mix.js'
+import { chooseMix, chooseNBits, type MixOptions, type Quantization } from './mix.js'
 import { checkOptions } from './options.js'
 import { type CastSummary, type Plan, planConversion, summarizeCasts } from './plan.js'
 import { type SourceState, sourceStateOf } from './source-state.js'
@@ -59,7 +59,7 @@ export interface ConvertOptions extends OpenOptions {
   keepTokenizer?: boolean
   /** Convert what the format cannot say whole. */
   allowLoss?: boolean
-  /** How a quantisation mix is to be departed from. */
+  /** How a quantization mix is to be departed from. */
   mix?: MixOptions
 }
 
@@ -77,8 +77,8 @@ export interface Conversion {
   casts: CastSummary[]
   /** What else than weights goes into the output. */
   inputs: InputRecord[]
-  /** Where the target is a quantisation mix, or ONNX's quantised type. */
-  quantisation?: Quantisation
+  /** Where the target is a quantization mix, or ONNX's quantized type. */
+  quantization?: Quantization
   /** Bytes of buffers that will be used at most. */
   memory: number
   /** Bytes free where the output goes. */
@@ -118,7 +118,7 @@ async function prepare(
   checkOptions(format, options)
   const { result: read, files: noted } = await noteFiles(() => openCheckpoint(source, options))
   const opened = await untieDifferentHead(read)
-  const quantisation = isMix(options.dtype)
+  const quantization = isMix(options.dtype)
     ? await chooseMix(opened, options.dtype, options.mix ?? {})
     : isNBits(options.dtype)
       ? chooseNBits(opened, options.dtype, options.mix ?? {})
@@ -149,7 +149,7 @@ async function prepare(
   const checkpoint = { ...opened, config: settlement.config }
   const wanted: TargetOptions = {
     dtype: isMix(options.dtype) || isNBits(options.dtype) ? 'auto' : options.dtype,
-    ...quantisation?.target,
+    ...quantization?.target,
     ...sources,
     settlement,
     ...(modelParallel === undefined ? {} : { modelParallel }),
@@ -173,7 +173,7 @@ async function prepare(
     carried.leaveOut === undefined
       ? described
       : await format.describe(checkpoint, { ...wanted, withoutTokenizerJson: true, ...passedOn })
-  const plan = planConversion(checkpoint, target, quantisation?.importance)
+  const plan = planConversion(checkpoint, target, quantization?.importance)
   return {
     checkpoint,
     sourceState: await sourceStateOf(checkpoint.files, noted),
@@ -187,12 +187,12 @@ async function prepare(
       ...about.notes,
       ...target.notes,
       ...(target.losses ?? []).map(describeLoss),
-      ...(quantisation?.notes ?? []),
+      ...(quantization?.notes ?? []),
       ...keptNotes,
       ...carried.warnings,
     ],
     casts: summarizeCasts(plan),
-    ...(quantisation ? { quantisation } : {}),
+    ...(quantization ? { quantization } : {}),
     memory: allotMemory(plan, options).memory,
     freeDisk: await freeDiskAt(out),
   }

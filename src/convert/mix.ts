@@ -9,7 +9,7 @@ import { readPart } from '../formats/gguf/split.js'
 import { inputError } from '../io/errors.js'
 import { openFile, readSmallFile } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
-import { assignTypes, checkOverrides, parseTypeOverride } from '../quantise/assign.js'
+import { assignTypes, checkOverrides, parseTypeOverride } from '../quantize/assign.js'
 import {
   type Imatrix,
   imatrixFromGguf,
@@ -17,9 +17,9 @@ import {
   isGgufImatrix,
   isZeroed,
   parseLegacyImatrix,
-} from '../quantise/imatrix.js'
-import type { Mix } from '../quantise/mixes.js'
-import { assignNBits, type NBits } from '../quantise/nbits.js'
+} from '../quantize/imatrix.js'
+import type { Mix } from '../quantize/mixes.js'
+import { assignNBits, type NBits } from '../quantize/nbits.js'
 import { isFloat } from '../types/dtype.js'
 import { type GgmlType, isGgmlType, parseGgmlType } from '../types/ggml.js'
 
@@ -33,14 +33,14 @@ export interface MixOptions {
   leaveOutput?: boolean
   /** The path of an importance matrix. */
   imatrix?: string
-  /** Quantise again what is quantised already. */
+  /** Quantize again what is quantized already. */
   allowRequantize?: boolean
   /** Refuse fallbacks. */
   strict?: boolean
 }
 
-/** What a mix, or ONNX's quantised type, comes to for one checkpoint. */
-export interface Quantisation {
+/** What a mix, or ONNX's quantized type, comes to for one checkpoint. */
+export interface Quantization {
   /** What the format is told of it. */
   target: Pick<TargetOptions, 'mix' | 'nbits'>
   tensors: { name: string; shape: readonly number[]; type: string; bytes: number }[]
@@ -62,13 +62,13 @@ export interface FallbackRecord {
 
 /**
  * Gives each tensor its type, as llama-quantize chooses.
- * @throws input error for fallbacks where `strict`, and for tensors that are quantised already
+ * @throws input error for fallbacks where `strict`, and for tensors that are quantized already
  */
 export async function chooseMix(
   checkpoint: Checkpoint,
   name: Mix,
   options: MixOptions,
-): Promise<Quantisation> {
+): Promise<Quantization> {
   const { config, path } = checkpoint
   const imatrix = options.imatrix === undefined ? undefined : await readImatrix(options.imatrix)
   const named = [...checkpoint.tensors.values()].map((tensor) => ({
@@ -78,7 +78,7 @@ export async function chooseMix(
   const plain = named.map(({ tensor, ggufName }) => ({
     name: ggufName,
     shape: tensor.shape,
-    type: unquantisedType(tensor),
+    type: unquantizedType(tensor),
   }))
   const overrides = (options.tensorTypes ?? []).map(parseTypeOverride)
   checkOverrides(overrides, plain)
@@ -109,7 +109,7 @@ export async function chooseMix(
   named.forEach(({ tensor, ggufName }, i) => {
     const type = assignment.tensors[i]?.type ?? 'f32'
     if (tensor.dtype !== type && !options.allowRequantize) {
-      refuseRequantising(checkpoint, tensor, type)
+      refuseRequantizing(checkpoint, tensor, type)
     }
     types.set(tensor.name, type)
     const weights = imatrix && importanceFor(imatrix, ggufName, tensor, options.imatrix ?? '')
@@ -144,19 +144,19 @@ function zeroedNotes(names: readonly string[], imatrix: string): string[] {
 }
 
 /**
- * Gives each tensor ONNX's quantised type where its rows fill blocks.
- * @throws input error for fallbacks where `strict`, and for tensors that are quantised already
+ * Gives each tensor ONNX's quantized type where its rows fill blocks.
+ * @throws input error for fallbacks where `strict`, and for tensors that are quantized already
  */
 export function chooseNBits(
   checkpoint: Checkpoint,
   name: NBits,
   { strict, allowRequantize }: Pick<MixOptions, 'strict' | 'allowRequantize'>,
-): Quantisation {
+): Quantization {
   const { tensors, fallbacks, bitsPerWeight } = assignNBits(checkpoint, name)
   if (strict) refuseFallbacks(fallbacks, name, checkpoint.path, 'f32 or f16')
   const chosen = new Set(tensors.filter(({ type }) => type === name).map((tensor) => tensor.name))
   for (const tensor of checkpoint.tensors.values()) {
-    if (chosen.has(tensor.name) && !allowRequantize) refuseRequantising(checkpoint, tensor, name)
+    if (chosen.has(tensor.name) && !allowRequantize) refuseRequantizing(checkpoint, tensor, name)
   }
   return {
     target: { nbits: { name, tensors: chosen } },
@@ -168,14 +168,14 @@ export function chooseNBits(
   }
 }
 
-function refuseRequantising({ format, path }: Checkpoint, tensor: Tensor, type: string): void {
+function refuseRequantizing({ format, path }: Checkpoint, tensor: Tensor, type: string): void {
   if (isFloat(tensor.dtype)) return
-  throw inputError(`it is quantised already, to ${tensor.dtype}, and would be ${type}`, {
+  throw inputError(`it is quantized already, to ${tensor.dtype}, and would be ${type}`, {
     format,
     path,
     tensor: tensor.storedName,
     suggestions: [
-      'Quantise from the original; --allow-requantize does it from here, and loses accuracy twice.',
+      'Quantize from the original; --allow-requantize does it from here, and loses accuracy twice.',
     ],
   })
 }
@@ -187,7 +187,7 @@ function ggufNameOf({ name }: Tensor): string {
 }
 
 /** The type of a tensor that the mix leaves alone. llama.cpp computes with vectors of f32 only. */
-function unquantisedType({ shape, dtype }: Tensor): GgmlType {
+function unquantizedType({ shape, dtype }: Tensor): GgmlType {
   return shape.length > 1 && isGgmlType(dtype) ? dtype : 'f32'
 }
 
@@ -211,7 +211,7 @@ function refuseFallbacks(
 /** A mix whose types do not fit is called what it is. */
 function fallbackNotes(
   fallbacks: readonly FallbackRecord[],
-  tensors: Quantisation['tensors'],
+  tensors: Quantization['tensors'],
   mix: string,
   bitsPerWeight: number,
 ): string[] {

@@ -1,4 +1,4 @@
-import type { Format, FormatOption, QuantiseOption } from '../formats/format.js'
+import type { Format, FormatOption, QuantizeOption } from '../formats/format.js'
 import { formats } from '../formats/index.js'
 import { usageError } from '../io/errors.js'
 import type { ConvertOptions } from './convert.js'
@@ -19,31 +19,31 @@ export function checkOptions(format: Format, options: ConvertOptions): void {
       { suggestions: ['Leave it out: it would change nothing.'] },
     )
   }
-  const flags = givenQuantiseOptions(options.mix ?? {})
+  const flags = givenQuantizeOptions(options.mix ?? {})
   const [first] = flags
   if (first === undefined) return
-  const { types = [], options: known = [] } = format.quantised ?? {}
+  const { types = [], options: known = [] } = format.quantized ?? {}
   if (!types.includes(options.dtype)) {
-    const own = formats.flatMap((each) => (each.quantised ? [each.quantised] : []))
+    const own = formats.flatMap((each) => (each.quantized ? [each.quantized] : []))
     const fitting = own.filter((each) => flags.every((flag) => each.options.includes(flag)))
-    throw usageError(`--${first} is for quantised types, and --dtype is ${options.dtype}`, {
+    throw usageError(`--${first} is for quantized types, and --dtype is ${options.dtype}`, {
       suggestions: [`Choose --dtype ${sentence(fitting.flatMap((each) => each.types))}.`],
     })
   }
   const unknown = flags.find((flag) => !known.includes(flag))
   if (unknown === undefined) return
-  const knowing = formats.filter((each) => each.quantised?.options.includes(unknown))
+  const knowing = formats.filter((each) => each.quantized?.options.includes(unknown))
   throw usageError(
-    `--${unknown} is for the quantised types of ${sentence(knowing.map(({ name }) => name))}, and ${options.dtype} is a type of ${format.name}`,
+    `--${unknown} is for the quantized types of ${sentence(knowing.map(({ name }) => name))}, and ${options.dtype} is a type of ${format.name}`,
     { suggestions: [`Of such flags, ${format.name} knows ${sentence(dashed(known))}.`] },
   )
 }
 
 /** @throws usage error where the type is another format's */
-function checkType({ name, quantised }: Format, dtype: string): void {
-  const other = formats.find((each) => each.quantised?.types.includes(dtype))
+function checkType({ name, quantized }: Format, dtype: string): void {
+  const other = formats.find((each) => each.quantized?.types.includes(dtype))
   if (other === undefined || other.name === name) return
-  const types = ['f32', 'f16', 'bf16', ...(quantised?.types ?? [])]
+  const types = ['f32', 'f16', 'bf16', ...(quantized?.types ?? [])]
   throw usageError(`${dtype} is a type of ${other.name}; ${name} has ${sentence(types)}`)
 }
 
@@ -63,8 +63,8 @@ function givenOptions(options: ConvertOptions): FormatOption[] {
   return flags
 }
 
-function givenQuantiseOptions(mix: MixOptions): QuantiseOption[] {
-  const values: Record<QuantiseOption, unknown> = {
+function givenQuantizeOptions(mix: MixOptions): QuantizeOption[] {
+  const values: Record<QuantizeOption, unknown> = {
     pure: mix.pure,
     'output-tensor-type': mix.outputTensorType,
     'token-embedding-type': mix.tokenEmbeddingType,
@@ -74,8 +74,8 @@ function givenQuantiseOptions(mix: MixOptions): QuantiseOption[] {
     'allow-requantize': mix.allowRequantize,
     strict: mix.strict,
   }
-  const flags: QuantiseOption[] = []
-  let flag: QuantiseOption
+  const flags: QuantizeOption[] = []
+  let flag: QuantizeOption
   for (flag in values) if (values[flag] !== undefined && values[flag] !== false) flags.push(flag)
   return flags
 }

@@ -10,7 +10,7 @@ export interface Move {
   source: Tensor
   target: Tensor
   steps: Step[]
-  /** How much each column counts where the tensor is quantised. */
+  /** How much each column counts where the tensor is quantized. */
   importance?: Float32Array
 }
 
@@ -26,7 +26,7 @@ export interface Plan {
 /**
  * The difference of a checkpoint and a target: for each tensor the steps that
  * make the one's layout and dtype the other's.
- * @param importance of each column, by Hugging Face's names, for tensors that are quantised
+ * @param importance of each column, by Hugging Face's names, for tensors that are quantized
  */
 export function planConversion(
   source: Checkpoint,

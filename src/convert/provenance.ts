@@ -39,8 +39,8 @@ export interface Provenance {
   tensors: number
   parameters: number
   casts: CastSummary[]
-  /** Where a quantised type was written. */
-  quantisation?: { bits_per_weight: number; fallbacks: readonly FallbackRecord[] }
+  /** Where a quantized type was written. */
+  quantization?: { bits_per_weight: number; fallbacks: readonly FallbackRecord[] }
   /** What was assumed, left out, or changed beyond rounding, in sentences. */
   notes: string[]
   /** What the format cannot say of the model, where there is any. */
@@ -79,7 +79,7 @@ export interface FileRecord {
 }
 
 export function provenanceOf(
-  { checkpoint, tokenizer, plan, inputs, options, casts, quantisation, warnings }: Conversion,
+  { checkpoint, tokenizer, plan, inputs, options, casts, quantization, warnings }: Conversion,
   run: RunOptions,
   { hashes, sourceHashes, unverified, facts }: Executed,
 ): Provenance {
@@ -109,11 +109,11 @@ export function provenanceOf(
     tensors: casts.reduce((sum, { tensors }) => sum + tensors, 0),
     parameters: casts.reduce((sum, { parameters }) => sum + parameters, 0),
     casts,
-    ...(quantisation
+    ...(quantization
       ? {
-          quantisation: {
-            bits_per_weight: quantisation.bitsPerWeight,
-            fallbacks: quantisation.fallbacks,
+          quantization: {
+            bits_per_weight: quantization.bitsPerWeight,
+            fallbacks: quantization.fallbacks,
           },
         }
       : {}),

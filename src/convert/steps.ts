@@ -5,11 +5,11 @@ import { type BlockType, type DType, dtypes, type Float, isBlock, isFloat } from
 /** What the executor does to a tile, one after the other. */
 export type Step =
   | { kind: 'swap' }
-  | { kind: 'dequantise'; from: BlockType }
+  | { kind: 'dequantize'; from: BlockType }
   | { kind: 'cast'; from: DType; to: DType }
   | { kind: 'transpose' }
   | { kind: 'rotary'; to: 'half' | 'interleaved'; headDim: number }
-  | { kind: 'quantise'; to: Exclude<DType, Float> }
+  | { kind: 'quantize'; to: Exclude<DType, Float> }
 
 /**
  * The steps that make one tensor's layout and type another's. Values are
@@ -17,7 +17,7 @@ export type Step =
  * those come first; rows are rows, for rotary order and for blocks, only where
  * the matrix is not transposed. Between, casts come while the smaller type
  * saves work.
- * @throws input error for quantised rows that would have to be columns
+ * @throws input error for quantized rows that would have to be columns
  */
 export function stepsBetween(source: Tensor, target: Tensor): Step[] {
   const moved = movement(source, target)
@@ -35,21 +35,21 @@ export function stepsBetween(source: Tensor, target: Tensor): Step[] {
     }
     return [...swap, ...moved]
   }
-  const dequantise: Step[] = isBlock(source.dtype)
-    ? [{ kind: 'dequantise', from: source.dtype }]
+  const dequantize: Step[] = isBlock(source.dtype)
+    ? [{ kind: 'dequantize', from: source.dtype }]
     : []
   const from: DType = isFloat(source.dtype) ? source.dtype : 'f32'
-  const quantise: Step[] = isFloat(target.dtype) ? [] : [{ kind: 'quantise', to: target.dtype }]
+  const quantize: Step[] = isFloat(target.dtype) ? [] : [{ kind: 'quantize', to: target.dtype }]
   const to: DType = isFloat(target.dtype) ? target.dtype : 'f32'
   const cast: Step[] = from === to ? [] : [{ kind: 'cast', from, to }]
   const shrinks = dtypes[to].bytes <= dtypes[from].bytes
   const middle = shrinks ? [...cast, ...moved] : [...moved, ...cast]
-  return [...swap, ...dequantise, ...middle, ...quantise]
+  return [...swap, ...dequantize, ...middle, ...quantize]
 }
 
 /** Bytes that an element takes at most between the steps. */
 export function widestElement(source: DType, target: DType, steps: readonly Step[]): number {
-  const through: DType[] = steps.some(({ kind }) => kind === 'quantise' || kind === 'dequantise')
+  const through: DType[] = steps.some(({ kind }) => kind === 'quantize' || kind === 'dequantize')
     ? ['f32']
     : []
   return Math.max(

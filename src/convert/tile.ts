@@ -108,12 +108,12 @@ export function loadTile(
       continue
     }
     // Values can be looked at once they are numbers in this machine's byte order.
-    if (step.kind !== 'dequantise') source ??= countNonFinite(kernels, from, elements, dtype)
+    if (step.kind !== 'dequantize') source ??= countNonFinite(kernels, from, elements, dtype)
     vanished += runStep(kernels, step, { from, to, weights }, tile, dtype, transposed)
-    if (step.kind === 'cast' || step.kind === 'quantise') dtype = step.to
-    if (step.kind === 'dequantise') dtype = 'f32'
+    if (step.kind === 'cast' || step.kind === 'quantize') dtype = step.to
+    if (step.kind === 'dequantize') dtype = 'f32'
     if (step.kind === 'transpose') transposed = !transposed
-    if (step.kind === 'quantise' && isBlock(step.to)) {
+    if (step.kind === 'quantize' && isBlock(step.to)) {
       overflowed = overflowedBlocks(kernels, { from, to }, elements, step.to)
     }
     const next = from
@@ -159,7 +159,7 @@ function overflowedIn(
   { steps, target }: Move,
   source: NonFinite,
 ): number {
-  if (steps.some(({ kind }) => kind === 'quantise')) {
+  if (steps.some(({ kind }) => kind === 'quantize')) {
     if (target.dtype === 'q4_scales_f16') {
       const blocks = elements / dtypes.q4_scales_f16.block
       return kernels.countNonFinite16(address, blocks, exponents.f16)
@@ -205,11 +205,11 @@ function runStep(
   transposed: boolean,
 ): number {
   switch (step.kind) {
-    case 'dequantise':
-      kernels[dequantisers[step.from]](from, to, tile.rows * tile.columns)
+    case 'dequantize':
+      kernels[dequantizers[step.from]](from, to, tile.rows * tile.columns)
       return 0
-    case 'quantise':
-      kernels[quantisers[step.to]](from, to, tile.rows, tile.columns, weights)
+    case 'quantize':
+      kernels[quantizers[step.to]](from, to, tile.rows, tile.columns, weights)
       return 0
     case 'cast':
       return castOf(kernels, step.from, step.to)(from, to, tile.rows * tile.columns) ?? 0
@@ -232,7 +232,7 @@ function runStep(
   }
 }
 
-const quantisers = {
+const quantizers = {
   q4_0: 'quantizeQ4_0',
   q4_1: 'quantizeQ4_1',
   q5_0: 'quantizeQ5_0',
@@ -250,7 +250,7 @@ const quantisers = {
   q8_scales: 'scalesQ8',
 } as const satisfies Record<Exclude<DType, Float>, keyof Kernels>
 
-const dequantisers = {
+const dequantizers = {
   q4_0: 'dequantizeQ4_0',
   q4_1: 'dequantizeQ4_1',
   q5_0: 'dequantizeQ5_0',

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import type { LlamaConfig } from '../checkpoint/config.js'
+import type { ModelConfig } from '../checkpoint/config.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { physicalCores } from './cores.js'
 import { agreedTokens, checkTokens, type Engine, type EngineOptions } from './engine.js'
@@ -21,7 +21,7 @@ type Sequence = ReturnType<Context['getSequence']>
  */
 export async function openLlamaEngine(
   path: string,
-  config: LlamaConfig,
+  config: ModelConfig,
   options: EngineOptions,
 ): Promise<Engine> {
   const { started, device, notes } = await startOn(options)

@@ -29,7 +29,7 @@ export interface Gathered {
  * Locates a checkpoint's weights for ONNX Runtime, which reads any run of bytes of any file below
  * one directory, and follows no links: the files' real paths are given. What is in several runs
  * (chunks of flax, shares of model parallelism, strided storages) is read into memory.
- * @throws input error for quantised tensors
+ * @throws input error for quantized tensors
  */
 export async function locateWeights({ format, path, tensors }: Checkpoint): Promise<Located> {
   const real = new Map<string, string>()
@@ -49,7 +49,7 @@ export async function locateWeights({ format, path, tensors }: Checkpoint): Prom
         format,
         path,
         tensor: name,
-        suggestions: ['Quantised models run in llama.cpp, from GGUF.'],
+        suggestions: ['Quantized models run in llama.cpp, from GGUF.'],
       })
     }
     if (tensor.layout.bigEndian) {

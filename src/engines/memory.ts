@@ -1,5 +1,5 @@
 import { freemem } from 'node:os'
-import type { LlamaConfig } from '../checkpoint/config.js'
+import type { ModelConfig } from '../checkpoint/config.js'
 import { matrixOf } from '../checkpoint/tensor.js'
 import { dtypes } from '../types/dtype.js'
 import type { EngineName } from './engine.js'
@@ -30,7 +30,7 @@ export function memoryToRun(
 const runtime = 250e6
 
 /** Activations of a layer, scores of all heads, keys and values, and logits twice: handed over. */
-function computed(config: LlamaConfig, tokens: number): number {
+function computed(config: ModelConfig, tokens: number): number {
   const { hidden_size, intermediate_size, num_attention_heads, num_key_value_heads } = config
   const { head_dim, num_hidden_layers, vocab_size } = config
   const activations = tokens * (6 * hidden_size + 4 * intermediate_size)

@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import type { LlamaConfig } from '../checkpoint/config.js'
+import type { ModelConfig } from '../checkpoint/config.js'
 import { list } from '../checkpoint/geometry.js'
 import { decoderModel } from '../graph/decoder.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
@@ -45,7 +45,7 @@ export async function openCheckpointEngine(
 /** Runs a graph that was exported, with its own weights, computing in its own type. */
 export async function openGraphEngine(
   path: string,
-  config: LlamaConfig,
+  config: ModelConfig,
   options: EngineOptions,
 ): Promise<Engine> {
   const device = deviceFor(options)
@@ -162,7 +162,7 @@ async function createOn(
 }
 
 /** @param inputs weights that are given to every run */
-function engineOf({ session, device, notes }: Opened, config: LlamaConfig, inputs: Feeds): Engine {
+function engineOf({ session, device, notes }: Opened, config: ModelConfig, inputs: Feeds): Engine {
   const vocabulary = config.vocab_size
   const ends = new Set([config.eos_token_id].flat())
   return {

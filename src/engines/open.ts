@@ -21,7 +21,7 @@ export function engineFor({ checkpoint }: Opened): EngineName {
 
 /**
  * The engine that multiplies a checkpoint's weights with activations in f32: llama.cpp rounds these to
- * the type of f16, bf16 and quantised weights, and what it computes says as much of it as of the file.
+ * the type of f16, bf16 and quantized weights, and what it computes says as much of it as of the file.
  */
 export function exactEngineFor(opened: Opened): EngineName {
   return isAllFloat(opened.checkpoint) ? 'onnxruntime' : engineFor(opened)
@@ -32,7 +32,7 @@ function canTokenize({ metadata }: Checkpoint): boolean {
 }
 
 function isAllFloat({ tensors }: Checkpoint): boolean {
-  // What has no tensors is quantised in a way that is not read.
+  // What has no tensors is quantized in a way that is not read.
   return tensors.size > 0 && [...tensors.values()].every(({ dtype }) => isFloat(dtype))
 }
 

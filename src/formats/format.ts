@@ -1,7 +1,7 @@
 import type { Checkpoint, FormatName, Listing } from '../checkpoint/checkpoint.js'
 import type { MetadataEntry } from '../checkpoint/metadata.js'
 import type { Tensor } from '../checkpoint/tensor.js'
-import type { NBits } from '../quantise/nbits.js'
+import type { NBits } from '../quantize/nbits.js'
 import type { KeptFile, LoadedTokenizer } from '../tokenizer/load.js'
 import type { Settlement } from '../tokenizer/settlement.js'
 import type { SourceFile } from '../tokenizer/tokenizer-config.js'
@@ -21,8 +21,8 @@ export interface Format {
   readonly extension?: string
   /** Options of a conversion that only some formats know. */
   readonly options?: readonly FormatOption[]
-  /** Quantised types that the format has, and what can be said of how they are made. */
-  readonly quantised?: { types: readonly string[]; options: readonly QuantiseOption[] }
+  /** Quantized types that the format has, and what can be said of how they are made. */
+  readonly quantized?: { types: readonly string[]; options: readonly QuantizeOption[] }
   /** EasyLM's load types (`params::…`) that name this format. */
   readonly loaders?: readonly string[]
   /** Whether a file of this name that starts with `head` (up to 512 bytes) is of this format. */
@@ -47,7 +47,7 @@ export type FormatOption =
   | 'onnx-target'
   | 'keep-tokenizer'
 
-export type QuantiseOption =
+export type QuantizeOption =
   | 'pure'
   | 'output-tensor-type'
   | 'token-embedding-type'
@@ -86,9 +86,9 @@ export interface TargetOptions {
   about?: About
   /** Changes of the file's metadata (--metadata key=value), for formats that have any. */
   metadata?: readonly string[]
-  /** A quantisation mix: types of single tensors, by Hugging Face's names, in the place of `dtype`. */
+  /** A quantization mix: types of single tensors, by Hugging Face's names, in the place of `dtype`. */
   mix?: Mix
-  /** ONNX's quantised type, in the place of `dtype`, and the tensors that have it. */
+  /** ONNX's quantized type, in the place of `dtype`, and the tensors that have it. */
   nbits?: { name: NBits; tensors: ReadonlySet<string> }
 }
 
@@ -102,7 +102,7 @@ export interface Mix {
   /** llama.cpp's number for it, `general.file_type`. */
   fileType: number
   types: ReadonlyMap<string, DType>
-  /** What else the file says of how it was quantised. */
+  /** What else the file says of how it was quantized. */
   metadata: readonly MetadataEntry[]
 }
 

@@ -1,4 +1,4 @@
-import { effectiveWindow, type LlamaConfig } from '../checkpoint/config.js'
+import { effectiveWindow, type ModelConfig } from '../checkpoint/config.js'
 import { scalingType } from '../checkpoint/rotary.js'
 import type { Json } from '../io/json.js'
 
@@ -29,7 +29,7 @@ export interface Abilities {
 }
 
 /** What is lost of a model for who reads it so. */
-export function lossesOf(config: LlamaConfig, abilities: Abilities): Loss[] {
+export function lossesOf(config: ModelConfig, abilities: Abilities): Loss[] {
   const { hidden_size, num_attention_heads, head_dim, rope_scaling } = config
   const { reader } = abilities
   const losses: Loss[] = []
@@ -68,7 +68,7 @@ export function lossesOf(config: LlamaConfig, abilities: Abilities): Loss[] {
 }
 
 /** Whether a loss changes what is computed of texts that fit into the model's context. */
-export function needsLeave({ since }: Loss, { max_position_embeddings }: LlamaConfig): boolean {
+export function needsLeave({ since }: Loss, { max_position_embeddings }: ModelConfig): boolean {
   return since === null || since < max_position_embeddings
 }
 

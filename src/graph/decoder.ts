@@ -1,4 +1,4 @@
-import type { LlamaConfig } from '../checkpoint/config.js'
+import type { ModelConfig } from '../checkpoint/config.js'
 import { embeddingName, headName } from '../checkpoint/names.js'
 import type { Float } from '../types/dtype.js'
 import {
@@ -29,8 +29,8 @@ export interface GraphWeight {
   data: ExternalData | 'input'
 }
 
-/** A quantised matrix: levels without sign, whose zero is the middle one, and scales of blocks. */
-export interface QuantisedWeight {
+/** A quantized matrix: levels without sign, whose zero is the middle one, and scales of blocks. */
+export interface QuantizedWeight {
   bits: 4 | 8
   /** Elements of a row that share a scale. */
   block: number
@@ -47,11 +47,11 @@ interface StoredPart {
 }
 
 export interface DecoderOptions {
-  config: LlamaConfig
+  config: ModelConfig
   /** The checkpoint, for errors. */
   path: string
   /** By Hugging Face's names. Without an output head, the embedding serves as one. */
-  weights: ReadonlyMap<string, GraphWeight | QuantisedWeight>
+  weights: ReadonlyMap<string, GraphWeight | QuantizedWeight>
   /** The type that is computed in, and that the cache has. Logits are f32. */
   compute: 'f32' | 'f16'
   /** The order of the rows that rotary embedding pairs up. */
@@ -131,14 +131,14 @@ function showHidden(decoder: Decoder, hidden: string, depth: number): void {
 function embed(decoder: Decoder): string {
   const { builder, compute, weights } = decoder
   const table = weights.get(embeddingName)
-  if (table && isQuantised(table)) return embedQuantised(decoder, table)
+  if (table && isQuantized(table)) return embedQuantized(decoder, table)
   const { dtype } = stored(decoder, embeddingName)
   const rows = addNode(builder, 'Gather', 'model.embed_tokens', [embeddingName, 'input_ids'])
   return dtype === compute ? rows : castTo(decoder, rows, 'model.embed_tokens.cast', compute)
 }
 
 /** Looks up rows of levels and makes values of those alone. */
-function embedQuantised(decoder: Decoder, table: QuantisedWeight): string {
+function embedQuantized(decoder: Decoder, table: QuantizedWeight): string {
   const { builder, config, compute } = decoder
   const { bits, block, levels, shape } = table
   const [rows = 0, columns = 0] = shape
@@ -278,9 +278,9 @@ function product(
   output: string,
 ): string {
   const { builder, compute, weights } = decoder
-  const quantised = weights.get(weightName)
-  if (quantised && isQuantised(quantised)) {
-    return quantisedProduct(decoder, input, path, quantised, output)
+  const quantized = weights.get(weightName)
+  if (quantized && isQuantized(quantized)) {
+    return quantizedProduct(decoder, input, path, quantized, output)
   }
   const { transposed, shape, dtype } = stored(decoder, weightName)
   const matrix = weight(decoder, weightName)
@@ -299,14 +299,14 @@ function product(
 }
 
 /**
- * A matrix product with a quantised weight. Without `accuracy_level` products are those of the
+ * A matrix product with a quantized weight. Without `accuracy_level` products are those of the
  * activations as they are: with it some machines would round these to 8 bits, and others not.
  */
-function quantisedProduct(
+function quantizedProduct(
   decoder: Decoder,
   input: string,
   path: string,
-  weight: QuantisedWeight,
+  weight: QuantizedWeight,
   output: string,
 ): string {
   const { builder, compute, once } = decoder
@@ -331,13 +331,13 @@ function quantisedProduct(
 
 function addScales(
   { builder, compute, once }: Decoder,
-  { shape, block, scales: { name, data } }: QuantisedWeight,
+  { shape, block, scales: { name, data } }: QuantizedWeight,
 ): string {
   const [rows = 0, columns = 0] = shape
   return once(name, () => addWeight(builder, name, compute, [rows, columns / block], data))
 }
 
-function isQuantised(weight: GraphWeight | QuantisedWeight): weight is QuantisedWeight {
+function isQuantized(weight: GraphWeight | QuantizedWeight): weight is QuantizedWeight {
   return 'levels' in weight
 }
 
@@ -355,8 +355,8 @@ function sequenceShape({ builder, once }: Decoder, width: number): string {
 /** A weight as the graph refers to it: added where it is first used. */
 function stored({ builder, weights, once }: Decoder, name: string): GraphWeight {
   const found = weights.get(name)
-  if (found === undefined || isQuantised(found)) {
-    throw new Error(`the decoder has no weight ${name} that is not quantised`)
+  if (found === undefined || isQuantized(found)) {
+    throw new Error(`the decoder has no weight ${name} that is not quantized`)
   }
   const { dtype, shape, transposed, data } = found
   const storedShape = transposed ? [...shape].reverse() : shape

@@ -1,10 +1,10 @@
-import type { LlamaConfig } from '../checkpoint/config.js'
+import type { ModelConfig } from '../checkpoint/config.js'
 import { type Rotary, rotaryOf } from '../checkpoint/rotary.js'
 import { addConstant, addNode, elementTypes, type GraphBuilder } from './model.js'
 
 interface Angles {
   builder: GraphBuilder
-  config: LlamaConfig
+  config: ModelConfig
   /** The checkpoint, for errors. */
   path: string
   compute: 'f32' | 'f16'
@@ -60,7 +60,7 @@ function addFrequencies(
  */
 function frequenciesOfLength(
   builder: GraphBuilder,
-  { head_dim, rope_theta }: LlamaConfig,
+  { head_dim, rope_theta }: ModelConfig,
   { frequencies, beyond, growing }: Rotary,
 ): string {
   const scalar = (name: string, value: number) =>

@@ -5,7 +5,7 @@ import {
   type SourceFile,
   understand,
 } from '../checkpoint/checkpoint.js'
-import { configFromHf, type LlamaConfig } from '../checkpoint/config.js'
+import { configFromHf, type ModelConfig } from '../checkpoint/config.js'
 import { type ConfigSource, list } from '../checkpoint/geometry.js'
 import { type GraphFacts, graphDisagreements } from '../checkpoint/graph-facts.js'
 import { presets } from '../checkpoint/presets.js'
@@ -94,7 +94,7 @@ export async function readCheckpoint(
 /** Where a graph, or the genai_config.json that belongs to it, says other things than a configuration. */
 export async function disagreementsOf(
   facts: GraphFacts,
-  config: LlamaConfig,
+  config: ModelConfig,
   { folder, path }: { folder: string; path: string },
   given: ConfigSource | undefined,
 ): Promise<string[]> {

@@ -1,5 +1,5 @@
 import { list } from '../checkpoint/geometry.js'
-import { mergeFirst } from '../checkpoint/quantised.js'
+import { mergeFirst } from '../checkpoint/quantized.js'
 import { mergeFsdp, mergeZero } from '../formats/torch/shards.js'
 import { inputError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import { TensorProto_DataType } from 'onnx-buf'
 import type { Checkpoint, SourceFile } from '../checkpoint/checkpoint.js'
-import { configDefaults, type LlamaConfig } from '../checkpoint/config.js'
+import { configDefaults, type ModelConfig } from '../checkpoint/config.js'
 import { opaqueCheckpoint } from '../formats/gguf/opaque.js'
 import { graphFacts } from '../formats/onnx/facts.js'
 import { type OnnxFile, walkOnnx } from '../formats/onnx/file.js'
@@ -9,7 +9,7 @@ import { graphAt } from '../formats/onnx/onnx.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
 import { isFolder, join, kindOf, listFolder, settle, storeOf } from '../io/store.js'
-import type { NBits } from '../quantise/nbits.js'
+import type { NBits } from '../quantize/nbits.js'
 import type { DType } from '../types/dtype.js'
 import { findTokenizer } from './find-tokenizer.js'
 import {
@@ -25,11 +25,11 @@ import {
 
 /** A checkpoint that is to be run, and not only read. */
 export interface Runnable {
-  /** Without tensors where they are quantised for ONNX, or in a graph that is not understood. */
+  /** Without tensors where they are quantized for ONNX, or in a graph that is not understood. */
   checkpoint: Checkpoint
   /** The ONNX graph that runs it, where it has its own. */
   graph?: string
-  /** ONNX's quantised type, of a graph that has one. */
+  /** ONNX's quantized type, of a graph that has one. */
   nbits?: NBits
   /** Of a GGUF whose types are not read here: one of them, and the type that is read and nearest. */
   opaque?: { type: string; like: DType }
@@ -130,7 +130,7 @@ async function openFloat(
   }
 }
 
-/** The quantised type of a graph, by its first product with quantised weights. */
+/** The quantized type of a graph, by its first product with quantized weights. */
 function typeOf({ nodes, initializers }: OnnxFile): NBits | undefined {
   const product = nodes.find(({ opType }) => opType === 'MatMulNBits')
   if (product === undefined) {
@@ -142,7 +142,7 @@ function typeOf({ nodes, initializers }: OnnxFile): NBits | undefined {
   return scales?.type === TensorProto_DataType.FLOAT16 ? 'q4f16' : 'q4'
 }
 
-/** Products of 8 bits as onnxruntime's dynamic quantiser makes them. */
+/** Products of 8 bits as onnxruntime's dynamic quantizer makes them. */
 const integerProducts = new Set(['MatMulInteger', 'DynamicQuantizeMatMul', 'QLinearMatMul'])
 
 const needed = [
@@ -157,7 +157,7 @@ async function configOf(
   location: Location,
   options: OpenOptions,
   path: string,
-): Promise<LlamaConfig> {
+): Promise<ModelConfig> {
   const given = (await givenConfig(await homeOf(location), options))?.values ?? {}
   const { vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads } =
     given

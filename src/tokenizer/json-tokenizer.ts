@@ -1,4 +1,4 @@
-import type { LlamaConfig } from '../checkpoint/config.js'
+import type { ModelConfig } from '../checkpoint/config.js'
 import { inputError } from '../io/errors.js'
 import {
   type ExactJson,
@@ -49,7 +49,7 @@ const roles = ['bos', 'eos', 'unk', 'pad'] as const
  */
 export function settleJsonTokenizer(
   { tokenizer, tokenizerJson, keptTokenizer, keepTokenizer = false }: TokenizerSources,
-  { vocab_size: rows }: Pick<LlamaConfig, 'vocab_size'>,
+  { vocab_size: rows }: Pick<ModelConfig, 'vocab_size'>,
 ): JsonTokenizer | undefined {
   if (tokenizerJson === undefined && keptTokenizer === undefined) return undefined
   const parsed = new Map((keptTokenizer ?? []).flatMap(parseKept))

@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { generationConfigToHf, type LlamaConfig } from '../checkpoint/config.js'
+import { generationConfigToHf, type ModelConfig } from '../checkpoint/config.js'
 import { list } from '../checkpoint/geometry.js'
 import {
   type ExactJson,
@@ -25,8 +25,8 @@ import {
  * tokenizer's own end in it stays as it is; ids that no row belongs to go.
  */
 export interface Settlement {
-  /** With the ids that are written, and nothing of how the source was quantised. */
-  config: LlamaConfig
+  /** With the ids that are written, and nothing of how the source was quantized. */
+  config: ModelConfig
   /** generation_config.json: the source's own, as far as nothing in it is wrong. */
   generation: ReadonlyMap<string, ExactJson>
   /** The tokenizer's special tokens. */
@@ -55,10 +55,10 @@ const generationName = 'generation_config.json'
 
 export function settle(checkpoint: Checkpoint, sources: SettlementSources): Settlement {
   const { config } = checkpoint
-  const quantised = withoutQuantisation(config)
+  const quantized = withoutQuantization(config)
   const own = tokenizerOf(checkpoint, sources)
   const ids = settleIds(idsOf(config), own, config.vocab_size)
-  const settled = { ...quantised.config, ...ids.values }
+  const settled = { ...quantized.config, ...ids.values }
   const generation = settleGeneration(sources.about?.generationText, settled, own)
   return {
     config: settled,
@@ -73,7 +73,7 @@ export function settle(checkpoint: Checkpoint, sources: SettlementSources): Sett
     ...(own.sentencePiece === undefined ? {} : { sentencePiece: own.sentencePiece }),
     ...(own.json === undefined ? {} : { json: own.json }),
     notes: [
-      ...quantised.notes,
+      ...quantized.notes,
       ...own.notes,
       ...changesOf('config.json', ids.changes.filter(isUntold)),
       ...generation.notes,
@@ -148,7 +148,7 @@ interface Change {
   why: string
 }
 
-function idsOf(config: LlamaConfig): Ids {
+function idsOf(config: ModelConfig): Ids {
   return { bos: config.bos_token_id, eos: config.eos_token_id, pad: config.pad_token_id }
 }
 
@@ -158,7 +158,7 @@ function settleIds(
   own: OwnTokens,
   rows: number,
 ): {
-  values: Pick<LlamaConfig, 'bos_token_id' | 'eos_token_id' | 'pad_token_id'>
+  values: Pick<ModelConfig, 'bos_token_id' | 'eos_token_id' | 'pad_token_id'>
   changes: Change[]
 } {
   const changes: Change[] = []
@@ -215,7 +215,7 @@ function changesOf(file: string, changes: readonly Change[]): string[] {
 /** The source's generation_config.json with what is wrong in it put right; else one of the config. */
 function settleGeneration(
   text: string | undefined,
-  config: LlamaConfig,
+  config: ModelConfig,
   own: OwnTokens,
 ): { json: ReadonlyMap<string, ExactJson>; notes: string[] } {
   const source = text === undefined ? undefined : parseExactJson(text)
@@ -250,10 +250,10 @@ function numberOf(value: ExactJson): number | undefined {
   return Number.isSafeInteger(number) && number >= 0 ? number : undefined
 }
 
-/** Where a fine-tune was quantised as it was loaded, what says how is left over beside its floats. */
+/** Where a fine-tune was quantized as it was loaded, what says how is left over beside its floats. */
 const leftOver = ['quantization_config', 'quantization', 'compression_config']
 
-function withoutQuantisation(config: LlamaConfig): { config: LlamaConfig; notes: string[] } {
+function withoutQuantization(config: ModelConfig): { config: ModelConfig; notes: string[] } {
   const there = leftOver.filter((field) => field in config.other)
   if (there.length === 0) return { config, notes: [] }
   const other = Object.fromEntries(
@@ -262,7 +262,7 @@ function withoutQuantisation(config: LlamaConfig): { config: LlamaConfig; notes:
   return {
     config: { ...config, other },
     notes: [
-      `config.json has a ${list(there)}, and the weights are not quantised so: it is left out, since who loads the model would quantise it, or ask for the library`,
+      `config.json has a ${list(there)}, and the weights are not quantized so: it is left out, since who loads the model would quantize it, or ask for the library`,
     ],
   }
 }

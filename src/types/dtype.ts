@@ -1,5 +1,5 @@
 /**
- * Element types of stored tensors. A block type (GGUF's quantised ones) packs
+ * Element types of stored tensors. A block type (GGUF's quantized ones) packs
  * `block` elements of one row into `bytes` bytes; for plain types block is 1.
  * ONNX keeps levels and scales apart, as two types for two tensors.
  */
@@ -34,7 +34,7 @@ export type Float = 'f64' | 'f32' | 'f16' | 'bf16'
 export type LevelType = 'q4' | 'q8'
 export type ScaleType = 'q4_scales' | 'q4_scales_f16' | 'q8_scales'
 
-/** GGUF's quantised types: several elements share a scale, which lies with them. */
+/** GGUF's quantized types: several elements share a scale, which lies with them. */
 export type BlockType = Exclude<DType, Float | LevelType | ScaleType>
 
 export function isFloat(dtype: DType): dtype is Float {

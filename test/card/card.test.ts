@@ -193,10 +193,10 @@ test('a release is named for weights whose geometry nothing tells: refused', asy
   )
 })
 
-test('quantised weights: base model and relation, which go when floats take their place', async () => {
+test('quantized weights: base model and relation, which go when floats take their place', async () => {
   const release = releases.find(({ id }) => id === 'open_llama_7b_v2')
   const repo = 'me/open_llama_7b_v2-GGUF'
-  const subject = { ...bareSubject, release, repo, isQuantised: true }
+  const subject = { ...bareSubject, release, repo, isQuantized: true }
   const keysOf = (subject: Subject, yaml = '') =>
     readFrontMatter(
       editFrontMatter(yaml, frontMatterChanges(subject, undefined, {}), '\n', 'README.md'),
@@ -205,11 +205,11 @@ test('quantised weights: base model and relation, which go when floats take thei
   const first = keysOf(subject)
   assert.is(first.base_model, 'openlm-research/open_llama_7b_v2')
   assert.is(first.base_model_relation, 'quantized')
-  const second = keysOf({ ...subject, isQuantised: false }, toYaml(first))
+  const second = keysOf({ ...subject, isQuantized: false }, toYaml(first))
   assert.is(second.base_model, 'openlm-research/open_llama_7b_v2')
   assert.is(second.base_model_relation, undefined)
   // The release's own repository has no base.
-  const own = keysOf({ ...subject, repo: 'openlm-research/open_llama_7b_v2', isQuantised: false })
+  const own = keysOf({ ...subject, repo: 'openlm-research/open_llama_7b_v2', isQuantized: false })
   assert.is(own.base_model, undefined)
   const folder = await converted('tiny-v2', { to: 'gguf', dtype: 'q4_k_m' })
   const { text } = await cardOf(folder, { repo })
@@ -243,10 +243,10 @@ test('several GGUFs in one folder, each with its record', async () => {
   assert.match(text, `llama-completion -m ${small} `)
   // tiny-v1 has rows of 160 and 416.
   const record = JSON.parse(readFileSync(join(folder, `${small}.openllama.json`), 'utf8'))
-  assert.ok(record.quantisation.fallbacks.length > 0)
+  assert.ok(record.quantization.fallbacks.length > 0)
   assert.match(
     text,
-    `q5_0 instead of q4_k for 12 tensors (${record.quantisation.fallbacks[0].reason})`,
+    `q5_0 instead of q4_k for 12 tensors (${record.quantization.fallbacks[0].reason})`,
   )
   assert.is(text.match(/rows of 160 are no multiple of 256/g)?.length, 2, 'said once of each type')
   // It merges spaces, which llama.cpp cannot.
@@ -315,7 +315,7 @@ test('a check’s figures are told, and go when they are gone', async () => {
   assert.not.match((await cardOf(folder)).text, 'KL divergence')
 })
 
-test('the licence: the user’s, the card’s, the file’s, and none is made up', async () => {
+test('the license: the user’s, the card’s, the file’s, and none is made up', async () => {
   const folder = await converted('tiny-v2', {
     to: 'gguf',
     metadata: ['general.license=llama2'],
@@ -331,19 +331,19 @@ test('the licence: the user’s, the card’s, the file’s, and none is made up
   await fails(() => writeCard(folder, { license: 'MIT License' }), 'usage', '--license is "MIT')
 })
 
-test('a licence with a name and an address of its own comes with them', async () => {
+test('a license with a name and an address of its own comes with them', async () => {
   const folder = await converted('tiny-v2', {
     to: 'gguf',
     metadata: [
       'general.license=other',
-      'general.license.name=our-licence',
-      'general.license.link=https://example.org/licence',
+      'general.license.name=our-license',
+      'general.license.link=https://example.org/license',
     ],
   })
   const { keys, warnings } = await cardOf(folder)
   assert.equal(
     [keys.license, keys.license_name, keys.license_link],
-    ['other', 'our-licence', 'https://example.org/licence'],
+    ['other', 'our-license', 'https://example.org/license'],
   )
   assert.equal(warnings, [])
 })

@@ -145,9 +145,9 @@ test('texts that YAML would take for something else are quoted', () => {
 })
 
 const faulty: [what: string, yaml: string, fault: RegExp][] = [
-  ['no licence', 'tags: [a]', /no license/],
-  ['an unknown licence', 'license: apache2', /license "apache2"/],
-  ['another licence without its name', 'license: other', /license_name/],
+  ['no license', 'tags: [a]', /no license/],
+  ['an unknown license', 'license: apache2', /license "apache2"/],
+  ['another license without its name', 'license: other', /license_name/],
   ['a language in capitals', 'license: mit\nlanguage: EN', /language "EN"/],
   ['a number for a tag', 'license: mit\ntags: [1]', /tags/],
   ['a base model that is an address', 'license: mit\nbase_model: https://x/y', /base_model/],

@@ -14,9 +14,9 @@ export const bareSubject: Subject = {
   tokenizer: undefined,
   mergesSpaces: undefined,
   tokenizerIsChecked: false,
-  licence: undefined,
+  license: undefined,
   source: undefined,
   records: [],
-  isQuantised: false,
+  isQuantized: false,
   warnings: [],
 }

@@ -93,7 +93,7 @@ test('hostile metadata, records, results and configurations do no harm', async (
       target: { ...record.target, format: text, files },
       options: { dtype: text, [text]: text },
       casts: [{ from: text, to: text, tensors: 1, parameters: 1 }],
-      quantisation: {
+      quantization: {
         bits_per_weight: 8,
         fallbacks: [{ tensor: text, wanted: text, got: text, reason: text }],
       },

@@ -7,8 +7,8 @@ const checked = /checked/
 const pass = { exit: 0 }
 const readsAll = { exit: 0, says: [/ 21 tensors/] }
 
-/** A method of quantisation that is called by its name, with a next step; or read. */
-const quantised = (...names) => [
+/** A method of quantization that is called by its name, with a next step; or read. */
+const quantized = (...names) => [
   [{ exit: 3, says: [...names, step], never: [/its dtype is/] }, pass],
 ]
 
@@ -29,12 +29,12 @@ export const expectations = {
   C02b: [[pass, { exit: 3, says: [/Mistral/, /model-\*\.safetensors|model-\S*\.safetensors/] }]],
   C03: [[{ exit: 3, says: [/LlamaModel/, /head/] }, pass]],
   C03b: [[pass]],
-  C04: quantised(/bitsandbytes/i),
-  C05: quantised(/bitsandbytes/i, /nf4|4.bit/i),
-  C06: quantised(/GPTQ/i),
-  C07: quantised(/FP8/i),
-  C08: quantised(/MLX/i),
-  C09: quantised(/compressed-tensors/i),
+  C04: quantized(/bitsandbytes/i),
+  C05: quantized(/bitsandbytes/i, /nf4|4.bit/i),
+  C06: quantized(/GPTQ/i),
+  C07: quantized(/FP8/i),
+  C08: quantized(/MLX/i),
+  C09: quantized(/compressed-tensors/i),
   C11: [[{ exit: 0, says: [checked] }], lossy(/dynamic/), lossy(/dynamic/).map(noLimit)],
   C12: [[{ exit: 0, says: [checked] }], [{ exit: 0, says: [checked] }], [{ exit: 0 }]],
   C14: [[{ exit: 0, says: [/checked: /] }], [pass], [readsAll]],

@@ -44,7 +44,7 @@ for (const file of ['f32.gguf', 'Q4_K_M.gguf']) {
     await context.dispose()
     await model.dispose()
     const own = Math.exp(loss / (tokens.length - 1))
-    // Batches sum in another order: quantised products by some 1e-3.
+    // Batches sum in another order: quantized products by some 1e-3.
     assert.ok(Math.abs(perplexity / own - 1) < 1e-3, `${perplexity} and ${own}`)
   })
 }

@@ -44,7 +44,7 @@ test('what is bf16 for the most part and has f32 beside is rounded: it is not he
   assert.ok((moved?.value ?? 0) > 1e-3, `${moved?.value}`)
 })
 
-test('a fault in quantised weights: the place and both values; norms are told apart', async () => {
+test('a fault in quantized weights: the place and both values; norms are told apart', async () => {
   const down = 'model.layers.1.mlp.down_proj.weight'
   const [first, second] = ['input', 'post_attention'].map(
     (place) => `model.layers.1.${place}_layernorm.weight`,

@@ -7,7 +7,7 @@ import {
   configFromHf,
   configToHf,
   generationConfigToHf,
-  type LlamaConfig,
+  type ModelConfig,
 } from '../../src/checkpoint/config.js'
 import { presets } from '../../src/checkpoint/presets.js'
 import { formatExactJson } from '../../src/io/exact-json.js'
@@ -164,7 +164,7 @@ test('a value of the wrong kind is refused with field and value', async () => {
   }
 })
 
-const llama: LlamaConfig = {
+const llama: ModelConfig = {
   ...configDefaults,
   vocab_size: 512,
   hidden_size: 256,
@@ -195,7 +195,7 @@ test('written for transformers 4 and 5: rotary parameters and dtype by version 4
 })
 
 test('reading what was written gives the same configuration', () => {
-  const others: LlamaConfig[] = [
+  const others: ModelConfig[] = [
     llama,
     { ...llama, model_type: 'mistral', sliding_window: 4096 },
     {
@@ -307,11 +307,11 @@ test('the dropout that a model is trained with is kept', () => {
 
 test.run()
 
-function pick(config: LlamaConfig, fields: readonly string[]): object {
+function pick(config: ModelConfig, fields: readonly string[]): object {
   return Object.fromEntries(Object.entries(config).filter(([field]) => fields.includes(field)))
 }
 
-function geometryOf(config: LlamaConfig): number[] {
+function geometryOf(config: ModelConfig): number[] {
   return [
     config.vocab_size,
     config.hidden_size,

@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type ConfigChoice, type Listing, understand } from '../../src/checkpoint/checkpoint.js'
-import type { LlamaConfig } from '../../src/checkpoint/config.js'
+import type { ModelConfig } from '../../src/checkpoint/config.js'
 import { presets } from '../../src/checkpoint/presets.js'
 import { fails } from '../support/errors.js'
 import { configOf, listingOf } from '../support/listing.js'
@@ -9,7 +9,7 @@ import { type Model, small, tensorsOf } from '../support/llama.js'
 
 const test = suite('checkpoint: geometry')
 
-const given = (values: Partial<LlamaConfig>): ConfigChoice => ({
+const given = (values: Partial<ModelConfig>): ConfigChoice => ({
   given: { values, from: 'my/config.json' },
 })
 const read = (listing: Listing, choice: ConfigChoice = given(configOf(small))) =>
@@ -298,7 +298,7 @@ test('a checkpoint without layers, or with nothing', async () => {
 
 test.run()
 
-function modelOf(config: LlamaConfig): Model {
+function modelOf(config: ModelConfig): Model {
   return {
     vocab: config.vocab_size,
     hidden: config.hidden_size,

@@ -138,7 +138,7 @@ const refused: [what: string, exit: number, args: (folder: string) => string[], 
       /it is a file; .*\n.*openllama card \S+model$/m,
     ],
     ['no such folder', 3, (folder) => [`${folder}-not`], /no such file or directory/],
-    ['a licence that is none', 2, (folder) => [folder, '--license', 'mine'], /apache-2\.0 or mit/],
+    ['a license that is none', 2, (folder) => [folder, '--license', 'mine'], /apache-2\.0 or mit/],
     ['a repository without an owner', 2, (folder) => [folder, '--repo', 'x'], /owner and name/],
     [
       'results that are none',

@@ -113,7 +113,7 @@ test('the vocabulary that a GGUF brings along counts for the check', async () =>
   assert.is(planCheck(conversion, wish).unchecked, undefined)
 })
 
-test('a quantised GGUF without vocabulary cannot be checked, which is said', async () => {
+test('a quantized GGUF without vocabulary cannot be checked, which is said', async () => {
   const made = makeSource()
   const conversion = await prepare(made, { to: 'gguf', dtype: 'q8_0' })
   assert.match(planCheck(conversion, wish).unchecked?.what ?? '', /no vocabulary/)

@@ -50,17 +50,17 @@ test('an option that the format does not know is refused, with the formats that 
   assert.is(refusal({ to: 'meta', keepTokenizer: false }), undefined)
 })
 
-test('flags of quantisation are for the types that know them', () => {
+test('flags of quantization are for the types that know them', () => {
   const mix = { pure: true }
   assert.is(refusal({ to: 'gguf', dtype: 'q4_k_m', mix }), undefined)
   assert.is(refusal({ to: 'onnx', dtype: 'q4', mix: { strict: true } }), undefined)
   const float = refusal({ to: 'gguf', dtype: 'f16', mix })
-  assert.is(float?.message, '--pure is for quantised types, and --dtype is f16')
+  assert.is(float?.message, '--pure is for quantized types, and --dtype is f16')
   assert.match(String(float?.suggestions), /q4_k_m/)
   assert.not.match(String(float?.suggestions), /q4f16/)
   assert.is(
     refusal({ to: 'onnx', dtype: 'q4', mix: { imatrix: 'x' } })?.message,
-    '--imatrix is for the quantised types of gguf, and q4 is a type of onnx',
+    '--imatrix is for the quantized types of gguf, and q4 is a type of onnx',
   )
 })
 

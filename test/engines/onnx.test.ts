@@ -146,16 +146,16 @@ if (webgpu?.there) {
   console.log('skipped, there is no WebGPU device: whether models run on one')
 }
 
-const quantised = shared(
-  'quantised files are llama.cpp’s',
+const quantized = shared(
+  'quantized files are llama.cpp’s',
   'fixtures',
   'tiny-v2',
   'gguf',
   'q8_0.gguf',
 )
-if (quantised !== undefined) {
-  test('a quantised checkpoint is refused, with where it runs', async () => {
-    await fails(() => engineOn(quantised), 'input', 'q8_0', 'llama.cpp')
+if (quantized !== undefined) {
+  test('a quantized checkpoint is refused, with where it runs', async () => {
+    await fails(() => engineOn(quantized), 'input', 'q8_0', 'llama.cpp')
   })
 }
 

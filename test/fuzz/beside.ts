@@ -14,7 +14,7 @@ import { OpenLlamaError } from '../../src/io/errors.js'
 import { formatExactJson, parseExactJson } from '../../src/io/exact-json.js'
 import { parseFrontMatter } from '../../src/io/front-matter.js'
 import { parseJsonObject } from '../../src/io/json.js'
-import { parseLegacyImatrix } from '../../src/quantise/imatrix.js'
+import { parseLegacyImatrix } from '../../src/quantize/imatrix.js'
 import { bpeVocab } from '../../src/tokenizer/bpe-vocab.js'
 import { tokenizerJsonEngine } from '../../src/tokenizer/engine.js'
 import { tokenizerFacts } from '../../src/tokenizer/generation.js'
@@ -43,7 +43,7 @@ const record = {
   parameters: 1,
   tokenizer: { generation: 'meta', pieces: 3, remove_extra_whitespaces: false },
   casts: [{ from: 'f16', to: 'q4_0', tensors: 1, parameters: 1 }],
-  quantisation: { bits_per_weight: 4.5, fallbacks: [{ tensor: 'a', wanted: 'q4_0', got: 'f16', reason: 'b' }] }, // biome-ignore format: one line
+  quantization: { bits_per_weight: 4.5, fallbacks: [{ tensor: 'a', wanted: 'q4_0', got: 'f16', reason: 'b' }] }, // biome-ignore format: one line
   notes: ['a'],
   check: {
     verdict: 'passed',

@@ -1,13 +1,13 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { configDefaults, type LlamaConfig } from '../../src/checkpoint/config.js'
+import { configDefaults, type ModelConfig } from '../../src/checkpoint/config.js'
 import { decoderModel, type GraphWeight } from '../../src/graph/decoder.js'
 import { equalBytes } from '../support/bytes.js'
 import { fails } from '../support/errors.js'
 
 const test = suite('decoder graph')
 
-const base: LlamaConfig = {
+const base: ModelConfig = {
   ...configDefaults,
   vocab_size: 8,
   hidden_size: 4,
@@ -32,7 +32,7 @@ const shapes: Record<string, number[]> = {
   'model.layers.0.mlp.down_proj.weight': [4, 6],
 }
 
-function graph(change: Partial<LlamaConfig> = {}): Uint8Array {
+function graph(change: Partial<ModelConfig> = {}): Uint8Array {
   const weights = Object.entries(shapes).map(([name, shape]): [string, GraphWeight] => [
     name,
     { dtype: 'f32', shape, transposed: false, data: 'input' },

@@ -137,7 +137,7 @@ def _():
 def _():
     # Not ModelCard.validate: 0.36 asks huggingface.co, whatever HF_ENDPOINT says.
     api._validate_yaml("---\nlicense: apache-2.0\n---\n# x", repo_type="model")
-    wrong = "---\nlicense: no-such-licence\n---\n# x"
+    wrong = "---\nlicense: no-such-license\n---\n# x"
     raises(ValueError, lambda: api._validate_yaml(wrong, repo_type="model"))
 
 

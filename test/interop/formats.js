@@ -25,8 +25,8 @@ export function checkFormats([python, older], model) {
   for (const [limit, folders] of Object.entries(onnx)) {
     check(python, 'check_onnx.py', limit, expected, ...folders)
   }
-  const quantised = [...onnx[0.2], ...onnx[2]]
-  check(python, 'check_onnx_quantised.py', ...onnx['1e-4'], ...quantised)
+  const quantized = [...onnx[0.2], ...onnx[2]]
+  check(python, 'check_onnx_quantized.py', ...onnx['1e-4'], ...quantized)
   check(
     python,
     'check_easylm.py',

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import koffi from 'koffi'
 import { type BlockType, ggmlTypes } from '../../src/types/ggml.js'
 
-/** ggml's own quantisation, as llama-quantize calls it. */
+/** ggml's own quantization, as llama-quantize calls it. */
 export interface LibGgml {
   quantize(
     type: BlockType,

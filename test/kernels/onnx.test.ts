@@ -1,5 +1,5 @@
-// ONNX's levels and scales against a plain twin, and against bytes of ONNX Runtime's own quantiser
-// (test/interop/check_onnx_quantised.py holds whole files against it).
+// ONNX's levels and scales against a plain twin, and against bytes of ONNX Runtime's own quantizer
+// (test/interop/check_onnx_quantized.py holds whole files against it).
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { loadKernels } from '../../src/kernels/kernels.js'

@@ -324,8 +324,8 @@ test('buffers: integers that no LLaMA has are left out with a note, weights of i
   )
 })
 
-/** What a quantised projection consists of, by its method's own names. */
-const quantised: [method: string, told: object | undefined, tensors: Record<string, MadeTensor>][] =
+/** What a quantized projection consists of, by its method's own names. */
+const quantized: [method: string, told: object | undefined, tensors: Record<string, MadeTensor>][] =
   [
     ['bitsandbytes 8 bit', { quant_method: 'bitsandbytes' }, { weight: zeros('I8', [16, 8], 8), SCB: zeros('F32', [16], 32) }], // biome-ignore format: one line a method
     ['bitsandbytes nf4', undefined, { weight: zeros('U8', [64, 1], 8), 'weight.absmax': zeros('U8', [2], 8), 'weight.quant_state.bitsandbytes__nf4': zeros('U8', [9], 8) }], // biome-ignore format: one line a method
@@ -341,8 +341,8 @@ const quantised: [method: string, told: object | undefined, tensors: Record<stri
     ['torchao', { quant_method: 'torchao' }, { weight: zeros('I8', [16, 8], 8) }],
   ]
 
-for (const [method, told, tensors] of quantised) {
-  test(`weights that are quantised: ${method}`, async () => {
+for (const [method, told, tensors] of quantized) {
+  test(`weights that are quantized: ${method}`, async () => {
     const { 'model.layers.0.self_attn.q_proj.weight': _, ...others } = await renamed()
     const query = Object.entries(tensors).map(
       ([name, made]) => [`model.layers.0.self_attn.q_proj.${name}`, made] as const,
@@ -353,7 +353,7 @@ for (const [method, told, tensors] of quantised) {
     const error = await fails(
       () => openCheckpoint(folder),
       'input',
-      `its weights are quantised: ${method}`,
+      `its weights are quantized: ${method}`,
       'Take the original model',
     )
     assert.is(error.exit, 3)

@@ -1,5 +1,5 @@
 import type { Listing, StoredArray } from '../../src/checkpoint/checkpoint.js'
-import { type LlamaConfig, modelTypes } from '../../src/checkpoint/config.js'
+import { type ModelConfig, modelTypes } from '../../src/checkpoint/config.js'
 import { easylmShape, type Model, tensorsOf } from './llama.js'
 
 /**
@@ -20,7 +20,7 @@ export function listingOf(
 }
 
 /** The configuration of a model, as its config.json has it. */
-export function configOf(model: Model): Partial<LlamaConfig> {
+export function configOf(model: Model): Partial<ModelConfig> {
   return {
     model_type: 'llama',
     vocab_size: model.vocab,

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { configDefaults, configFromHf, type LlamaConfig } from '../../src/checkpoint/config.js'
+import { configDefaults, configFromHf, type ModelConfig } from '../../src/checkpoint/config.js'
 import type { JsonObject } from '../../src/io/json.js'
 import { fixture } from './paths.js'
 
@@ -44,7 +44,7 @@ export function ropeJson({
 /** A case's configuration, of the fixture's sizes. */
 export function ropeConfig(
   of: Pick<RopeCase, 'max_position_embeddings' | 'rope_theta' | 'rope_scaling'>,
-): LlamaConfig {
+): ModelConfig {
   const sizes = {
     vocab_size: 40,
     hidden_size: 24,

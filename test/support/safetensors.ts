@@ -37,7 +37,7 @@ export function madeTensors({ tensors }: Checkpoint): Record<string, MadeTensor>
   return made
 }
 
-/** Integers, or levels of a quantisation, of no meaning. */
+/** Integers, or levels of a quantization, of no meaning. */
 export function zeros(dtype: string, shape: readonly number[], bits: number): MadeTensor {
   const elements = shape.reduce((all, size) => all * size, 1)
   return { dtype, shape, data: Buffer.alloc((elements * bits) / 8) }

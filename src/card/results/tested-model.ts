@@ -11,7 +11,7 @@ export interface TestedModel {
   tokenizerKind: 'slow' | 'fast' | undefined
   /** Another tokenizer than the model's own. */
   tokenizer: string | undefined
-  /** What else decides what was tested: quantisation at loading, an adapter. */
+  /** What else decides what was tested: quantization at loading, an adapter. */
   others: string[]
 }
 

@@ -15,7 +15,7 @@ export function filesSection({ artifacts, others }: Subject): string {
   const parts = [
     '## Files',
     table(['File', 'Format', 'Types (tensors)', 'Size', 'Bits per weight'], rows, [3, 4]),
-    'Bits per weight are averaged over all weights, including the scales of quantised types and the tensors that keep a wider type.',
+    'Bits per weight are averaged over all weights, including the scales of quantized types and the tensors that keep a wider type.',
   ]
   if (others.length > 0) {
     parts.push(

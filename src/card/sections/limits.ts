@@ -40,10 +40,10 @@ function tokenizerLimits({ mergesSpaces, artifacts }: Subject): string[] {
   ]
 }
 
-/** Tensors that could not have their quantised type. */
+/** Tensors that could not have their quantized type. */
 function fallbackLimits({ records, artifacts, config }: Subject): string[] {
-  const recorded = records.flatMap(({ quantisation, target }) => {
-    const fallbacks = quantisation?.fallbacks ?? []
+  const recorded = records.flatMap(({ quantization, target }) => {
+    const fallbacks = quantization?.fallbacks ?? []
     const [file] = target.files
     if (fallbacks.length === 0 || file === undefined) return []
     return [

@@ -1,4 +1,4 @@
-import { configDefaults, type LlamaConfig } from '../../checkpoint/config.js'
+import { configDefaults, type ModelConfig } from '../../checkpoint/config.js'
 import type { ConfigSource } from '../../checkpoint/geometry.js'
 import type { MetadataEntry, MetadataLookup } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
@@ -61,7 +61,7 @@ export function configFromMetadata(
     max_position_embeddings: count('context_length') ?? configDefaults.max_position_embeddings,
   }
   const { scaling, notes } = scalingOfGguf(metadata, factors, base, path)
-  const values: Partial<LlamaConfig> = {
+  const values: Partial<ModelConfig> = {
     model_type: 'llama',
     rope_theta,
     rope_scaling: scaling,
@@ -116,7 +116,7 @@ function tokenId(metadata: MetadataLookup, name: string): number | null | undefi
  * @param fileType llama.cpp's number for the types of the weights, where it has one
  */
 export function configEntries(
-  config: LlamaConfig,
+  config: ModelConfig,
   fileType: number | undefined,
   rope: Pick<GgufRope, 'entries'>,
 ): MetadataEntry[] {

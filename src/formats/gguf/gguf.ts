@@ -3,7 +3,7 @@ import { lookUp } from '../../checkpoint/metadata.js'
 import { wholePart } from '../../checkpoint/tensor.js'
 import { inputError } from '../../io/errors.js'
 import { openFile } from '../../io/source.js'
-import { mixNames } from '../../quantise/mixes.js'
+import { mixNames } from '../../quantize/mixes.js'
 import { isFloat } from '../../types/dtype.js'
 import type { Format } from '../format.js'
 import { configFromMetadata } from './config.js'
@@ -24,7 +24,7 @@ export const gguf: Format = {
   name: 'gguf',
   title: 'llama.cpp GGUF',
   options: ['max-shard-size', 'name', 'metadata'],
-  quantised: {
+  quantized: {
     types: mixNames,
     options: [
       'pure',
@@ -90,7 +90,7 @@ function listTensors({ file: { path }, header }: GgufPart): StoredArray[] {
         format: 'gguf',
         path,
         tensor: name,
-        suggestions: ['Quantise it again on a little-endian machine, from a file of floats.'],
+        suggestions: ['Quantize it again on a little-endian machine, from a file of floats.'],
       })
     }
     return {

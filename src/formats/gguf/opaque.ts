@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../../checkpoint/checkpoint.js'
-import { configDefaults, type LlamaConfig } from '../../checkpoint/config.js'
+import { configDefaults, type ModelConfig } from '../../checkpoint/config.js'
 import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
 import { settle } from '../../io/store.js'
@@ -107,7 +107,7 @@ export async function opaqueCheckpoint(
 }
 
 /** @throws input error for a size that the metadata do not say */
-function whole(values: Partial<LlamaConfig>, path: string): LlamaConfig {
+function whole(values: Partial<ModelConfig>, path: string): ModelConfig {
   const size = (name: (typeof sizes)[number]): number => {
     const value = values[name]
     if (value !== undefined) return value

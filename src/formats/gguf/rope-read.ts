@@ -1,4 +1,4 @@
-import type { LlamaConfig } from '../../checkpoint/config.js'
+import type { ModelConfig } from '../../checkpoint/config.js'
 import type { MetadataLookup } from '../../checkpoint/metadata.js'
 import { plainFrequencies, rotaryOf, sameRotary, yarnAttention } from '../../checkpoint/rotary.js'
 import { inputError, OpenLlamaError } from '../../io/errors.js'
@@ -18,7 +18,7 @@ import {
 export type RopeFactors = ReadonlyMap<string, Float32Array<ArrayBuffer>>
 
 /** What the scaling in a file is applied to. */
-export type RopeBase = Pick<LlamaConfig, 'rope_theta' | 'head_dim' | 'max_position_embeddings'>
+export type RopeBase = Pick<ModelConfig, 'rope_theta' | 'head_dim' | 'max_position_embeddings'>
 
 /** A scaling as Hugging Face's configuration says it, and what was settled on the way. */
 export interface ReadScaling {

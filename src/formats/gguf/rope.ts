@@ -1,4 +1,4 @@
-import type { LlamaConfig } from '../../checkpoint/config.js'
+import type { ModelConfig } from '../../checkpoint/config.js'
 import type { MetadataEntry } from '../../checkpoint/metadata.js'
 import {
   llama3Defaults,
@@ -48,7 +48,7 @@ export interface GgufRope {
 }
 
 /** @throws input error for a scaling whose fields are not right */
-export function ggufRope(config: LlamaConfig, path: string): GgufRope {
+export function ggufRope(config: ModelConfig, path: string): GgufRope {
   const scaling = config.rope_scaling
   const type = scalingType(scaling)
   const able = scaling === null || ['linear', 'llama3', 'yarn', 'longrope'].includes(String(type))
@@ -81,7 +81,7 @@ export function ggufRope(config: LlamaConfig, path: string): GgufRope {
  */
 export function llama3Factors(
   config: Pick<
-    LlamaConfig,
+    ModelConfig,
     'rope_theta' | 'head_dim' | 'rope_scaling' | 'max_position_embeddings' | 'other'
   >,
   scaling: JsonObject,
@@ -121,7 +121,7 @@ export const yarnFields = [
  * not read, and takes their defaults.
  */
 function yarnEntries(
-  config: LlamaConfig,
+  config: ModelConfig,
   scaling: JsonObject,
   rotary: Rotary,
   path: string,
@@ -146,7 +146,7 @@ function yarnEntries(
 }
 
 /** YaRN as ggml has it: a ramp with whole ends, of the authors' turns, that is never turned around. */
-function llamaYarn(config: LlamaConfig, factor: number, attention: number, path: string): Rotary {
+function llamaYarn(config: ModelConfig, factor: number, attention: number, path: string): Rotary {
   const { rope_scaling, rope_theta, head_dim } = config
   const {
     beta_fast: _,
@@ -166,7 +166,7 @@ function llamaYarn(config: LlamaConfig, factor: number, attention: number, path:
 
 /** Any one set of frequencies: as factors, with the attention factor, and in words for who reads it back. */
 function asFactors(
-  { rope_theta, head_dim, max_position_embeddings }: LlamaConfig,
+  { rope_theta, head_dim, max_position_embeddings }: ModelConfig,
   scaling: JsonObject,
   { attention, frequencies }: Rotary,
 ): Pick<GgufRope, 'entries' | 'tensors' | 'notes'> {
@@ -185,7 +185,7 @@ function asFactors(
 }
 
 function longropeEntries(
-  config: LlamaConfig,
+  config: ModelConfig,
   scaling: JsonObject,
   { attention, frequencies, beyond }: Rotary,
 ): Pick<GgufRope, 'entries' | 'tensors' | 'notes'> {

@@ -97,9 +97,9 @@ function typeOf({ name, shape }: Tensor, source: Checkpoint, { dtype, mix }: Tar
  * layer, by its own names, what is in no layer first.
  */
 function orderTensors(tensors: readonly Tensor[]): Tensor[] {
-  const quantised = tensors.some(({ dtype }) => !isFloat(dtype))
+  const quantized = tensors.some(({ dtype }) => !isFloat(dtype))
   const keyOf = ({ name, storedName }: Tensor): [number, string] =>
-    quantised ? [Number(/^blk\.(\d+)\./.exec(storedName)?.[1] ?? -1), storedName] : [0, name]
+    quantized ? [Number(/^blk\.(\d+)\./.exec(storedName)?.[1] ?? -1), storedName] : [0, name]
   return tensors
     .map((tensor) => ({ tensor, key: keyOf(tensor) }))
     .sort((a, b) => a.key[0] - b.key[0] || (a.key[1] < b.key[1] ? -1 : 1))

@@ -106,7 +106,7 @@ const dtypeNames: ReadonlyMap<string, DType> = new Map([
   ['BF16', 'bf16'],
 ])
 
-/** The format's other types, and the bits of an element: buffers, and levels of quantisations. */
+/** The format's other types, and the bits of an element: buffers, and levels of quantizations. */
 const otherBits: ReadonlyMap<string, number> = new Map([
   ...['BOOL', 'U8', 'I8', 'F8_E5M2', 'F8_E4M3', 'F8_E8M0', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'].map(
     (name) => [name, 8] as const,

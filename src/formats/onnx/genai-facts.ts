@@ -1,4 +1,4 @@
-import type { LlamaConfig } from '../../checkpoint/config.js'
+import type { ModelConfig } from '../../checkpoint/config.js'
 import { isJsonObject, type Json, type JsonObject, parseJsonObject } from '../../io/json.js'
 import { readSmallFile } from '../../io/source.js'
 import { join, kindOf } from '../../io/store.js'
@@ -20,7 +20,7 @@ const maxFile = 1024 * 1024
 /** Where the genai_config.json of a folder says other sizes than a configuration: a sentence each. */
 export async function genaiDisagreements(
   folders: readonly string[],
-  config: LlamaConfig,
+  config: ModelConfig,
   from: string,
 ): Promise<string[]> {
   for (const folder of new Set(folders)) {

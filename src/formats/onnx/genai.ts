@@ -1,4 +1,4 @@
-import type { LlamaConfig } from '../../checkpoint/config.js'
+import type { ModelConfig } from '../../checkpoint/config.js'
 import type { JsonObject } from '../../io/json.js'
 
 /**
@@ -7,7 +7,7 @@ import type { JsonObject } from '../../io/json.js'
  * @param graph path of the graph, from the folder of the configuration
  */
 export function genaiConfig(
-  config: LlamaConfig,
+  config: ModelConfig,
   generation: JsonObject,
   graph: string,
 ): JsonObject {

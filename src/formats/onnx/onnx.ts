@@ -1,10 +1,10 @@
 import { basename, dirname } from 'node:path'
-import type { LlamaConfig } from '../../checkpoint/config.js'
+import type { ModelConfig } from '../../checkpoint/config.js'
 import { type GraphFacts, thetaOf } from '../../checkpoint/graph-facts.js'
 import { inputError } from '../../io/errors.js'
 import { openFile } from '../../io/source.js'
 import { isFolder, join, listFolder } from '../../io/store.js'
-import { nbitsNames } from '../../quantise/nbits.js'
+import { nbitsNames } from '../../quantize/nbits.js'
 import type { Format } from '../format.js'
 
 /**
@@ -15,7 +15,7 @@ export const onnx: Format = {
   name: 'onnx',
   title: 'ONNX',
   options: ['max-shard-size', 'onnx-target', 'keep-tokenizer'],
-  quantised: { types: nbitsNames, options: ['allow-requantize', 'strict'] },
+  quantized: { types: nbitsNames, options: ['allow-requantize', 'strict'] },
 
   // A ModelProto: ir_version first, then a field that a model has.
   detect: (head) =>
@@ -65,7 +65,7 @@ export const onnx: Format = {
 }
 
 /** A configuration for a graph that has none beside it, where it says all that is computed with. */
-function configOfFacts(facts: GraphFacts): Partial<LlamaConfig> | undefined {
+function configOfFacts(facts: GraphFacts): Partial<ModelConfig> | undefined {
   const { rms_norm_eps, num_attention_heads, rotary } = facts
   const [frequencies, ...others] = rotary?.frequencies ?? []
   const theta = frequencies && thetaOf(frequencies, 2 * frequencies.length)

@@ -1,13 +1,13 @@
 import type { Checkpoint } from '../../checkpoint/checkpoint.js'
-import type { LlamaConfig } from '../../checkpoint/config.js'
+import type { ModelConfig } from '../../checkpoint/config.js'
 import { embeddingName } from '../../checkpoint/names.js'
 import { storedMatrixOf, type Tensor, tensorBytes, wholePart } from '../../checkpoint/tensor.js'
-import { decoderModel, type GraphWeight, type QuantisedWeight } from '../../graph/decoder.js'
+import { decoderModel, type GraphWeight, type QuantizedWeight } from '../../graph/decoder.js'
 import type { ExternalData } from '../../graph/model.js'
 import { plainFields } from '../../io/exact-json.js'
 import type { JsonObject } from '../../io/json.js'
 import { formatBytes } from '../../io/units.js'
-import { type NBits, nbits } from '../../quantise/nbits.js'
+import { type NBits, nbits } from '../../quantize/nbits.js'
 import { settle } from '../../tokenizer/settlement.js'
 import { type DType, dtypes, isScale } from '../../types/dtype.js'
 import { version } from '../../version.js'
@@ -25,8 +25,8 @@ export function describeOnnx(checkpoint: Checkpoint, given: TargetOptions): Targ
   const settlement = given.settlement ?? settle(checkpoint, given)
   const options = { ...given, settlement }
   const { config } = settlement
-  const quantised = options.nbits
-  const held = quantised ? { dtype: nbits[quantised.name].compute } : options
+  const quantized = options.nbits
+  const held = quantized ? { dtype: nbits[quantized.name].compute } : options
   const wanted = outputTensors(checkpoint, 'hf', held)
   const rounded = wanted.filter(({ dtype }) => dtype === 'bf16')
   const weights = wanted.map((tensor) => ({
@@ -37,11 +37,11 @@ export function describeOnnx(checkpoint: Checkpoint, given: TargetOptions): Targ
   const compute = weights.some(({ shape, dtype }) => shape.length === 2 && dtype === 'f32')
     ? 'f32'
     : 'f16'
-  const kind = quantised?.name ?? compute
+  const kind = quantized?.name ?? compute
   const graph = `model${suffixes[kind]}.onnx`
-  const stored = quantised
+  const stored = quantized
     ? weights.flatMap((tensor) =>
-        quantised.tensors.has(tensor.name) ? levelsAndScales(tensor, quantised.name) : [tensor],
+        quantized.tensors.has(tensor.name) ? levelsAndScales(tensor, quantized.name) : [tensor],
       )
     : weights
   const { files, tensors, notes } = placeWeights(stored, graph, options.maxShardSize ?? maxFile)
@@ -131,7 +131,7 @@ function aligned(position: number): number {
   return Math.ceil(position / alignment) * alignment
 }
 
-/** The two tensors that a quantised one becomes, as [out, in], which MatMulNBits takes. */
+/** The two tensors that a quantized one becomes, as [out, in], which MatMulNBits takes. */
 function levelsAndScales(tensor: Tensor, name: NBits): Tensor[] {
   const { levels, scales } = nbits[name]
   const layout = { ...tensor.layout, transposed: false }
@@ -146,7 +146,7 @@ function keyOf({ name, dtype, storedName }: Tensor): string {
   return isScale(dtype) ? storedName : name
 }
 
-function graphWeights(tensors: readonly Tensor[]): Map<string, GraphWeight | QuantisedWeight> {
+function graphWeights(tensors: readonly Tensor[]): Map<string, GraphWeight | QuantizedWeight> {
   const scales = new Map(
     tensors.filter(({ dtype }) => isScale(dtype)).map((tensor) => [tensor.name, tensor]),
   )
@@ -155,12 +155,12 @@ function graphWeights(tensors: readonly Tensor[]): Map<string, GraphWeight | Qua
       .filter(({ dtype }) => !isScale(dtype))
       .map((tensor) => {
         const beside = scales.get(tensor.name)
-        return [tensor.name, beside ? quantisedWeight(tensor, beside) : graphWeight(tensor)]
+        return [tensor.name, beside ? quantizedWeight(tensor, beside) : graphWeight(tensor)]
       }),
   )
 }
 
-function quantisedWeight(levels: Tensor, scales: Tensor): QuantisedWeight {
+function quantizedWeight(levels: Tensor, scales: Tensor): QuantizedWeight {
   return {
     bits: levels.dtype === 'q4' ? 4 : 8,
     block: dtypes[levels.dtype].block,
@@ -201,7 +201,7 @@ function webConfig(
   graph: string,
   kind: keyof typeof suffixes,
   files: number,
-): LlamaConfig['other'] {
+): ModelConfig['other'] {
   return {
     'transformers.js_config': {
       ...webTypes[kind],

@@ -11,7 +11,7 @@ import type { Initializer, OnnxFile } from './file.js'
  * Finds a LLaMA model's weights among a graph's initializers, by their names, or by the nodes that
  * use them: exporters rename what they transpose to `onnx::MatMul_123`, and leave the module's path
  * in the node's name, `/model/layers.0/self_attn/q_proj/MatMul`.
- * @throws input error for quantised weights and for operands whose meaning is not known
+ * @throws input error for quantized weights and for operands whose meaning is not known
  */
 export function weightsOf({ nodes, initializers }: OnnxFile, path: string): StoredArray[] {
   const where = { format: 'onnx' as const, path }
@@ -70,8 +70,8 @@ interface Use {
   turned: boolean
 }
 
-/** What multiplies by quantised weights, or makes floats of them. */
-const quantisedOps = new Set([
+/** What multiplies by quantized weights, or makes floats of them. */
+const quantizedOps = new Set([
   ...['MatMulNBits', 'MatMulInteger', 'MatMulIntegerToFloat', 'DynamicQuantizeMatMul'],
   ...['QLinearMatMul', 'QMoE', 'DequantizeLinear', 'GatherBlockQuantized', 'MatMulBnb4', 'QGemm'],
 ])
@@ -80,11 +80,11 @@ function refuseUnknownKinds(
   nodes: readonly NodeProto[],
   where: { format: 'onnx'; path: string },
 ): void {
-  const quantised = nodes.filter(({ opType }) => quantisedOps.has(opType))
-  const [first] = quantised
+  const quantized = nodes.filter(({ opType }) => quantizedOps.has(opType))
+  const [first] = quantized
   if (first !== undefined) {
     throw inputError(
-      `its weights are quantised: ${quantised.length} nodes are ${first.opType} and the like, such as "${first.name}"`,
+      `its weights are quantized: ${quantized.length} nodes are ${first.opType} and the like, such as "${first.name}"`,
       { ...where, suggestions: ['Give the export in f32 or f16: model.onnx or model_fp16.onnx.'] },
     )
   }

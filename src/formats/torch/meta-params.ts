@@ -1,5 +1,5 @@
 import type { StoredArray } from '../../checkpoint/checkpoint.js'
-import { configDefaults, type LlamaConfig } from '../../checkpoint/config.js'
+import { configDefaults, type ModelConfig } from '../../checkpoint/config.js'
 import type { ConfigSource } from '../../checkpoint/geometry.js'
 import { llama3Defaults } from '../../checkpoint/rotary.js'
 import { inputError } from '../../io/errors.js'
@@ -78,7 +78,7 @@ export function configFromParams(
   const headDim = whole(params, 'head_dim', path)
   const inner = whole(params, 'hidden_dim', path)
   const window = whole(params, 'sliding_window', path)
-  const values: Partial<LlamaConfig> = {
+  const values: Partial<ModelConfig> = {
     ...(dim === undefined ? {} : { hidden_size: dim }),
     ...(layers === undefined ? {} : { num_hidden_layers: layers }),
     ...(heads === undefined ? {} : { num_attention_heads: heads }),
@@ -132,7 +132,7 @@ function refuseOtherModels(params: JsonObject, path: string): void {
     vision_encoder: 'a model of images too',
     yarn: 'a model with YaRN',
     llama_4_scaling: 'a model with scaled attention',
-    quantization: 'a quantised model',
+    quantization: 'a quantized model',
   }
   for (const [field, what] of Object.entries(others)) {
     if (params[field] === undefined || params[field] === null) continue
@@ -174,7 +174,7 @@ function scalingFactor(dim: number | undefined, layers: number | undefined): num
  * where the code of the first generations does not know it and it says nothing.
  * @returns the fields, what readers assume in the place of others, and what is lost
  */
-export function paramsFromConfig(config: LlamaConfig): {
+export function paramsFromConfig(config: ModelConfig): {
   params: JsonObject
   notes: string[]
   losses: Loss[]
@@ -214,7 +214,7 @@ export function paramsFromConfig(config: LlamaConfig): {
 }
 
 /** What reading the params.json back would take for something else. */
-function lostOf(config: LlamaConfig, params: JsonObject): string[] {
+function lostOf(config: ModelConfig, params: JsonObject): string[] {
   const back = { ...configDefaults, ...configFromParams(params, '', undefined).config.values }
   const fields = ['max_position_embeddings', 'bos_token_id', 'eos_token_id'] as const
   return fields
@@ -226,7 +226,7 @@ function lostOf(config: LlamaConfig, params: JsonObject): string[] {
 }
 
 /** The fields for a scaling that Meta's code has, or undefined. */
-function scaledRope({ rope_scaling, hidden_size, num_hidden_layers }: LlamaConfig) {
+function scaledRope({ rope_scaling, hidden_size, num_hidden_layers }: ModelConfig) {
   const { factor, high_freq_factor, ...fixed } = { ...scaling, ...rope_scaling }
   const { factor: _, high_freq_factor: __, ...expected } = scaling
   const known = Object.entries(expected).every(

@@ -224,7 +224,7 @@ function refusalOf(name: string): { what: string; suggestions: string[] } | unde
   }
   if (/^torchao\./.test(name)) {
     return {
-      what: `its weights are quantised by torchao (${printable(name)})`,
+      what: `its weights are quantized by torchao (${printable(name)})`,
       suggestions: ['Take the original model, in bf16 or f16.'],
     }
   }

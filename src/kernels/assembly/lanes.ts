@@ -1,4 +1,4 @@
-// Small tools of the quantisation kernels. Where ggml searches a block's scale one element after
+// Small tools of the quantization kernels. Where ggml searches a block's scale one element after
 // the other, these kernels search four blocks at once, one in each lane: element i of the four
 // blocks is one vector, so that every lane adds in ggml's order and ends with ggml's bits.
 import { f16FromF32x4, f32FromF16x4 } from './cast'

@@ -1,6 +1,6 @@
 // The blocks of ONNX's MatMulNBits and GatherBlockQuantized: 32 levels without sign, whose zero is
 // the middle one, and their scale, in tensors of their own. Bytes are those of ONNX Runtime's own
-// quantiser (matmul_nbits_quantizer, symmetric): scale = extreme / -8 or / -128, so that the element
+// quantizer (matmul_nbits_quantizer, symmetric): scale = extreme / -8 or / -128, so that the element
 // of largest magnitude has level 0, and level = round(x · (1 / scale) + middle), halves away from
 // zero, in f32. The opposite of the extreme would be one level too high and gets the highest.
 import { halfBits, highestOf, integers, lowestOf, packBytes } from './lanes'

@@ -181,7 +181,7 @@ for (const model of models) {
     equalBytes(written(out, 'hf-bf16-bf16.gguf'), written(folder, 'gguf', 'bf16.gguf'), 'bf16')
   })
 
-  test(`${model}: quantised files are listed, and kept as they are`, async () => {
+  test(`${model}: quantized files are listed, and kept as they are`, async () => {
     for (const name of ['q8_0', 'Q4_0', 'Q4_K_M', 'Q5_K_M', 'Q6_K']) {
       const peer = join(folder, 'gguf', `${name}.gguf`)
       const checkpoint = await openCheckpoint(peer)
@@ -223,11 +223,11 @@ test('big-endian and version 2 files, of every float type, as the little-endian 
   }
 })
 
-test('a big-endian file of a quantised type is refused by its name', async () => {
+test('a big-endian file of a quantized type is refused by its name', async () => {
   const [first, ...others] = modelTensors({ ...small, hidden: 64 }, 'f32', true)
   if (first === undefined) throw new Error('no tensors')
-  const quantised = { ...first, type: 8, data: new Uint8Array((small.vocab * 64 * 34) / 32) }
-  const path = await modelFile({ bigEndian: true, tensors: [quantised, ...others] })
+  const quantized = { ...first, type: 8, data: new Uint8Array((small.vocab * 64 * 34) / 32) }
+  const path = await modelFile({ bigEndian: true, tensors: [quantized, ...others] })
   await fails(() => openCheckpoint(path), 'input', 'token_embd.weight', 'q8_0', 'big-endian')
 })
 

@@ -82,7 +82,7 @@ test('a configuration that is not its graph’s is refused, and a check fails fo
   assert.ok(against.record.parity?.faults.some((fault) => fault.startsWith('the source: rms_norm')))
 })
 
-test('sizes in genai_config.json are held against it, of quantised graphs too', async () => {
+test('sizes in genai_config.json are held against it, of quantized graphs too', async () => {
   const folder = await exported({ dtype: 'q8' })
   assert.is((await openRunnable(folder)).checkpoint.disagreements, undefined)
   edit(folder, { model: { vocab_size: 41, decoder: { head_size: 16 } } }, 'genai_config.json')

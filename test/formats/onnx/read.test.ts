@@ -192,7 +192,7 @@ function changed(edit: (parts: Parts) => void): Uint8Array {
 test('what is not understood is told by its name', async () => {
   const cases: [string, Uint8Array, string[]][] = [
     [
-      'quantised',
+      'quantized',
       changed(({ nodes }) => nodes.push(node('MatMulNBits', '/lm_head/MatMul_Q4', ['x', 'q']))),
       ['MatMulNBits', '/lm_head/MatMul_Q4', 'model_fp16.onnx'],
     ],

@@ -2,7 +2,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { LlamaConfig } from '../../../src/checkpoint/config.js'
+import type { ModelConfig } from '../../../src/checkpoint/config.js'
 import { configDefaults } from '../../../src/checkpoint/config.js'
 import { joinRanks } from '../../../src/formats/torch/meta-parallel.js'
 import {
@@ -146,10 +146,10 @@ for (const [name, params, intermediate, context] of releases) {
 }
 
 function whole(
-  values: Partial<LlamaConfig>,
+  values: Partial<ModelConfig>,
   intermediate_size: number,
   vocab: number,
-): LlamaConfig {
+): ModelConfig {
   const { hidden_size = 0, num_attention_heads = 1 } = values
   return {
     ...configDefaults,

@@ -286,7 +286,7 @@ test('a card that is missing, has no front matter, or that the Hub refuses', asy
   await refused('README.md', 'openllama card')
   writeFileSync(readme, '# no front matter\n')
   await refused('front matter')
-  writeFileSync(readme, '---\ntags: [a]\n---\n# no licence\n')
+  writeFileSync(readme, '---\ntags: [a]\n---\n# no license\n')
   await refused('license')
   assert.is(session.hub.requests.length, 0)
   writeFileSync(readme, '---\nlicense: gemma\n---\n')

@@ -1,8 +1,8 @@
 import { parseFrontMatter } from '../../../src/io/front-matter.js'
 import { type Exchange, jsonBody, sendJson } from './exchange.js'
 
-/** A few of the licences that the Hub knows. */
-const licences = ['apache-2.0', 'mit', 'llama2', 'llama3', 'bsd-3-clause', 'cc-by-4.0', 'other']
+/** A few of the licenses that the Hub knows. */
+const licenses = ['apache-2.0', 'mit', 'llama2', 'llama3', 'bsd-3-clause', 'cc-by-4.0', 'other']
 
 /** What the Hub says of the metadata of a card, as far as tests need it. */
 export async function validateYaml(exchange: Exchange): Promise<void> {
@@ -10,9 +10,9 @@ export async function validateYaml(exchange: Exchange): Promise<void> {
   const text = String(content)
   const fields = parseFrontMatter(text, 'README.md')
   const errors: string[] = []
-  const licence = fields.get('license')
-  if (licence !== undefined && !licences.includes(String(licence))) {
-    errors.push(`"license" must be one of [${licences.join(', ')}]`)
+  const license = fields.get('license')
+  if (license !== undefined && !licenses.includes(String(license))) {
+    errors.push(`"license" must be one of [${licenses.join(', ')}]`)
   }
   for (const language of [fields.get('language') ?? []].flat()) {
     if (!/^([a-z]{2,3}|code|multilingual)$/.test(language)) {

@@ -8,7 +8,7 @@ import {
   checkOverrides,
   type PlainTensor,
   parseTypeOverride,
-} from '../../src/quantise/assign.js'
+} from '../../src/quantize/assign.js'
 
 interface Size {
   hidden: number
@@ -226,7 +226,7 @@ test('a pattern that changes nothing is refused, with the names nearest to it', 
     /^Nearest are blk\.0\.ffn_down\.weight, /,
   )
   // Norms stay as they are, whatever a pattern says.
-  assert.match(refusal('ffn_norm=q8_0').message, /only tensors that are never quantised/)
+  assert.match(refusal('ffn_norm=q8_0').message, /only tensors that are never quantized/)
   for (const text of ['attn_v=q8_0', 'blk\\.31\\.FFN_DOWN=q6_k', 'output=f16']) {
     checkOverrides([parseTypeOverride(text)], model(sizes['7b']))
   }

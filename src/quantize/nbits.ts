@@ -3,7 +3,7 @@ import type { Tensor } from '../checkpoint/tensor.js'
 import { dtypes, type LevelType, type ScaleType } from '../types/dtype.js'
 
 /**
- * ONNX's quantised types, by transformers.js's names: how levels and scales are held, and what is
+ * ONNX's quantized types, by transformers.js's names: how levels and scales are held, and what is
  * computed in. q8 too is MatMulNBits: DequantizeLinear before a MatMul makes a whole matrix of floats
  * unless a runtime fuses the two.
  */
@@ -41,7 +41,7 @@ export interface NBitsAssignment {
   bitsPerWeight: number
 }
 
-/** Which tensors are quantised: all matrices whose rows fill blocks, the embedding among them. */
+/** Which tensors are quantized: all matrices whose rows fill blocks, the embedding among them. */
 export function assignNBits(
   { tensors }: Pick<Checkpoint, 'tensors'>,
   name: NBits,

@@ -8,7 +8,7 @@ export interface PlainTensor {
   name: string
   /** Rows first, columns last. */
   shape: readonly number[]
-  /** The type it has where it is not quantised. */
+  /** The type it has where it is not quantized. */
   type: GgmlType
 }
 
@@ -74,7 +74,7 @@ export function assignTypes(
   const types = new Map<string, GgmlType>()
   const choose = chooser(tensors, geometry, options)
   for (const tensor of inModelOrder(tensors)) {
-    if (!isQuantised(tensor, options)) {
+    if (!isQuantized(tensor, options)) {
       types.set(tensor.name, tensor.type)
       continue
     }
@@ -126,13 +126,13 @@ export function checkOverrides(
 ): void {
   for (const { pattern, type } of overrides) {
     const matched = tensors.filter(({ name }) => pattern.test(name))
-    if (matched.some((tensor) => isQuantised(tensor, {}))) continue
+    if (matched.some((tensor) => isQuantized(tensor, {}))) continue
     const given = `--tensor-type "${pattern.source}=${type}"`
     const [first] = matched
     throw usageError(
       first === undefined
         ? `${given} matches no tensor`
-        : `${given} matches only tensors that are never quantised, such as ${first.name}`,
+        : `${given} matches only tensors that are never quantized, such as ${first.name}`,
       {
         suggestions: [
           `Nearest are ${nearest(pattern.source, tensors).join(', ')}; the pattern is a regular expression on GGUF's names.`,
@@ -142,13 +142,13 @@ export function checkOverrides(
   }
 }
 
-/** Names of quantised tensors, one of each kind, the likest to a pattern first. */
+/** Names of quantized tensors, one of each kind, the likest to a pattern first. */
 function nearest(pattern: string, tensors: readonly PlainTensor[]): string[] {
   const words = pattern.toLowerCase().match(/[a-z_]{2,}/g) ?? []
   const kinds = new Map<string, string>()
   for (const tensor of tensors) {
     const kind = tensor.name.replace(/^blk\.\d+\.|\.weight$/g, '')
-    if (isQuantised(tensor, {}) && !kinds.has(kind)) kinds.set(kind, tensor.name)
+    if (isQuantized(tensor, {}) && !kinds.has(kind)) kinds.set(kind, tensor.name)
   }
   const distance = (kind: string) => Math.min(...words.map((word) => editDistance(word, kind)))
   return [...kinds]
@@ -171,8 +171,8 @@ function editDistance(a: string, b: string): number {
   return row.at(-1) ?? 0
 }
 
-/** Matrices are quantised, but for norms (of which none is a matrix in LLaMA) and biases. */
-function isQuantised(
+/** Matrices are quantized, but for norms (of which none is a matrix in LLaMA) and biases. */
+function isQuantized(
   { name, shape }: PlainTensor,
   { leaveOutput }: Pick<AssignOptions, 'leaveOutput'>,
 ): boolean {

@@ -2,7 +2,7 @@ import { inputError } from '../io/errors.js'
 import { isJsonObject, type JsonObject } from '../io/json.js'
 
 /**
- * Ways of quantising that other software saves weights in, each known by the
+ * Ways of quantizing that other software saves weights in, each known by the
  * tensors that it adds and by the name that a config.json has for it. They are
  * refused, by that name and with what to do.
  */
@@ -36,7 +36,7 @@ const known: readonly Method[] = [
     title: 'GPTQ',
     methods: ['gptq'],
     names: [/\.qweight$/, /\.g_idx$/],
-    step: 'llama.cpp’s convert_hf_to_gguf.py dequantises GPTQ: convert the GGUF that it makes.',
+    step: 'llama.cpp’s convert_hf_to_gguf.py dequantizes GPTQ: convert the GGUF that it makes.',
   },
   { title: 'AWQ', methods: ['awq'], names: [/\.qweight$/, /\.qzeros$/] },
   {
@@ -66,7 +66,7 @@ const known: readonly Method[] = [
     methods: ['fp8', 'fbgemm_fp8'],
     names: [/\.weight_scale(_inv)?$/],
     types: /^F8_|Float8/,
-    step: 'Load it with transformers and dequantize=True in its quantisation’s configuration, save_pretrained(), and convert that.',
+    step: 'Load it with transformers and dequantize=True in its quantization’s configuration, save_pretrained(), and convert that.',
   },
   { title: 'FP8', methods: ['fp8'], types: /^F8_|Float8/ },
   {
@@ -83,13 +83,13 @@ const known: readonly Method[] = [
 ]
 
 /**
- * Refuses weights that are quantised in a way that is not read.
+ * Refuses weights that are quantized in a way that is not read.
  * @param names of all tensors
  * @param types of those whose elements are no floats, as their format calls them
  * @param told config.json's quantization_config, which may be left over: alone it proves nothing
  * @throws input error that names the method
  */
-export function refuseQuantised(
+export function refuseQuantized(
   names: readonly string[],
   types: readonly string[],
   told: JsonObject | undefined,
@@ -110,7 +110,7 @@ export function refuseQuantised(
   const step = byConfig?.step ?? method?.step
   if (method === undefined) return
   throw inputError(
-    `its weights are quantised: ${[method.title, ...details(told, method)].join(', ')}`,
+    `its weights are quantized: ${[method.title, ...details(told, method)].join(', ')}`,
     {
       ...where,
       suggestions: [
@@ -121,7 +121,7 @@ export function refuseQuantised(
   )
 }
 
-/** Fields of a quantization_config that people know a quantisation by. */
+/** Fields of a quantization_config that people know a quantization by. */
 const fields = ['quant_method', 'format', 'bits', 'group_size']
 
 function details(told: JsonObject | undefined, { methods, title }: Method): string[] {
@@ -136,8 +136,8 @@ function details(told: JsonObject | undefined, { methods, title }: Method): stri
   })
 }
 
-/** What a config.json says of a quantisation: transformers' field, or MLX's. */
-export function quantisationIn(fields: JsonObject | undefined): JsonObject | undefined {
+/** What a config.json says of a quantization: transformers' field, or MLX's. */
+export function quantizationIn(fields: JsonObject | undefined): JsonObject | undefined {
   const told = fields?.quantization_config ?? fields?.quantization
   return isJsonObject(told) ? told : undefined
 }

@@ -1,5 +1,5 @@
-// How fast the quantisation kernels are against libggml's on the same rows: one thread each, CPU
-// time, in turns within one run. `node scripts/build.js && npx tsx scripts/bench-quantise.ts
+// How fast the quantization kernels are against libggml's on the same rows: one thread each, CPU
+// time, in turns within one run. `node scripts/build.js && npx tsx scripts/bench-quantize.ts
 // [--importance] [TYPE…]`. On a busy machine compare the ratios, not the rates.
 import { type GgmlType, ggmlTypes, isBlockType, parseGgmlType } from '../src/types/ggml.js'
 import { distributions, sample, sampleImportance } from '../test/kernels/distributions.js'

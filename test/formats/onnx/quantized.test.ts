@@ -1,4 +1,4 @@
-// ONNX's quantised types: what the files hold, and what three runtimes answer from them.
+// ONNX's quantized types: what the files hold, and what three runtimes answer from them.
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { env, pipeline } from '@huggingface/transformers'
@@ -9,7 +9,7 @@ import { planJson } from '../../../src/cli/conversion.js'
 import { type ConvertOptions, prepareConversion } from '../../../src/convert/convert.js'
 import { openGraphEngine } from '../../../src/engines/onnx.js'
 import { openCheckpoint } from '../../../src/open/open.js'
-import { nbits, nbitsNames } from '../../../src/quantise/nbits.js'
+import { nbits, nbitsNames } from '../../../src/quantize/nbits.js'
 import { makeLargeSource, makeSource } from '../../support/conversion.js'
 import { convert } from '../../support/convert.js'
 import { fails } from '../../support/errors.js'
@@ -18,7 +18,7 @@ import { small } from '../../support/llama.js'
 import { fixture, shared } from '../../support/paths.js'
 import { tempDir } from '../../support/temp.js'
 
-const test = suite('formats: onnx, quantised')
+const test = suite('formats: onnx, quantized')
 
 const files = { q8: 'model_quantized.onnx', q4: 'model_q4.onnx', q4f16: 'model_q4f16.onnx' }
 
@@ -116,7 +116,7 @@ for (const [dtype, bits] of [
   ['q4f16', 4.5],
 ] as const) {
   test(`${dtype}: graph and data together are within 10 % of ${bits} bits × weights`, async () => {
-    const { out, parameters, quantisation } = await toOnnx('tiny-v2', { dtype })
+    const { out, parameters, quantization } = await toOnnx('tiny-v2', { dtype })
     const folder = join(out, 'onnx')
     const size = readdirSync(folder).reduce(
       (sum, name) => sum + statSync(join(folder, name)).size,
@@ -124,7 +124,7 @@ for (const [dtype, bits] of [
     )
     const wanted = (parameters * bits) / 8
     assert.ok(Math.abs(size / wanted - 1) < 0.1, `${size} bytes, ${wanted} wanted`)
-    assert.ok(Math.abs((quantisation?.bits_per_weight ?? 0) / bits - 1) < 0.01)
+    assert.ok(Math.abs((quantization?.bits_per_weight ?? 0) / bits - 1) < 0.01)
   })
 }
 
@@ -163,14 +163,14 @@ test('tiles of any size and any number of threads give the same bytes', async ()
 })
 
 test('the record counts each weight once and names what it became', async () => {
-  const { tensors, parameters, casts, quantisation, options } = await toOnnx('tiny-v2', {
+  const { tensors, parameters, casts, quantization, options } = await toOnnx('tiny-v2', {
     dtype: 'q4',
   })
   const plain = await toOnnx('tiny-v2', { dtype: 'f32' })
   assert.is(tensors, plain.tensors)
   assert.is(parameters, plain.parameters)
   assert.is(options.dtype, 'q4')
-  assert.equal(quantisation?.fallbacks, [])
+  assert.equal(quantization?.fallbacks, [])
   assert.equal(
     casts.map(({ from, to }) => `${from} ${to}`),
     ['bf16 q4', 'bf16 f32'],
@@ -204,16 +204,16 @@ test('a tied embedding is looked up and multiplied by from the same bytes', asyn
   await plain.dispose()
 })
 
-test('a quantised graph is not read back, and says so', async () => {
+test('a quantized graph is not read back, and says so', async () => {
   const { out } = await toOnnx('tiny-v2', { dtype: 'q4f16' })
-  await fails(() => openCheckpoint(out), 'input', 'quantised', 'GatherBlockQuantized', 'f32 or f16')
+  await fails(() => openCheckpoint(out), 'input', 'quantized', 'GatherBlockQuantized', 'f32 or f16')
 })
 
-const q8 = shared('quantising twice', 'fixtures', 'tiny-v2', 'gguf', 'Q8_0.gguf')
+const q8 = shared('quantizing twice', 'fixtures', 'tiny-v2', 'gguf', 'Q8_0.gguf')
 if (q8) {
-  test('what is quantised already is quantised again only when that is asked for', async () => {
+  test('what is quantized already is quantized again only when that is asked for', async () => {
     const options = { to: 'onnx', dtype: 'q4', maxMemory: 64e6, threads: 1 } as const
-    await fails(() => prepareConversion(q8, options), 'input', 'quantised already', 'q8_0')
+    await fails(() => prepareConversion(q8, options), 'input', 'quantized already', 'q8_0')
     const { out } = await convert(q8, join(tempDir(), 'out'), {
       ...options,
       mix: { allowRequantize: true },
@@ -225,7 +225,7 @@ if (q8) {
 test('matrices whose rows fill no blocks stay as they are computed with, and are listed', async () => {
   const { source, out } = makeSource({ ...small, hidden: 64, headDim: 8, intermediate: 48 })
   const result = await convert(source, out, { to: 'onnx', dtype: 'q4' })
-  const fallbacks = result.quantisation?.fallbacks ?? []
+  const fallbacks = result.quantization?.fallbacks ?? []
   assert.is(fallbacks.length, small.layers)
   assert.equal(fallbacks[0], {
     tensor: 'model.layers.0.mlp.down_proj.weight',

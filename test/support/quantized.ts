@@ -5,7 +5,7 @@ import type { GgufPart } from '../../src/formats/gguf/split.js'
 import { equalBytes } from './bytes.js'
 
 /** Two GGUF files have the same file type, and of each tensor the same type and bytes. */
-export function sameQuantised(actual: GgufPart, expected: GgufPart, what: string): void {
+export function sameQuantized(actual: GgufPart, expected: GgufPart, what: string): void {
   const fileType = ({ header }: GgufPart) => lookUp(header.entries).integer('general.file_type')
   assert.is(fileType(actual), fileType(expected), what)
   assert.is(actual.header.tensors.length, expected.header.tensors.length, what)

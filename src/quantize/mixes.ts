@@ -71,7 +71,7 @@ export interface Place {
   index: number
   count: number
   geometry: Geometry
-  /** Whether the quantisation is guided by an importance matrix. */
+  /** Whether the quantization is guided by an importance matrix. */
   importance: boolean
 }
 

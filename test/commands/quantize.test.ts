@@ -4,19 +4,19 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { prepareConversion } from '../../src/convert/convert.js'
 import { readPart } from '../../src/formats/gguf/split.js'
-import { isMix } from '../../src/quantise/mixes.js'
+import { isMix } from '../../src/quantize/mixes.js'
 import { fails } from '../support/errors.js'
 import { fixture, shared } from '../support/paths.js'
-import { sameQuantised } from '../support/quantised.js'
+import { sameQuantized } from '../support/quantized.js'
 import { tempDir } from '../support/temp.js'
 import { convert } from '../support/tensors.js'
 
-const test = suite('quantisation from any source')
+const test = suite('quantization from any source')
 
 const sources = ['hf-bf16', 'easylm/streaming_params_bf16', 'gguf/f32.gguf']
 
 for (const model of ['tiny-v1', 'tiny-v2']) {
-  const folder = shared(`${model} quantised as llama-quantize does`, 'fixtures', model)
+  const folder = shared(`${model} quantized as llama-quantize does`, 'fixtures', model)
   if (folder === undefined) continue
   const config = fixture(model, 'config.json')
   for (const file of readdirSync(join(folder, 'gguf')).filter((name) => name.startsWith('Q'))) {
@@ -28,18 +28,18 @@ for (const model of ['tiny-v1', 'tiny-v2']) {
       for (const source of sources) {
         const out = join(tempDir(), 'out.gguf')
         await convert(join(folder, source), { to: 'gguf', dtype, config, out })
-        sameQuantised(await readPart(out), expected, `${source} to ${dtype}`)
+        sameQuantized(await readPart(out), expected, `${source} to ${dtype}`)
       }
     })
   }
 
-  test(`${model}: from a quantised file only where that is allowed`, async () => {
+  test(`${model}: from a quantized file only where that is allowed`, async () => {
     const source = join(folder, 'gguf', 'Q4_0.gguf')
     const out = join(tempDir(), 'out.gguf')
     await fails(
       () => convert(source, { to: 'gguf', dtype: 'q8_0', out }),
       'input',
-      'quantised already',
+      'quantized already',
       '--allow-requantize',
     )
     await convert(source, { to: 'gguf', dtype: 'q8_0', out, mix: { allowRequantize: true } })
@@ -55,12 +55,12 @@ const preparation = {
 }
 
 test('a mix whose types do not fit is called what it is, and refused where it must fit', async () => {
-  const { quantisation, warnings } = await prepareConversion(tinyV1, {
+  const { quantization, warnings } = await prepareConversion(tinyV1, {
     ...preparation,
     dtype: 'q4_k_m',
   })
   // 160 and 416 are no multiples of 256: all 16 matrices (7 a layer, embedding, head) fall back.
-  assert.is(quantisation?.fallbacks.length, 16)
+  assert.is(quantization?.fallbacks.length, 16)
   assert.ok(warnings.some((line) => /16 of 16 matrices.*q4_k_m.*160.*256/.test(line)))
   await fails(
     () => prepareConversion(tinyV1, { ...preparation, dtype: 'q4_k_m', mix: { strict: true } }),
@@ -72,12 +72,12 @@ test('a mix whose types do not fit is called what it is, and refused where it mu
 
 test('types of single tensors, the output, the embedding, and pure mixes', async () => {
   const typesOf = async (mix: object) => {
-    const { quantisation } = await prepareConversion(tinyV1, {
+    const { quantization } = await prepareConversion(tinyV1, {
       ...preparation,
       dtype: 'q4_0',
       mix,
     })
-    return new Map(quantisation?.tensors.map(({ name, type }) => [name, type]))
+    return new Map(quantization?.tensors.map(({ name, type }) => [name, type]))
   }
   const plain = await typesOf({})
   assert.is(plain.get('blk.0.attn_v.weight'), 'q4_0')
@@ -95,7 +95,7 @@ test('types of single tensors, the output, the embedding, and pure mixes', async
   assert.is(plain.get('output_norm.weight'), 'f32')
 })
 
-test('quantised types are for gguf, their flags for them', async () => {
+test('quantized types are for gguf, their flags for them', async () => {
   const prepare = (options: object) =>
     prepareConversion(tinyV1, { ...preparation, dtype: 'f16', ...options })
   await fails(() => prepare({ to: 'safetensors', dtype: 'q4_0' }), 'usage', 'q4_0', 'gguf')

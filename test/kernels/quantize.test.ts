@@ -76,7 +76,7 @@ if (typeof libggml === 'string') {
   }
 }
 
-test('quantising twice gives the same bytes: nothing is left over from other rows', () => {
+test('quantizing twice gives the same bytes: nothing is left over from other rows', () => {
   const elements = sample((uniform) => uniform() - 0.5, columns, 1)
   const other = sample((uniform) => 1e30 * uniform(), columns, 2)
   for (const type of blockTypes) {

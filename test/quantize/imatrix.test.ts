@@ -9,7 +9,7 @@ import {
   importanceOf,
   isGgufImatrix,
   parseLegacyImatrix,
-} from '../../src/quantise/imatrix.js'
+} from '../../src/quantize/imatrix.js'
 import { blockTypes, openBlockKernels } from '../kernels/blocks.js'
 import { makeSource } from '../support/conversion.js'
 import { convert } from '../support/convert.js'

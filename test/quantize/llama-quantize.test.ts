@@ -2,16 +2,16 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import { readPart } from '../../src/formats/gguf/split.js'
-import { mixes, mixNames } from '../../src/quantise/mixes.js'
+import { mixes, mixNames } from '../../src/quantize/mixes.js'
 import { sampleImportance } from '../kernels/distributions.js'
 import { openLibLlama } from '../kernels/libllama.js'
 import { rawGguf, text, texts, u32 } from '../support/gguf.js'
 import { fixture } from '../support/paths.js'
-import { sameQuantised } from '../support/quantised.js'
+import { sameQuantized } from '../support/quantized.js'
 import { tempDir } from '../support/temp.js'
 import { convert } from '../support/tensors.js'
 
-const test = suite('quantised as llama.cpp itself does, with importance')
+const test = suite('quantized as llama.cpp itself does, with importance')
 
 const llama = openLibLlama()
 if (typeof llama === 'string') console.log(`skipped: ${llama}`)
@@ -46,7 +46,7 @@ else {
         for (const [kind, imatrix] of Object.entries(files)) {
           const out = join(tempDir(), 'out.gguf')
           await convert(source, { to: 'gguf', dtype, config, out, mix: { imatrix } })
-          sameQuantised(await readPart(out), expected, `${dtype}, ${kind}`)
+          sameQuantized(await readPart(out), expected, `${dtype}, ${kind}`)
         }
       })
     }

@@ -1,6 +1,6 @@
-"""Holds quantised ONNX folders against ONNX Runtime's own quantiser, byte by byte.
+"""Holds quantized ONNX folders against ONNX Runtime's own quantizer, byte by byte.
 
-usage: check_onnx_quantised.py PLAIN_FOLDER FOLDER...
+usage: check_onnx_quantized.py PLAIN_FOLDER FOLDER...
 
 PLAIN_FOLDER is the same model in f32. Each matrix of a FOLDER must have the levels and scales that
 ONNX Runtime makes of the plain one, in MatMulNBits and in GatherBlockQuantized. Prints one line a
@@ -15,7 +15,7 @@ import onnxruntime
 from onnx import numpy_helper
 from onnxruntime.capi._pybind_state import quantize_matmul_4bits, quantize_matmul_8bits
 
-quantisers = {4: quantize_matmul_4bits, 8: quantize_matmul_8bits}
+quantizers = {4: quantize_matmul_4bits, 8: quantize_matmul_8bits}
 
 
 def load(folder: pathlib.Path):
@@ -24,7 +24,7 @@ def load(folder: pathlib.Path):
     return graph.node, {t.name: numpy_helper.to_array(t) for t in graph.initializer}
 
 
-def quantised(matrix, bits: int):
+def quantized(matrix, bits: int):
     """Levels and scales of [out, in]; the runtime takes [in, out] and turns it."""
     rows, columns = matrix.shape
     blocks = columns // 32
@@ -32,7 +32,7 @@ def quantised(matrix, bits: int):
     scales = np.zeros((rows, blocks), np.float32)
     zeros = np.zeros((rows, (blocks * bits + 7) // 8), np.uint8)
     turned = np.ascontiguousarray(matrix.T)
-    quantisers[bits](levels, turned, scales, zeros, 32, rows, columns, True)
+    quantizers[bits](levels, turned, scales, zeros, 32, rows, columns, True)
     return levels, scales
 
 
@@ -48,12 +48,12 @@ def check(folder: pathlib.Path, plain) -> str:
         scales = weights[node.input[2]]
         name = node.input[2].removesuffix(".scales")
         matrix = plain[name] if name.startswith("model.embed") else plain[name].T
-        wanted_levels, wanted_scales = quantised(matrix, bits)
+        wanted_levels, wanted_scales = quantized(matrix, bits)
         assert data.tobytes() == wanted_levels.tobytes(), f"levels of {name} differ"
         wanted = wanted_scales.astype(scales.dtype)
         assert scales.tobytes() == wanted.tobytes(), f"scales of {name} differ"
         count += 1
-    assert count > 0, "nothing is quantised"
+    assert count > 0, "nothing is quantized"
     return f"{count} matrices have the runtime's bytes"
 
 
