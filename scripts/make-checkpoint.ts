@@ -4,7 +4,9 @@
 // size takes no time and no disk.
 import { open } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { allTensors, type Geometry, layoutIn, nameOf } from '../src/checkpoint/names.js'
+import { architectureOf } from '../src/architectures/index.js'
+import type { BySize } from '../src/checkpoint/geometry.js'
+import { allTensors, layoutIn, nameIn } from '../src/checkpoint/names.js'
 import { presets } from '../src/checkpoint/presets.js'
 import { layOutRecord } from '../src/formats/flax/layout.js'
 import { type FloatType, isFloatType } from '../src/types/dtype.js'
@@ -26,7 +28,7 @@ if (config === undefined || path === undefined || !isFloatType(values.dtype)) {
   process.exit(2)
 }
 const dtype = values.dtype
-const sizes: Geometry = {
+const sizes: BySize<number> = {
   vocab: config.vocab_size,
   hidden: config.hidden_size,
   intermediate: config.intermediate_size,
@@ -37,12 +39,17 @@ const pool = values.sparse ? new Uint8Array() : randomWeights(dtype)
 const file = await open(path, 'w')
 let position = 0
 let turn = 0
-for (const named of allTensors(Number(values.layers ?? config.num_hidden_layers))) {
-  const shape = named.role.shape.map((field) => sizes[field])
-  const stored = layoutIn('easylm', named.role, config.head_dim).transposed
+const architecture = architectureOf(config)
+for (const named of allTensors(
+  architecture,
+  Number(values.layers ?? config.num_hidden_layers),
+  () => false,
+)) {
+  const shape = named.role.shape.map((field) => sizes[field] ?? 0)
+  const stored = layoutIn(architecture, 'easylm', named.role, config.head_dim).transposed
     ? shape.reverse()
     : shape
-  for (const segment of layOutRecord(nameOf(named, 'easylm'), dtype, stored)) {
+  for (const segment of layOutRecord(nameIn(named, 'easylm') ?? '', dtype, stored)) {
     if (!('payload' in segment)) {
       await file.write(segment, 0, segment.length, position)
       position += segment.length

@@ -1,3 +1,6 @@
+import type { Architecture, Naming, Role } from '../architectures/architecture.js'
+import { architectureOf, defaultArchitecture } from '../architectures/index.js'
+import { embeddingName, headName } from '../architectures/roles.js'
 import { inputError } from '../io/errors.js'
 import type { Origin } from '../io/store.js'
 import { byteLength, type DType, elementCount } from '../types/dtype.js'
@@ -12,17 +15,7 @@ import {
 } from './geometry.js'
 import type { GraphFacts } from './graph-facts.js'
 import type { MetadataEntry } from './metadata.js'
-import {
-  allTensors,
-  embeddingName,
-  headName,
-  isDerived,
-  layoutIn,
-  type Naming,
-  nameOf,
-  type Role,
-  roleOf,
-} from './names.js'
+import { allTensors, canonicalName, isDerived, layoutIn, roleOf } from './names.js'
 import { quantizationIn, refuseAdapters, refuseQuantized } from './quantized.js'
 import { checkRanges } from './ranges.js'
 import type { Layout, Part, Tensor } from './tensor.js'
@@ -158,7 +151,10 @@ export function understand(
     quantizationIn(told?.values.other),
     where,
   )
-  refuseOtherTypes(others, naming, format)
+  const architecture = architectureOf({
+    model_type: told?.values.model_type ?? defaultArchitecture,
+  })
+  refuseOtherTypes(architecture, others, naming, format)
   const byName = new Map<string, { array: StoredArray; role: Role; shape: Shape }>()
   const unknown: string[] = []
   const derived = others.map(({ name }) => name).filter(isDerived)
@@ -167,13 +163,13 @@ export function understand(
       derived.push(array.name)
       continue
     }
-    const named = roleOf(array.name, naming)
+    const named = roleOf(architecture, array.name, naming)
     if (named === undefined) {
       unknown.push(array.name)
       continue
     }
-    const { transposed } = layoutIn(naming, named.role, 0)
-    const name = nameOf(named, 'hf')
+    const { transposed } = layoutIn(architecture, naming, named.role, 0)
+    const name = canonicalName(named)
     if (byName.has(name)) throw inputError('it is there twice', { ...where, tensor: array.name })
     byName.set(name, {
       array,
@@ -186,14 +182,17 @@ export function understand(
   }
   if (unknown.length > 0) {
     throw inputError(
-      `${unknown.length === 1 ? 'a tensor is' : `${unknown.length} tensors are`} not of a LLaMA model: ${list(unknown)}`,
+      `${unknown.length === 1 ? 'a tensor is' : `${unknown.length} tensors are`} not of a ${architecture.title} model: ${list(unknown)}`,
       {
         ...where,
         suggestions: ['Only the LLaMA architecture without biases is supported.'],
       },
     )
   }
-  const leftOut = otherNotes(others.filter(({ name }) => !isDerived(name)))
+  const leftOut = otherNotes(
+    architecture,
+    others.filter(({ name }) => !isDerived(name)),
+  )
   if (derived.length > 0) {
     leftOut.push(
       `${derived.length === 1 ? 'a tensor' : `${derived.length} tensors`} that the model computes from its configuration ${derived.length === 1 ? 'is' : 'are'} left out: ${list(derived, 3)}`,
@@ -205,21 +204,25 @@ export function understand(
     leftOut.push('the output head is stored as the embedding itself: they are tied')
   }
   const shapes = new Map([...byName].map(([name, { shape }]) => [name, shape]))
-  const measured = measureGeometry(shapes, naming, where)
+  const measured = measureGeometry(architecture, shapes, naming, where)
   const tied = !byName.has(headName) && !shared
   const { config: settled, warnings } = settleConfig(measured, told, heads, tied, path)
   const config = shared ? { ...settled, tie_word_embeddings: true } : settled
   checkRanges(config, told?.from ?? path)
 
   const tensors = new Map<string, Tensor>()
-  for (const [name, { array, role, shape }] of sortedByRole(byName, measured.layers)) {
+  for (const [name, { array, role, shape }] of sortedByRole(
+    architecture,
+    byName,
+    measured.layers,
+  )) {
     tensors.set(name, {
       name,
       storedName: array.name,
       dtype: array.dtype,
       shape: shape.shape,
       layout: {
-        ...turned(layoutIn(naming, role, config.head_dim), array.transposed),
+        ...turned(layoutIn(architecture, naming, role, config.head_dim), array.transposed),
         ...(array.bigEndian ? { bigEndian: true } : {}),
       },
       parts: array.parts,
@@ -240,8 +243,13 @@ export function understand(
 }
 
 /** @throws input error for a weight whose elements are of a type that is not read */
-function refuseOtherTypes(others: readonly OtherArray[], naming: Naming, format: FormatName): void {
-  const weight = others.find(({ name }) => roleOf(name, naming) !== undefined)
+function refuseOtherTypes(
+  architecture: Architecture,
+  others: readonly OtherArray[],
+  naming: Naming,
+  format: FormatName,
+): void {
+  const weight = others.find(({ name }) => roleOf(architecture, name, naming) !== undefined)
   if (weight === undefined) return
   throw inputError(`its elements are of ${weight.type}, which is not supported`, {
     format,
@@ -251,12 +259,12 @@ function refuseOtherTypes(others: readonly OtherArray[], naming: Naming, format:
   })
 }
 
-/** Buffers of types that weights never have; a LLaMA model has none. */
-function otherNotes(others: readonly OtherArray[]): string[] {
+/** Buffers of types that weights never have; no model of these has any. */
+function otherNotes({ title }: Architecture, others: readonly OtherArray[]): string[] {
   if (others.length === 0) return []
   const named = others.map(({ name, type }) => `${name} (${type})`)
   return [
-    `${others.length === 1 ? 'a buffer' : `${others.length} buffers`} that no LLaMA model has ${others.length === 1 ? 'is' : 'are'} left out: ${list(named, 3)}`,
+    `${others.length === 1 ? 'a buffer' : `${others.length} buffers`} that no ${title} model has ${others.length === 1 ? 'is' : 'are'} left out: ${list(named, 3)}`,
   ]
 }
 
@@ -299,9 +307,13 @@ function isShared(byName: ReadonlyMap<string, { array: StoredArray }>): boolean 
   )
 }
 
-function sortedByRole<T>(byName: ReadonlyMap<string, T>, layers: number): [string, T][] {
-  return allTensors(layers).flatMap((named) => {
-    const name = nameOf(named, 'hf')
+function sortedByRole<T>(
+  architecture: Architecture,
+  byName: ReadonlyMap<string, T>,
+  layers: number,
+): [string, T][] {
+  return allTensors(architecture, layers).flatMap((named) => {
+    const name = canonicalName(named)
     const found = byName.get(name)
     return found === undefined ? [] : [[name, found]]
   })

@@ -1,3 +1,12 @@
+import type { Architecture } from '../architectures/architecture.js'
+import {
+  type ArchitectureName,
+  architectureNamed,
+  architectureOf,
+  architectureOfClass,
+  architectures,
+  defaultArchitecture,
+} from '../architectures/index.js'
 import { inputError } from '../io/errors.js'
 import { type ExactJson, isExactObject, spelledAs } from '../io/exact-json.js'
 import type { Json, JsonObject } from '../io/json.js'
@@ -5,9 +14,9 @@ import type { DType } from '../types/dtype.js'
 import { ropeFromHf } from './rope-config.js'
 import { originalContext, originalField, rotaryOf, scalingType } from './rotary.js'
 
-/** The configuration of a LLaMA-family model, by Hugging Face's field names. */
+/** The configuration of a model, by Hugging Face's field names. */
 export interface ModelConfig {
-  model_type: ModelType
+  model_type: ArchitectureName
   vocab_size: number
   hidden_size: number
   intermediate_size: number
@@ -33,12 +42,9 @@ export interface ModelConfig {
   other: JsonObject
 }
 
-export const modelTypes = { llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM' } as const
-export type ModelType = keyof typeof modelTypes
-
 /** What a source may leave open; shapes, a preset, or these defaults fill it in. */
 export const configDefaults = {
-  model_type: 'llama',
+  model_type: defaultArchitecture,
   max_position_embeddings: 2048,
   rms_norm_eps: 1e-6,
   rope_theta: 10000,
@@ -60,7 +66,8 @@ export const configDefaults = {
  */
 export function configFromHf(json: JsonObject, path: string): Partial<ModelConfig> {
   const type = modelTypeOf(json, path)
-  for (const [field, only] of Object.entries(onlyValues)) {
+  const architecture = architectureOf({ model_type: type })
+  for (const [field, only] of Object.entries(architecture.config.only)) {
     const value = json[field]
     if (value !== undefined && value !== null && value !== only) {
       throw inputError(`${field} is ${JSON.stringify(value)}, only ${only} is supported`, {
@@ -83,7 +90,7 @@ export function configFromHf(json: JsonObject, path: string): Partial<ModelConfi
     max_position_embeddings: integer('max_position_embeddings') ?? integer('max_sequence_length'),
     rms_norm_eps: positive(json, 'rms_norm_eps', path, false),
     ...ropeFromHf(json, path),
-    sliding_window: type === 'mistral' ? windowOfMistral(json, path) : null,
+    sliding_window: windowOf(architecture, json, path),
     tie_word_embeddings: boolean(json, 'tie_word_embeddings', path),
     bos_token_id: tokenId(json, 'bos_token_id', path),
     eos_token_id: tokenIds(json, 'eos_token_id', path),
@@ -93,9 +100,8 @@ export function configFromHf(json: JsonObject, path: string): Partial<ModelConfi
       Object.entries(json).filter(
         ([key, value]) =>
           !knownFields.has(key) &&
-          !isUsual(key, value) &&
-          // To transformers the field means nothing in a LLaMA, though some configurations have it.
-          !(key === 'sliding_window' && type === 'mistral'),
+          !isUsual(architecture, key, value) &&
+          !(key === 'sliding_window' && architecture.config.window !== 'never'),
       ),
     ),
   })
@@ -107,21 +113,26 @@ export function configFromHf(json: JsonObject, path: string): Partial<ModelConfi
  */
 export function configToHf(config: ModelConfig, dtype: DType): JsonObject {
   const { model_type, head_dim, rope_scaling: _, sliding_window, other, ...fields } = config
-  return {
-    architectures: [modelTypes[model_type]],
-    attention_bias: false,
-    attention_dropout: usual.attention_dropout,
+  const { class: itsClass, config: rules } = architectureOf(config)
+  const { attention_bias, attention_dropout, use_cache, ...its } = {
+    ...rules.constants,
+    ...rules.usual,
+  }
+  return dropUndefined({
+    architectures: [itsClass],
+    attention_bias,
+    attention_dropout,
     ...fields,
     head_dim,
     hidden_act: 'silu',
-    ...(model_type === 'llama' ? { mlp_bias: false, pretraining_tp: usual.pretraining_tp } : {}),
+    ...its,
     model_type,
     ...forBothVersions(config),
     torch_dtype: torchDtypes[dtype] ?? 'float32',
-    use_cache: usual.use_cache,
-    ...(model_type === 'mistral' ? { sliding_window } : {}),
+    use_cache,
+    ...(rules.window === 'never' ? {} : { sliding_window }),
     ...other,
-  }
+  })
 }
 
 /** A config.json whose numbers are spelled as in the one that it is from. */
@@ -165,11 +176,8 @@ const torchDtypes: Partial<Record<DType, string>> = {
   bf16: 'bfloat16',
 }
 
-/** Written in any case, and kept where a source has it otherwise. */
-const usual = { attention_dropout: 0, pretraining_tp: 1, use_cache: true }
-
-function isUsual(field: string, value: Json): boolean {
-  return Object.entries(usual).some(([name, its]) => name === field && its === value)
+function isUsual({ config }: Architecture, field: string, value: Json): boolean {
+  return Object.entries(config.usual).some(([name, its]) => name === field && its === value)
 }
 
 /** Fields that this program computes or that belong to a copy of transformers, not to the model. */
@@ -183,46 +191,34 @@ const knownFields = new Set([
   ...['vocab_size'],
 ])
 
-/** Variations of the architecture that would need other tensors or another graph. */
-const onlyValues: Record<string, Json> = {
-  hidden_act: 'silu',
-  attention_bias: false,
-  mlp_bias: false,
-}
-
 const withBiases =
   'Models with biases are not converted yet; transformers runs them, and llama.cpp’s convert_hf_to_gguf.py makes GGUFs of them.'
 
-function modelTypeOf(json: JsonObject, path: string): ModelType {
+function modelTypeOf(json: JsonObject, path: string): ArchitectureName {
   const named = Array.isArray(json.architectures) ? json.architectures[0] : undefined
-  const type = json.model_type ?? 'llama'
-  if (type !== 'llama' && type !== 'mistral') throw unsupported(type, path)
-  if (named !== undefined && typeof named === 'string' && otherNames.has(named)) return type
-  if (named !== undefined && !Object.values(modelTypes).some((known) => known === named)) {
+  const type = json.model_type ?? defaultArchitecture
+  const found = architectureNamed(type)
+  if (found === undefined) throw unsupported(type, path)
+  // Whether the files have a head, or the embedding serves as one, the tensors show.
+  if (named !== undefined && architectureOfClass(String(named)) === undefined) {
     throw unsupported(named, path)
   }
-  return type
+  return found
 }
-
-/**
- * The class under its first name, and the models without a head: whether the files have
- * one, or the embedding serves as it, the tensors show.
- */
-const otherNames = new Set(['LLaMAForCausalLM', 'LlamaModel', 'MistralModel'])
 
 function unsupported(architecture: Json, path: string): Error {
   return inputError(`the architecture ${JSON.stringify(architecture)} is not supported`, {
     path,
-    suggestions: [`Supported are the LLaMA family's: ${Object.values(modelTypes).join(', ')}.`],
+    suggestions: [
+      `Supported are the LLaMA family's: ${architectures.map((each) => each.class).join(', ')}.`,
+    ],
   })
 }
 
-/** Transformers takes 4096 where a Mistral's configuration says nothing. */
-const mistralWindow = 4096
-
-function windowOfMistral(json: JsonObject, path: string): number | null {
-  if (json.sliding_window === null) return null
-  return positive(json, 'sliding_window', path, true) ?? mistralWindow
+function windowOf({ config }: Architecture, json: JsonObject, path: string): number | null {
+  const { window } = config
+  if (window === 'never' || json.sliding_window === null) return null
+  return positive(json, 'sliding_window', path, true) ?? window.default
 }
 
 /** The window, where a text of the model's context can be longer than it. */
@@ -302,9 +298,14 @@ type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> }
 
 function dropUndefined<T extends object>(fields: T): Partial<Defined<T>> {
   const result: Partial<Defined<T>> = {}
-  for (const key in fields) {
+  let key: keyof T
+  for (key in fields) {
     const value = fields[key]
-    if (value !== undefined) Object.assign(result, { [key]: value })
+    if (isDefined(value)) result[key] = value
   }
   return result
+}
+
+function isDefined<T>(value: T): value is Exclude<T, undefined> {
+  return value !== undefined
 }

@@ -1,14 +1,8 @@
+import type { Architecture, Naming, SizeName, Switch } from '../architectures/architecture.js'
 import { inputError, usageError } from '../io/errors.js'
 import type { ExactJson } from '../io/exact-json.js'
 import { configDefaults, type ModelConfig } from './config.js'
-import {
-  allTensors,
-  type Geometry,
-  type GeometryField,
-  type Naming,
-  nameOf,
-  roleOf,
-} from './names.js'
+import { allTensors, canonicalName, nameIn, roleOf } from './names.js'
 import { presets } from './presets.js'
 
 /** A tensor's name and its shape in Hugging Face's orientation. */
@@ -17,33 +11,43 @@ export interface Shape {
   shape: readonly number[]
 }
 
+/** Something for each size; rows of a head are seen only where heads have norms. */
+export type BySize<T> = Record<Exclude<SizeName, 'head'>, T> & { head?: T }
+
 /** The sizes that a checkpoint's tensors have, and which tensor says so. */
 export interface MeasuredGeometry {
-  sizes: Geometry
+  sizes: BySize<number>
   layers: number
-  evidence: Record<GeometryField, Shape>
+  evidence: BySize<Shape>
+  /** What is there of what a configuration switches on. */
+  switches: ReadonlySet<Switch>
 }
 
 /**
  * Reads the geometry off the shapes. Every tensor of the table must be there,
  * none else, and all must agree.
+ * @param architecture of the model
  * @param shapes by Hugging Face's names, shapes as [out, in]
  * @param naming whose names to tell the user
  * @throws input error that lists what is missing, unknown, or disagrees
  */
 export function measureGeometry(
+  architecture: Architecture,
   shapes: ReadonlyMap<string, Shape>,
   naming: Naming,
   where: { format: string; path: string },
 ): MeasuredGeometry {
-  const layers = countLayers(shapes, where)
+  const layers = countLayers(architecture, shapes, where)
+  const switches = switchesOf(architecture, shapes)
   const missing: string[] = []
-  const sizes: Partial<Geometry> = {}
-  const evidence: Partial<Record<GeometryField, Shape>> = {}
-  for (const named of allTensors(layers)) {
-    const found = shapes.get(nameOf(named, 'hf'))
+  const sizes: Partial<Record<SizeName, number>> = {}
+  const evidence: Partial<Record<SizeName, Shape>> = {}
+  for (const named of allTensors(architecture, layers, (name) => switches.has(name))) {
+    const found = shapes.get(canonicalName(named))
     if (found === undefined) {
-      if (!named.role.optional) missing.push(nameOf(named, naming))
+      if (named.role.presence !== 'untied') {
+        missing.push(nameIn(named, naming) ?? canonicalName(named))
+      }
       continue
     }
     if (found.shape.length !== named.role.shape.length) {
@@ -81,7 +85,7 @@ export function measureGeometry(
       suggestions: ['The checkpoint is incomplete; are all of its files here?'],
     })
   }
-  return { sizes: complete(sizes), layers, evidence: complete(evidence) }
+  return { sizes: complete(sizes), layers, evidence: complete(evidence), switches }
 }
 
 /** Where a configuration, or a part of one, comes from. */
@@ -215,21 +219,23 @@ export function settleConfig(
   return { config, warnings }
 }
 
-const fieldNames: Record<GeometryField, string> = {
+const fieldNames: Record<SizeName, string> = {
   vocab: 'the vocabulary',
   hidden: 'the hidden size',
   intermediate: 'the intermediate size',
   query: 'heads × head_dim',
   key: 'key-value heads × head_dim',
+  head: 'head_dim',
 }
 
 function countLayers(
+  architecture: Architecture,
   shapes: ReadonlyMap<string, Shape>,
   where: { format: string; path: string },
 ): number {
   let layers = 0
   for (const name of shapes.keys()) {
-    const layer = roleOf(name, 'hf')?.layer
+    const layer = roleOf(architecture, name, 'hf')?.layer
     if (layer !== undefined) layers = Math.max(layers, layer + 1)
   }
   // A layer number far beyond the number of tensors is a broken name, not a deep model.
@@ -239,8 +245,21 @@ function countLayers(
       where,
     )
   }
-  if (layers === 0) throw inputError('no layer of a LLaMA model is in it', where)
+  if (layers === 0) {
+    throw inputError(`no layer of a ${architecture.title} model is in it`, where)
+  }
   return layers
+}
+
+/** The switches that a configuration of these tensors has on: one of what they stand for is there. */
+function switchesOf(
+  architecture: Architecture,
+  shapes: ReadonlyMap<string, Shape>,
+): ReadonlySet<Switch> {
+  const presences = [...shapes.keys()].map(
+    (name) => roleOf(architecture, name, 'hf')?.role.presence,
+  )
+  return new Set(architecture.config.switches.filter((name) => presences.includes(name)))
 }
 
 function disagreements(
@@ -326,7 +345,7 @@ function openHeadCount({ sizes }: MeasuredGeometry, path: string): Error {
 }
 
 /** All sizes of a head by which the rows of queries and keys are whole heads, evenly shared. */
-function headDimsOf({ query, key }: Geometry): number[] {
+function headDimsOf({ query, key }: BySize<number>): number[] {
   const found: number[] = []
   for (let headDim = 2; headDim <= key; headDim += 2) {
     if (query % headDim === 0 && key % headDim === 0) found.push(headDim)
@@ -336,12 +355,12 @@ function headDimsOf({ query, key }: Geometry): number[] {
 }
 
 /** The record, once every field has been seen; the table of tensors mentions each. */
-function complete<T>(fields: Partial<Record<GeometryField, T>>): Record<GeometryField, T> {
-  const { vocab, hidden, intermediate, query, key } = fields
+function complete<T>(fields: Partial<Record<SizeName, T>>): BySize<T> {
+  const { vocab, hidden, intermediate, query, key, head } = fields
   if (!(vocab && hidden && intermediate && query && key)) {
     throw new Error('the table of tensors does not mention every size')
   }
-  return { vocab, hidden, intermediate, query, key }
+  return { vocab, hidden, intermediate, query, key, ...(head === undefined ? {} : { head }) }
 }
 
 export function shown(shape: readonly number[]): string {

@@ -54,3 +54,8 @@ export function lookUp(entries: readonly MetadataEntry[]): MetadataLookup {
     },
   }
 }
+
+/** Tokens of a text that the model was trained on, under the key of whatever architecture it is. */
+export function contextLength(metadata: MetadataLookup): number | undefined {
+  return metadata.integer(`${metadata.text('general.architecture')}.context_length`)
+}

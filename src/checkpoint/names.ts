@@ -1,141 +1,9 @@
+import type { Architecture, Naming, Role, Switch } from '../architectures/architecture.js'
+import { architectures } from '../architectures/index.js'
+import { embeddingName } from '../architectures/roles.js'
 import type { Layout } from './tensor.js'
 
-/**
- * The tensors of a LLaMA checkpoint: one table, read in both directions. `{i}`
- * stands for the layer. Shapes are Hugging Face's, [out, in], in terms of the
- * geometry.
- */
-
-/** Whose names and layout a format's tensors have. */
-export type Naming = 'hf' | 'easylm' | 'meta' | 'gguf' | 'hf-flax'
-
-/** The sizes that shapes are made of. */
-export interface Geometry {
-  vocab: number
-  hidden: number
-  intermediate: number
-  /** Attention heads × head_dim. */
-  query: number
-  /** Key-value heads × head_dim. */
-  key: number
-}
-
-export type GeometryField = keyof Geometry
-
-export interface Role {
-  names: Record<Naming, string>
-  shape: readonly GeometryField[]
-  /** Its rows are paired up by rotary embedding. */
-  rotary: boolean
-  /** Absent where the embedding serves as the output head too. */
-  optional: boolean
-}
-
-export const embeddingName = 'model.embed_tokens.weight'
-export const headName = 'lm_head.weight'
-
-export const roles: readonly Role[] = [
-  role(
-    'model.embed_tokens.weight',
-    'transformer/wte/embedding',
-    'tok_embeddings.weight',
-    'token_embd.weight',
-    ['vocab', 'hidden'],
-  ),
-  role(
-    'model.layers.{i}.self_attn.q_proj.weight',
-    'transformer/h/{i}/attention/wq/kernel',
-    'layers.{i}.attention.wq.weight',
-    'blk.{i}.attn_q.weight',
-    ['query', 'hidden'],
-    { rotary: true },
-  ),
-  role(
-    'model.layers.{i}.self_attn.k_proj.weight',
-    'transformer/h/{i}/attention/wk/kernel',
-    'layers.{i}.attention.wk.weight',
-    'blk.{i}.attn_k.weight',
-    ['key', 'hidden'],
-    { rotary: true },
-  ),
-  role(
-    'model.layers.{i}.self_attn.v_proj.weight',
-    'transformer/h/{i}/attention/wv/kernel',
-    'layers.{i}.attention.wv.weight',
-    'blk.{i}.attn_v.weight',
-    ['key', 'hidden'],
-  ),
-  role(
-    'model.layers.{i}.self_attn.o_proj.weight',
-    'transformer/h/{i}/attention/wo/kernel',
-    'layers.{i}.attention.wo.weight',
-    'blk.{i}.attn_output.weight',
-    ['hidden', 'query'],
-  ),
-  role(
-    'model.layers.{i}.mlp.gate_proj.weight',
-    'transformer/h/{i}/feed_forward/w1/kernel',
-    'layers.{i}.feed_forward.w1.weight',
-    'blk.{i}.ffn_gate.weight',
-    ['intermediate', 'hidden'],
-  ),
-  role(
-    'model.layers.{i}.mlp.up_proj.weight',
-    'transformer/h/{i}/feed_forward/w3/kernel',
-    'layers.{i}.feed_forward.w3.weight',
-    'blk.{i}.ffn_up.weight',
-    ['intermediate', 'hidden'],
-  ),
-  role(
-    'model.layers.{i}.mlp.down_proj.weight',
-    'transformer/h/{i}/feed_forward/w2/kernel',
-    'layers.{i}.feed_forward.w2.weight',
-    'blk.{i}.ffn_down.weight',
-    ['hidden', 'intermediate'],
-  ),
-  role(
-    'model.layers.{i}.input_layernorm.weight',
-    'transformer/h/{i}/attention_norm/kernel',
-    'layers.{i}.attention_norm.weight',
-    'blk.{i}.attn_norm.weight',
-    ['hidden'],
-  ),
-  role(
-    'model.layers.{i}.post_attention_layernorm.weight',
-    'transformer/h/{i}/ffn_norm/kernel',
-    'layers.{i}.ffn_norm.weight',
-    'blk.{i}.ffn_norm.weight',
-    ['hidden'],
-  ),
-  role('model.norm.weight', 'transformer/ln_f/kernel', 'norm.weight', 'output_norm.weight', [
-    'hidden',
-  ]),
-  role('lm_head.weight', 'lm_head/kernel', 'output.weight', 'output.weight', ['vocab', 'hidden'], {
-    optional: true,
-  }),
-]
-
-/** Where a naming's layout departs from Hugging Face's. */
-const conventions: Record<Naming, { transposed: boolean; rotary: 'half' | 'interleaved' }> = {
-  hf: { transposed: false, rotary: 'half' },
-  easylm: { transposed: true, rotary: 'interleaved' },
-  meta: { transposed: false, rotary: 'interleaved' },
-  gguf: { transposed: false, rotary: 'interleaved' },
-  // transformers' Flax models: flax's kernels, and the rest as transformers has it.
-  'hf-flax': { transposed: true, rotary: 'half' },
-}
-
-/**
- * How a tensor lies in a format of this naming. EasyLM keeps [in, out] kernels;
- * its embedding is a table, not a kernel.
- */
-export function layoutIn(naming: Naming, role: Role, headDim: number): Layout {
-  const { transposed, rotary } = conventions[naming]
-  return {
-    transposed: transposed && role.shape.length === 2 && role.names.hf !== embeddingName,
-    ...(role.rotary ? { rotary: { order: rotary, headDim } } : {}),
-  }
-}
+/** The tensors of an architecture: its table of roles, read in both directions. */
 
 export interface Named {
   role: Role
@@ -143,18 +11,49 @@ export interface Named {
   layer?: number
 }
 
-/** The role of a stored name, or undefined where the table does not know it. */
-export function roleOf(storedName: string, naming: Naming): Named | undefined {
+/**
+ * Namings that keep kernels, [in, out], where Hugging Face has [out, in]; an embedding is a table
+ * there, not a kernel.
+ */
+const transposing: ReadonlySet<Naming> = new Set<Naming>(['easylm', 'hf-flax'])
+
+/** How a tensor of an architecture lies in a format of this naming. */
+export function layoutIn(
+  { rotary }: Architecture,
+  naming: Naming,
+  role: Role,
+  headDim: number,
+): Layout {
+  const order = rotary[naming] ?? rotary.hf
+  return {
+    transposed:
+      transposing.has(naming) && role.shape.length === 2 && role.names.hf !== embeddingName,
+    ...(role.rotary ? { rotary: { order, headDim } } : {}),
+  }
+}
+
+/** The role of a stored name, or undefined where the architecture has none of that name. */
+export function roleOf(
+  architecture: Architecture,
+  storedName: string,
+  naming: Naming,
+): Named | undefined {
+  const table = tableOf(architecture, naming)
   const match = /^(.*?[./])(\d+)([./].*)$/.exec(storedName)
   if (match) {
     const [, before, digits = '', after] = match
-    const role = tables[naming].get(`${before}{i}${after}`)
+    const role = table.get(`${before}{i}${after}`)
     // "07" is no layer: it would give two names for one tensor.
     if (role && String(Number(digits)) === digits) return { role, layer: Number(digits) }
   }
-  const role = tables[naming].get(storedName)
+  const role = table.get(storedName)
   // The table's own "{i}" is no layer either.
   return role && !isPerLayer(role) ? { role } : undefined
+}
+
+/** Whether some architecture calls a tensor so. */
+export function isKnownName(storedName: string, naming: Naming): boolean {
+  return architectures.some((each) => roleOf(each, storedName, naming) !== undefined)
 }
 
 /**
@@ -169,13 +68,29 @@ export function isDerived(storedName: string): boolean {
 const derived =
   /(^|\.)(rotary_emb\.(original_)?(inv_freq|cos_cached|sin_cached)|rope\.freqs|freqs_(cis|cos|sin)|position_ids|(attention|self_attn|model)\.(mask|masked_bias|causal_mask))$/
 
-/** The name that `naming` has for a role. */
-export function nameOf({ role, layer }: Named, naming: Naming): string {
-  return role.names[naming].replace('{i}', String(layer))
+/** Hugging Face's name for a role. */
+export function canonicalName(named: Named): string {
+  return withLayer(named.role.names.hf, named)
 }
 
-/** All tensors of a model of `layers` layers, in the order of a forward pass. */
-export function allTensors(layers: number): Named[] {
+/** The name that `naming` has for a role, where it has any. */
+export function nameIn(named: Named, naming: Naming): string | undefined {
+  const name = named.role.names[naming]
+  return name === undefined ? undefined : withLayer(name, named)
+}
+
+/**
+ * The tensors of a model, in the order of a forward pass.
+ * @param isOn which of the configuration's switches are on; without it, all that there may be
+ */
+export function allTensors(
+  { roles: all }: Architecture,
+  layers: number,
+  isOn: (name: Switch) => boolean = () => true,
+): Named[] {
+  const roles = all.filter(
+    ({ presence }) => presence === 'always' || presence === 'untied' || isOn(presence),
+  )
   const perLayer = roles.filter(isPerLayer)
   const first = roles.findIndex(isPerLayer)
   const last = first + perLayer.length
@@ -188,40 +103,27 @@ export function allTensors(layers: number): Named[] {
   ]
 }
 
-export function isPerLayer(role: Role): boolean {
+function isPerLayer(role: Role): boolean {
   return role.names.hf.includes('{i}')
 }
 
-function role(
-  hf: string,
-  easylm: string,
-  meta: string,
-  gguf: string,
-  shape: readonly GeometryField[],
-  { rotary = false, optional = false } = {},
-): Role {
-  return {
-    names: { hf, easylm, meta, gguf, 'hf-flax': flaxName(hf, shape) },
-    shape,
-    rotary,
-    optional,
-  }
+function withLayer(name: string, { layer }: Named): string {
+  return name.replace('{i}', String(layer))
 }
 
-/** What transformers' Flax models call a tensor: a path, of kernels where it is a matrix. */
-function flaxName(hf: string, { length }: readonly GeometryField[]): string {
-  const leaf = hf === embeddingName ? 'embedding' : length === 2 ? 'kernel' : 'weight'
-  return hf.replace(/weight$/, leaf).replaceAll('.', '/')
-}
+const tables = new Map<Architecture, Map<Naming, ReadonlyMap<string, Role>>>()
 
-function table(naming: Naming): Map<string, Role> {
-  return new Map(roles.map((role) => [role.names[naming], role]))
-}
-
-const tables: Record<Naming, Map<string, Role>> = {
-  hf: table('hf'),
-  easylm: table('easylm'),
-  meta: table('meta'),
-  gguf: table('gguf'),
-  'hf-flax': table('hf-flax'),
+function tableOf(architecture: Architecture, naming: Naming): ReadonlyMap<string, Role> {
+  const own = tables.get(architecture) ?? new Map<Naming, ReadonlyMap<string, Role>>()
+  tables.set(architecture, own)
+  const known = own.get(naming)
+  if (known !== undefined) return known
+  const table = new Map(
+    architecture.roles.flatMap((role): [string, Role][] => {
+      const name = role.names[naming]
+      return name === undefined ? [] : [[name, role]]
+    }),
+  )
+  own.set(naming, table)
+  return table
 }

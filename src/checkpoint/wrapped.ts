@@ -1,6 +1,6 @@
+import type { Naming } from '../architectures/architecture.js'
 import { inputError } from '../io/errors.js'
 import type { OtherArray, StoredArray } from './checkpoint.js'
-import type { Naming } from './names.js'
 
 /**
  * Wrappers that training puts around a model, and that stand before all of its

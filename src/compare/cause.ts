@@ -1,6 +1,6 @@
+import { embeddingName, headName } from '../architectures/roles.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { ModelConfig } from '../checkpoint/config.js'
-import { embeddingName, headName } from '../checkpoint/names.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { lookUp } from '../io/interruption.js'
 import { tensorOf } from './diff.js'

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
+import { embeddingName, headName } from '../architectures/roles.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { effectiveWindow, type ModelConfig } from '../checkpoint/config.js'
-import { embeddingName, headName } from '../checkpoint/names.js'
 import { rotaryOf, sameRotary } from '../checkpoint/rotary.js'
 import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import { inMemory, isElsewhere, regionsOf } from '../convert/bands.js'

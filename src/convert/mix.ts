@@ -1,8 +1,9 @@
 import { basename } from 'node:path'
+import { architectureOf } from '../architectures/index.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { list } from '../checkpoint/geometry.js'
 import type { MetadataEntry } from '../checkpoint/metadata.js'
-import { nameOf, roleOf } from '../checkpoint/names.js'
+import { nameIn, roleOf } from '../checkpoint/names.js'
 import { matrixOf, type Tensor } from '../checkpoint/tensor.js'
 import type { TargetOptions } from '../formats/format.js'
 import { readPart } from '../formats/gguf/split.js'
@@ -73,7 +74,7 @@ export async function chooseMix(
   const imatrix = options.imatrix === undefined ? undefined : await readImatrix(options.imatrix)
   const named = [...checkpoint.tensors.values()].map((tensor) => ({
     tensor,
-    ggufName: ggufNameOf(tensor),
+    ggufName: ggufNameOf(tensor, checkpoint),
   }))
   const plain = named.map(({ tensor, ggufName }) => ({
     name: ggufName,
@@ -180,10 +181,11 @@ function refuseRequantizing({ format, path }: Checkpoint, tensor: Tensor, type: 
   })
 }
 
-function ggufNameOf({ name }: Tensor): string {
-  const named = roleOf(name, 'hf')
-  if (named === undefined) throw new Error(`${name} is in no table`)
-  return nameOf(named, 'gguf')
+function ggufNameOf({ name }: Tensor, { config }: Checkpoint): string {
+  const named = roleOf(architectureOf(config), name, 'hf')
+  const ggufName = named && nameIn(named, 'gguf')
+  if (ggufName === undefined) throw new Error(`${name} is in no table`)
+  return ggufName
 }
 
 /** The type of a tensor that the mix leaves alone. llama.cpp computes with vectors of f32 only. */

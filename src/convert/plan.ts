@@ -1,5 +1,5 @@
+import { embeddingName, headName } from '../architectures/roles.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { embeddingName, headName } from '../checkpoint/names.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import type { Target } from '../formats/format.js'
 import { type DType, dtypes, isScale } from '../types/dtype.js'

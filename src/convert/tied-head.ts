@@ -1,5 +1,5 @@
+import { embeddingName, headName } from '../architectures/roles.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { embeddingName, headName } from '../checkpoint/names.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { openTilePairs } from '../compare/diff.js'
 

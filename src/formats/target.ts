@@ -1,48 +1,83 @@
+import type { Naming } from '../architectures/architecture.js'
+import { architectureOf, architectures, knowsNaming } from '../architectures/index.js'
+import { embeddingName, headName } from '../architectures/roles.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import {
-  embeddingName,
-  headName,
-  layoutIn,
-  type Naming,
-  nameOf,
-  roleOf,
-} from '../checkpoint/names.js'
+import { layoutIn, nameIn, roleOf } from '../checkpoint/names.js'
 import type { Tensor } from '../checkpoint/tensor.js'
+import { inputError } from '../io/errors.js'
 import { type Float, isFloat } from '../types/dtype.js'
 import type { TargetOptions } from './format.js'
 
+/** Whose names a target's tensors have, and who reads it, as sentences call them. */
+export interface Holder {
+  naming: Naming
+  reader: string
+}
+
 /**
- * The tensors that a target of `naming` holds, in the order of a forward pass,
- * with their dtype and layout; where they go (`parts`) is for the format to say.
+ * The tensors that a target holds, in the order of a forward pass, with their
+ * dtype and layout; where they go (`parts`) is for the format to say.
+ * @throws input error where it has no place for the architecture, or for one of the tensors
  */
 export function outputTensors(
   checkpoint: Checkpoint,
-  naming: Naming,
+  holder: Holder,
   { dtype }: Pick<TargetOptions, 'dtype'>,
 ): Tensor[] {
+  const architecture = architectureOf(checkpoint.config)
+  const { naming } = holder
+  if (!knowsNaming(architecture, naming)) throw unknownThere(holder, checkpoint)
   return [...checkpoint.tensors.values()].map((tensor) => {
-    const named = roleOf(tensor.name, 'hf')
-    if (named === undefined) throw new Error(`${tensor.name} is in no table`)
+    const named = roleOf(architecture, tensor.name, 'hf')
+    const storedName = named && nameIn(named, naming)
+    if (named === undefined || storedName === undefined)
+      throw noPlaceFor(tensor, holder, checkpoint)
     return {
       name: tensor.name,
-      storedName: nameOf(named, naming),
+      storedName,
       dtype: dtype === 'auto' ? plainTypeOf(tensor) : dtype,
       shape: tensor.shape,
-      layout: layoutIn(naming, named.role, checkpoint.config.head_dim),
+      layout: layoutIn(architecture, naming, named.role, checkpoint.config.head_dim),
       parts: [],
     }
   })
 }
 
+function unknownThere({ naming, reader }: Holder, { config, path }: Checkpoint): Error {
+  const known = architectures.filter((each) => knowsNaming(each, naming))
+  return inputError(
+    `it is a ${architectureOf(config).title} model, and ${reader} knows ${known.map(({ title }) => title).join(' and ')} alone`,
+    { path, suggestions: [elsewhere] },
+  )
+}
+
+function noPlaceFor({ name }: Tensor, { reader }: Holder, { config, path }: Checkpoint): Error {
+  const { title } = architectureOf(config)
+  return inputError(`${reader} has no place for it in a ${title} model`, {
+    path,
+    tensor: name,
+    suggestions: [elsewhere],
+  })
+}
+
+const elsewhere = 'Convert it to safetensors, PyTorch, GGUF or ONNX, which hold it.'
+
 /** With an output head, for formats that have no other way to say that the embedding serves as one. */
 export function withHead(
   checkpoint: Checkpoint,
-  naming: Naming,
+  { naming }: Holder,
   tensors: readonly Tensor[],
 ): Tensor[] {
+  const architecture = architectureOf(checkpoint.config)
   const embedding = tensors.find(({ name }) => name === embeddingName)
-  const head = roleOf(headName, 'hf')
-  if (embedding === undefined || head === undefined || checkpoint.tensors.has(headName)) {
+  const head = roleOf(architecture, headName, 'hf')
+  const storedName = head && nameIn(head, naming)
+  if (
+    embedding === undefined ||
+    head === undefined ||
+    storedName === undefined ||
+    checkpoint.tensors.has(headName)
+  ) {
     return [...tensors]
   }
   return [
@@ -50,8 +85,8 @@ export function withHead(
     {
       ...embedding,
       name: headName,
-      storedName: nameOf(head, naming),
-      layout: layoutIn(naming, head.role, checkpoint.config.head_dim),
+      storedName,
+      layout: layoutIn(architecture, naming, head.role, checkpoint.config.head_dim),
     },
   ]
 }

@@ -1,5 +1,5 @@
+import { embeddingName, headName } from '../architectures/roles.js'
 import type { ModelConfig } from '../checkpoint/config.js'
-import { embeddingName, headName } from '../checkpoint/names.js'
 import type { Float } from '../types/dtype.js'
 import {
   addConstant,

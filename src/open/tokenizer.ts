@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path'
 import type { TokenizerFiles } from '../checkpoint/checkpoint.js'
-import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
+import { contextLength, lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
 import { gguf } from '../formats/gguf/gguf.js'
 import { firstOfSplit, readParts } from '../formats/gguf/split.js'
 import { formatOfLoader, formats, loaders } from '../formats/index.js'
@@ -81,7 +81,7 @@ export async function openTokenizer(
     ranks ??
     (metadata &&
       filesFromGguf({ path: place.gguf ?? source, tokenizer: { beside: files.beside }, metadata }))
-  const length = lookUp(metadata ?? []).integer('llama.context_length')
+  const length = contextLength(lookUp(metadata ?? []))
   return {
     source,
     ...(tokenizer ? { tokenizer } : {}),

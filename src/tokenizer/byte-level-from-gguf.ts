@@ -1,4 +1,4 @@
-import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
+import { contextLength, lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
 import { inputError } from '../io/errors.js'
 import { type ByteLevelToken, byteLevelJson } from './byte-level-json.js'
 import { templateFromGguf } from './gguf-template.js'
@@ -84,7 +84,7 @@ export function byteLevelFromGguf(
       clean_up_tokenization_spaces: false,
       eos_token: textOf('eos'),
       model_input_names: ['input_ids', 'attention_mask'],
-      model_max_length: entries.integer('llama.context_length'),
+      model_max_length: contextLength(entries),
       pad_token: textOf('padding'),
       tokenizer_class: 'PreTrainedTokenizerFast',
       unk_token: textOf('unknown'),

@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Naming } from '../../src/architectures/architecture.js'
+import { llama } from '../../src/architectures/llama.js'
 import { type Checkpoint, understand } from '../../src/checkpoint/checkpoint.js'
-import { layoutIn, type Naming, roleOf } from '../../src/checkpoint/names.js'
+import { layoutIn, roleOf } from '../../src/checkpoint/names.js'
 import type { Tensor } from '../../src/checkpoint/tensor.js'
 import {
   bufferBytes,
@@ -28,14 +30,14 @@ const names = {
 }
 
 function tensor(naming: Naming, name: string, dtype: DType, shape: number[], headDim = 4): Tensor {
-  const named = roleOf(name, 'hf')
+  const named = roleOf(llama, name, 'hf')
   if (named === undefined) throw new Error(name)
   return {
     name,
     storedName: name,
     dtype,
     shape,
-    layout: layoutIn(naming, named.role, headDim),
+    layout: layoutIn(llama, naming, named.role, headDim),
     parts: [],
   }
 }

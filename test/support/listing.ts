@@ -1,5 +1,6 @@
+import { llama } from '../../src/architectures/llama.js'
 import type { Listing, StoredArray } from '../../src/checkpoint/checkpoint.js'
-import { type ModelConfig, modelTypes } from '../../src/checkpoint/config.js'
+import type { ModelConfig } from '../../src/checkpoint/config.js'
 import { easylmShape, type Model, tensorsOf } from './llama.js'
 
 /**
@@ -36,5 +37,5 @@ export function configOf(model: Model): Partial<ModelConfig> {
 
 /** The same as a file. */
 export function configJson(model: Model): string {
-  return JSON.stringify({ architectures: [modelTypes.llama], ...configOf(model) })
+  return JSON.stringify({ architectures: [llama.class], ...configOf(model) })
 }

@@ -14,7 +14,7 @@ import {
   readText,
   skipBytes,
 } from './msgpack.js'
-import { flaxTarget, layOutFile, storedShape } from './target.js'
+import { flaxTarget, holder, layOutFile, storedShape } from './target.js'
 import { isStateRoot, type Leaf, listLeaves } from './train-state.js'
 
 /**
@@ -42,7 +42,7 @@ export const easylm: Format = {
   },
 
   describe(checkpoint, options) {
-    const tensors = withHead(checkpoint, 'easylm', outputTensors(checkpoint, 'easylm', options))
+    const tensors = withHead(checkpoint, holder, outputTensors(checkpoint, holder, options))
     const pieces = tensors.map((tensor) => ({
       segments: layOutRecord(tensor.storedName, tensor.dtype, storedShape(tensor)),
       tensor,

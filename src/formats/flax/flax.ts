@@ -18,7 +18,7 @@ import {
   readText,
   skipValue,
 } from './msgpack.js'
-import { flaxTarget, layOutFile, storedShape } from './target.js'
+import { flaxTarget, holder, layOutFile, storedShape } from './target.js'
 import { isStateRoot, type Leaf, listLeaves } from './train-state.js'
 
 /**
@@ -66,7 +66,7 @@ export const flax: Format = {
   },
 
   describe(checkpoint, options) {
-    const tensors = withHead(checkpoint, 'easylm', outputTensors(checkpoint, 'easylm', options))
+    const tensors = withHead(checkpoint, holder, outputTensors(checkpoint, holder, options))
     return flaxTarget(
       checkpoint,
       options,

@@ -3,6 +3,7 @@ import { type Extent, storedMatrixOf, type Tensor, wholePart } from '../../check
 import type { Target, TargetFile, TargetOptions } from '../format.js'
 import { hfFiles } from '../hf/folder.js'
 import { lossesOf } from '../losses.js'
+import type { Holder } from '../target.js'
 import type { Segment } from './layout.js'
 
 /** A file of segments: its literal bytes, and where each tensor's own bytes are in it. */
@@ -10,6 +11,9 @@ export interface SegmentFile {
   file: TargetFile
   tensors: Tensor[]
 }
+
+/** EasyLM's names: what it writes for transformers' Flax models is told when it is read. */
+export const holder: Holder = { naming: 'easylm', reader: 'EasyLM’s code' }
 
 /** Lays out one file; segments that are a tensor's come with it. */
 export function layOutFile(
@@ -54,7 +58,7 @@ export function flaxTarget(
     tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
     notes: beside.notes,
     losses: lossesOf(checkpoint.config, {
-      reader: 'EasyLM’s code',
+      reader: holder.reader,
       window: false,
       scaling: false,
       headDim: false,

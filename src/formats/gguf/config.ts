@@ -1,12 +1,10 @@
+import { architectureOf, architectureOfGguf, architectures } from '../../architectures/index.js'
 import { configDefaults, type ModelConfig } from '../../checkpoint/config.js'
 import type { ConfigSource } from '../../checkpoint/geometry.js'
 import type { MetadataEntry, MetadataLookup } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
 import { type GgufRope, shortest } from './rope.js'
 import { type RopeFactors, scalingOfGguf } from './rope-read.js'
-
-/** The one architecture there is; Mistral's models are "llama" in GGUF, too. */
-export const architecture = 'llama'
 
 /**
  * Reads the configuration from a file's metadata. What it leaves out is left out.
@@ -22,15 +20,16 @@ export function configFromMetadata(
 ): { config: ConfigSource; notes: string[] } {
   const where = { format: 'gguf', path }
   const named = metadata.text('general.architecture')
-  if (named !== architecture) {
+  const model_type = architectureOfGguf(named)
+  if (model_type === undefined || named === undefined) {
     throw inputError(
       named === undefined
         ? 'its metadata have no general.architecture'
         : `the architecture "${named}" is not supported`,
-      { ...where, suggestions: [`Supported is "${architecture}": the LLaMA family and Mistral.`] },
+      { ...where, suggestions: [supported] },
     )
   }
-  const count = (name: string) => countOf(metadata, `${architecture}.${name}`, path)
+  const count = (name: string) => countOf(metadata, `${named}.${name}`, path)
   if ((count('expert_count') ?? 0) > 0) {
     throw inputError(`it is a mixture of ${count('expert_count')} experts`, {
       ...where,
@@ -45,14 +44,14 @@ export function configFromMetadata(
   for (const name of ['attention.value_length', 'rope.dimension_count']) {
     const size = count(name)
     if (size !== undefined && headDim !== undefined && size !== headDim) {
-      throw inputError(`llama.${name} is ${size}, the heads have ${headDim} rows`, {
+      throw inputError(`${named}.${name} is ${size}, the heads have ${headDim} rows`, {
         ...where,
         suggestions: ['Only heads that are rotated as a whole are supported.'],
       })
     }
   }
-  const theta = metadata.number('llama.rope.freq_base')
-  const epsilon = metadata.number('llama.attention.layer_norm_rms_epsilon')
+  const theta = metadata.number(`${named}.rope.freq_base`)
+  const epsilon = metadata.number(`${named}.attention.layer_norm_rms_epsilon`)
   const [own] = factors.values()
   const rope_theta = theta === undefined ? configDefaults.rope_theta : shortest(theta)
   const base = {
@@ -60,9 +59,9 @@ export function configFromMetadata(
     head_dim: count('rope.dimension_count') ?? headDim ?? 2 * (own?.length ?? 0),
     max_position_embeddings: count('context_length') ?? configDefaults.max_position_embeddings,
   }
-  const { scaling, notes } = scalingOfGguf(metadata, factors, base, path)
+  const { scaling, notes } = scalingOfGguf(metadata, factors, { ...base, model_type }, path)
   const values: Partial<ModelConfig> = {
-    model_type: 'llama',
+    model_type,
     rope_theta,
     rope_scaling: scaling,
     tie_word_embeddings: !hasOutput,
@@ -86,6 +85,8 @@ export function configFromMetadata(
   }
   return { config: { values, from: 'its metadata' }, notes }
 }
+
+const supported = `Supported are ${[...new Set(architectures.map(({ gguf }) => `"${gguf.name}"`))].join(', ')}: the LLaMA family and Mistral.`
 
 /** A size that is the same in all layers. */
 function countOf(metadata: MetadataLookup, key: string, path: string): number | undefined {
@@ -120,13 +121,14 @@ export function configEntries(
   fileType: number | undefined,
   rope: Pick<GgufRope, 'entries'>,
 ): MetadataEntry[] {
+  const { gguf } = architectureOf(config)
   const count = (name: string, value: number): MetadataEntry => ({
-    key: `${architecture}.${name}`,
+    key: `${gguf.name}.${name}`,
     type: 'uint32',
     value,
   })
   const real = (name: string, value: number): MetadataEntry => ({
-    key: `${architecture}.${name}`,
+    key: `${gguf.name}.${name}`,
     type: 'float32',
     value,
   })

@@ -1,3 +1,4 @@
+import { architectureOfGguf } from '../../architectures/index.js'
 import type { Checkpoint } from '../../checkpoint/checkpoint.js'
 import { configDefaults, type ModelConfig } from '../../checkpoint/config.js'
 import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
@@ -5,7 +6,7 @@ import { inputError } from '../../io/errors.js'
 import { settle } from '../../io/store.js'
 import { findTokenizer } from '../../open/find-tokenizer.js'
 import type { DType } from '../../types/dtype.js'
-import { architecture, configFromMetadata } from './config.js'
+import { configFromMetadata } from './config.js'
 import { ggufIn } from './kinds.js'
 import { type GgufPart, readParts } from './split.js'
 import { otherTensorTypes, tensorTypes } from './type.js'
@@ -49,7 +50,10 @@ export async function openOpaque(source: string): Promise<OpaqueGguf | undefined
   const opaque = parts.flatMap(({ header }) => header.opaque)
   const named = lookUp(metadata).text('general.architecture')
   const type = lookUp(metadata).text('general.type') ?? 'model'
-  if (opaque.length === 0 && (named === undefined || named === architecture || type !== 'model')) {
+  if (
+    opaque.length === 0 &&
+    (named === undefined || architectureOfGguf(named) !== undefined || type !== 'model')
+  ) {
     return undefined
   }
   const types = [...new Set(opaque.map((tensor) => tensor.type))]

@@ -1,3 +1,4 @@
+import { architectureOf } from '../../architectures/index.js'
 import type { ModelConfig } from '../../checkpoint/config.js'
 import type { MetadataLookup } from '../../checkpoint/metadata.js'
 import { plainFrequencies, rotaryOf, sameRotary, yarnAttention } from '../../checkpoint/rotary.js'
@@ -18,7 +19,10 @@ import {
 export type RopeFactors = ReadonlyMap<string, Float32Array<ArrayBuffer>>
 
 /** What the scaling in a file is applied to. */
-export type RopeBase = Pick<ModelConfig, 'rope_theta' | 'head_dim' | 'max_position_embeddings'>
+export type RopeBase = Pick<
+  ModelConfig,
+  'model_type' | 'rope_theta' | 'head_dim' | 'max_position_embeddings'
+>
 
 /** A scaling as Hugging Face's configuration says it, and what was settled on the way. */
 export interface ReadScaling {
@@ -36,13 +40,16 @@ export function scalingOfGguf(
   base: RopeBase,
   path: string,
 ): ReadScaling {
-  const type = metadata.text(`${scalingPrefix}type`) ?? 'linear'
+  const prefix = scalingPrefix(base)
+  const type = metadata.text(`${prefix}type`) ?? 'linear'
   const where = { format: 'gguf', path }
   // As llama.cpp wrote it before there was a type; 0 says nothing.
   const factor =
-    (metadata.number(`${scalingPrefix}factor`) ?? metadata.number('llama.rope.scale_linear')) || 1
-  const attention = metadata.number(`${scalingPrefix}attn_factor`) ?? 1
-  const original = metadata.integer(`${scalingPrefix}original_context_length`)
+    (metadata.number(`${prefix}factor`) ??
+      metadata.number(`${architectureOf(base).gguf.name}.rope.scale_linear`)) ||
+    1
+  const attention = metadata.number(`${prefix}attn_factor`) ?? 1
+  const original = metadata.integer(`${prefix}original_context_length`)
   const one = factors.get(factorsName)
   switch (type) {
     case 'none':
@@ -54,7 +61,7 @@ export function scalingOfGguf(
       if (one !== undefined) {
         throw inputError(`it has YaRN's scaling and ${factorsName} at once`, where)
       }
-      return yarnOf(metadata, { factor, attention, original })
+      return yarnOf(metadata, prefix, { factor, attention, original })
     case 'longrope': {
       const [short, long] = [factors.get(shortName), factors.get(longName)]
       if (short === undefined && long === undefined) {
@@ -141,7 +148,7 @@ function ofFactors(
   return {
     scaling,
     notes: [
-      `${factors === undefined ? `${scalingPrefix}attn_factor` : factorsName} is of no scaling that has a name: the configuration says it as longrope, with the same factors for all texts`,
+      `${factors === undefined ? `${scalingPrefix(base)}attn_factor` : factorsName} is of no scaling that has a name: the configuration says it as longrope, with the same factors for all texts`,
     ],
   }
 }
@@ -169,6 +176,7 @@ const maxFrequencies = 4096
 
 function yarnOf(
   metadata: MetadataLookup,
+  prefix: string,
   {
     factor,
     attention,
@@ -179,10 +187,10 @@ function yarnOf(
   if (original !== undefined) scaling.original_max_position_embeddings = original
   const unread: string[] = []
   for (const [field, name] of yarnFields) {
-    const value = metadata.number(scalingPrefix + name)
+    const value = metadata.number(prefix + name)
     if (value === undefined) continue
     scaling[field] = shortest(value)
-    if (value !== unreadDefaults[field]) unread.push(scalingPrefix + name)
+    if (value !== unreadDefaults[field]) unread.push(prefix + name)
   }
   if (attention !== 1) {
     const total = attention * yarnAttention(factor)

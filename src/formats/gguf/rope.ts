@@ -1,3 +1,4 @@
+import { architectureOf } from '../../architectures/index.js'
 import type { ModelConfig } from '../../checkpoint/config.js'
 import type { MetadataEntry } from '../../checkpoint/metadata.js'
 import {
@@ -27,7 +28,10 @@ export const factorsName = 'rope_freqs.weight'
 export const shortName = 'rope_factors_short.weight'
 export const longName = 'rope_factors_long.weight'
 
-export const scalingPrefix = 'llama.rope.scaling.'
+/** What the keys of a scaling begin with in an architecture's files. */
+export function scalingPrefix(of: Pick<ModelConfig, 'model_type'>): string {
+  return `${architectureOf(of).gguf.name}.rope.scaling.`
+}
 
 /** Hugging Face's words for a scaling that GGUF holds as bare factors; llama.cpp passes over it. */
 export const scalingKey = 'openllama.rope_scaling'
@@ -63,7 +67,10 @@ export function ggufRope(config: ModelConfig, path: string): GgufRope {
   const rotary = rotaryOf(config, path)
   switch (type) {
     case 'linear':
-      return { ...none, entries: [typeEntry('linear'), real('factor', Number(scaling.factor))] }
+      return {
+        ...none,
+        entries: [typeEntry(config, 'linear'), real(config, 'factor', Number(scaling.factor))],
+      }
     case 'llama3':
       return { ...none, tensors: [{ name: factorsName, values: llama3Factors(config, scaling) }] }
     case 'yarn': {
@@ -133,14 +140,14 @@ function yarnEntries(
   const attention = rotary.attention / yarnAttention(factor)
   const usual = Math.abs(attention - 1) < 1e-9
   return [
-    typeEntry('yarn'),
-    real('factor', factor),
-    ...(typeof original === 'number' ? [originalEntry(original)] : []),
+    typeEntry(config, 'yarn'),
+    real(config, 'factor', factor),
+    ...(typeof original === 'number' ? [originalEntry(config, original)] : []),
     // Before it multiplies by this, llama.cpp has what YaRN's authors suggest.
-    ...(usual ? [] : [real('attn_factor', attention)]),
+    ...(usual ? [] : [real(config, 'attn_factor', attention)]),
     ...yarnFields.flatMap(([field, name]) => {
       const value = scaling[field]
-      return typeof value === 'number' ? [real(name, value)] : []
+      return typeof value === 'number' ? [real(config, name, value)] : []
     }),
   ]
 }
@@ -166,15 +173,16 @@ function llamaYarn(config: ModelConfig, factor: number, attention: number, path:
 
 /** Any one set of frequencies: as factors, with the attention factor, and in words for who reads it back. */
 function asFactors(
-  { rope_theta, head_dim, max_position_embeddings }: ModelConfig,
+  config: ModelConfig,
   scaling: JsonObject,
   { attention, frequencies }: Rotary,
 ): Pick<GgufRope, 'entries' | 'tensors' | 'notes'> {
+  const { rope_theta, head_dim, max_position_embeddings } = config
   const values = factorsOf(plainFrequencies(rope_theta, head_dim), frequencies)
   const whole = { original_max_position_embeddings: max_position_embeddings, ...scaling }
   return {
     entries: [
-      ...(attention === 1 ? [] : [real('attn_factor', attention)]),
+      ...(attention === 1 ? [] : [real(config, 'attn_factor', attention)]),
       { key: scalingKey, type: 'string', value: JSON.stringify(whole) },
     ],
     tensors: [{ name: factorsName, values }],
@@ -195,9 +203,9 @@ function longropeEntries(
   const long = listed(scaling.long_factor) ?? factorsOf(plain, beyond?.frequencies ?? frequencies)
   return {
     entries: [
-      typeEntry('longrope'),
-      originalEntry(context),
-      ...(attention === 1 ? [] : [real('attn_factor', attention)]),
+      typeEntry(config, 'longrope'),
+      originalEntry(config, context),
+      ...(attention === 1 ? [] : [real(config, 'attn_factor', attention)]),
     ],
     tensors: [
       { name: longName, values: long },
@@ -223,16 +231,16 @@ function factorsOf(
   return plain.map((frequency, i) => frequency / (wanted[i] ?? frequency))
 }
 
-function typeEntry(value: string): MetadataEntry {
-  return { key: `${scalingPrefix}type`, type: 'string', value }
+function typeEntry(config: ModelConfig, value: string): MetadataEntry {
+  return { key: `${scalingPrefix(config)}type`, type: 'string', value }
 }
 
-function originalEntry(value: number): MetadataEntry {
-  return { key: `${scalingPrefix}original_context_length`, type: 'uint32', value }
+function originalEntry(config: ModelConfig, value: number): MetadataEntry {
+  return { key: `${scalingPrefix(config)}original_context_length`, type: 'uint32', value }
 }
 
-function real(name: string, value: number): MetadataEntry {
-  return { key: `${scalingPrefix}${name}`, type: 'float32', value }
+function real(config: ModelConfig, name: string, value: number): MetadataEntry {
+  return { key: `${scalingPrefix(config)}${name}`, type: 'float32', value }
 }
 
 /** The shortest decimal number that rounds to the same f32: 1e-6, and not 9.999999974752427e-7. */

@@ -1,3 +1,4 @@
+import { architectureOf } from '../../architectures/index.js'
 import type { Checkpoint } from '../../checkpoint/checkpoint.js'
 import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
 import { type Tensor, tensorBytes, wholePart } from '../../checkpoint/tensor.js'
@@ -9,7 +10,7 @@ import type { Target, TargetFile, TargetOptions } from '../format.js'
 import { splitShards } from '../hf/shards.js'
 import { outputTensors } from '../target.js'
 import { assign, parseAssignment } from './assign.js'
-import { architecture, configEntries } from './config.js'
+import { configEntries } from './config.js'
 import { isLayoutKey } from './edit.js'
 import { generalEntries, nameOnCard } from './general.js'
 import { defaultAlignment } from './header.js'
@@ -34,7 +35,7 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
   const settlement = given.settlement ?? settle(source, given)
   const checkpoint = { ...source, config: settlement.config }
   const options = { ...given, settlement }
-  const tensors = outputTensors(checkpoint, 'gguf', options).map((tensor) => ({
+  const tensors = outputTensors(checkpoint, holder, options).map((tensor) => ({
     ...tensor,
     dtype: typeOf(tensor, checkpoint, options),
   }))
@@ -80,6 +81,8 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
     losses: rope.losses,
   }
 }
+
+const holder = { naming: 'gguf', reader: 'GGUF' } as const
 
 /** The type that a tensor is written in. llama.cpp computes with vectors of f32 only. */
 function typeOf({ name, shape }: Tensor, source: Checkpoint, { dtype, mix }: TargetOptions): DType {
@@ -131,7 +134,11 @@ function metadataOf(
   const fileType = fileTypeOf(checkpoint, tensors, options)
   const vocabulary = vocabularyEntries(checkpoint, options)
   const written: MetadataEntry[] = [
-    { key: 'general.architecture', type: 'string', value: architecture },
+    {
+      key: 'general.architecture',
+      type: 'string',
+      value: architectureOf(checkpoint.config).gguf.name,
+    },
     { key: 'general.type', type: 'string', value: 'model' },
     ...originOf(checkpoint, parameters, options),
     ...configEntries(checkpoint.config, fileType, rope),
@@ -170,7 +177,7 @@ function metadataOf(
 /** Keys of another GGUF that follow from the configuration or the types, and may be out of date. */
 function isComputed(key: string): boolean {
   return (
-    /^llama\.rope\.scal/.test(key) ||
+    /^[\w-]+\.rope\.scal/.test(key) ||
     ['general.file_type', 'general.quantization_version', scalingKey].includes(key)
   )
 }

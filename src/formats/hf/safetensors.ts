@@ -290,7 +290,7 @@ function numbers(value: unknown): number[] | undefined {
 
 /** Lays out a checkpoint of one or more shards with its configuration. */
 function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
-  const wanted = outputTensors(checkpoint, 'hf', options)
+  const wanted = outputTensors(checkpoint, { naming: 'hf', reader: 'transformers' }, options)
   const shards = splitShards(wanted, tensorBytes, options.maxShardSize ?? defaultShard)
   const files: TargetFile[] = []
   const tensors: Tensor[] = []

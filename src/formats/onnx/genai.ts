@@ -1,3 +1,4 @@
+import { architectureOf } from '../../architectures/index.js'
 import type { ModelConfig } from '../../checkpoint/config.js'
 import type { JsonObject } from '../../io/json.js'
 
@@ -19,7 +20,7 @@ export function genaiConfig(
   }
   return {
     model: {
-      type: 'llama',
+      type: architectureOf(config).genai,
       bos_token_id: generation.bos_token_id ?? config.bos_token_id ?? 1,
       eos_token_id: eos,
       // It wants a padding token; where the model has none, its end of text serves.

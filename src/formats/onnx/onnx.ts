@@ -1,4 +1,5 @@
 import { basename, dirname } from 'node:path'
+import { windowedArchitecture } from '../../architectures/index.js'
 import type { ModelConfig } from '../../checkpoint/config.js'
 import { type GraphFacts, thetaOf } from '../../checkpoint/graph-facts.js'
 import { inputError } from '../../io/errors.js'
@@ -83,7 +84,7 @@ function configOfFacts(facts: GraphFacts): Partial<ModelConfig> | undefined {
     rope_theta: theta,
     ...(facts.sliding_window == null
       ? {}
-      : { model_type: 'mistral' as const, sliding_window: facts.sliding_window }),
+      : { model_type: windowedArchitecture, sliding_window: facts.sliding_window }),
   }
 }
 

@@ -1,6 +1,6 @@
+import { embeddingName } from '../../architectures/roles.js'
 import type { Checkpoint } from '../../checkpoint/checkpoint.js'
 import type { ModelConfig } from '../../checkpoint/config.js'
-import { embeddingName } from '../../checkpoint/names.js'
 import { storedMatrixOf, type Tensor, tensorBytes, wholePart } from '../../checkpoint/tensor.js'
 import { decoderModel, type GraphWeight, type QuantizedWeight } from '../../graph/decoder.js'
 import type { ExternalData } from '../../graph/model.js'
@@ -27,7 +27,7 @@ export function describeOnnx(checkpoint: Checkpoint, given: TargetOptions): Targ
   const { config } = settlement
   const quantized = options.nbits
   const held = quantized ? { dtype: nbits[quantized.name].compute } : options
-  const wanted = outputTensors(checkpoint, 'hf', held)
+  const wanted = outputTensors(checkpoint, { naming: 'hf', reader: 'ONNX' }, held)
   const rounded = wanted.filter(({ dtype }) => dtype === 'bf16')
   const weights = wanted.map((tensor) => ({
     ...tensor,

@@ -1,7 +1,7 @@
 import { type NodeProto, TensorProto_DataType } from 'onnx-buf'
 import { checkArrayBytes, type StoredArray } from '../../checkpoint/checkpoint.js'
 import { list, shown } from '../../checkpoint/geometry.js'
-import { roleOf } from '../../checkpoint/names.js'
+import { isKnownName } from '../../checkpoint/names.js'
 import { wholePart } from '../../checkpoint/tensor.js'
 import { inputError } from '../../io/errors.js'
 import type { DType } from '../../types/dtype.js'
@@ -157,7 +157,7 @@ const otherNames: readonly [RegExp, string][] = [
 function canonicalName(name: string): string | undefined {
   const rule = otherNames.find(([pattern]) => pattern.test(name))
   const candidate = rule ? name.replace(rule[0], rule[1]) : name
-  return roleOf(candidate, 'hf') === undefined ? undefined : candidate
+  return isKnownName(candidate, 'hf') ? candidate : undefined
 }
 
 /** The name that the module's path stands for, of a node that multiplies by a matrix. */

@@ -1,6 +1,8 @@
+import type { Role } from '../../architectures/architecture.js'
+import { architectureOf, defaultArchitecture } from '../../architectures/index.js'
 import type { StoredArray } from '../../checkpoint/checkpoint.js'
 import { shown } from '../../checkpoint/geometry.js'
-import { embeddingName, headName, nameOf, roleOf } from '../../checkpoint/names.js'
+import { roleOf } from '../../checkpoint/names.js'
 import type { Part } from '../../checkpoint/tensor.js'
 import { inputError } from '../../io/errors.js'
 
@@ -11,23 +13,12 @@ import { inputError } from '../../io/errors.js'
  */
 export type Split = 'rows' | 'columns' | 'copies'
 
-/** Each layer's projections by what they feed: split where no rank needs another's result. */
-const projections: readonly [pattern: RegExp, split: Split][] = [
-  [/\.self_attn\.[qkv]_proj\.weight$/, 'rows'],
-  [/\.mlp\.(gate|up)_proj\.weight$/, 'rows'],
-  [/\.self_attn\.o_proj\.weight$/, 'columns'],
-  [/\.mlp\.down_proj\.weight$/, 'columns'],
-]
-
 /**
- * How a tensor is shared out.
- * @param name Hugging Face's
+ * How a tensor of a role is shared out.
  * @param embedding how the embedding is, which differs between generations
  */
-export function splitOf(name: string, embedding: Split): Split {
-  if (name === embeddingName) return embedding
-  if (name === headName) return 'rows'
-  return projections.find(([pattern]) => pattern.test(name))?.[1] ?? 'copies'
+export function splitOf({ split }: Role, embedding: Split): Split {
+  return split === 'either' ? embedding : split
 }
 
 /**
@@ -39,6 +30,8 @@ export function joinRanks(ranks: readonly StoredArray[][], path: string): Stored
   const byName = ranks.map((arrays) => new Map(arrays.map((array) => [array.name, array])))
   const [first = new Map<string, StoredArray>()] = byName
   const embedding = embeddingSplit(byName, path)
+  // Whose code it is knows no other.
+  const architecture = architectureOf({ model_type: defaultArchitecture })
   byName.forEach((arrays, rank) => {
     const odd =
       [...arrays.keys()].find((name) => !first.has(name)) ??
@@ -48,8 +41,8 @@ export function joinRanks(ranks: readonly StoredArray[][], path: string): Stored
     }
   })
   return [...first.keys()].map((name) => {
-    const named = roleOf(name, 'meta')
-    const split = named ? splitOf(nameOf(named, 'hf'), embedding) : 'copies'
+    const named = roleOf(architecture, name, 'meta')
+    const split = named ? splitOf(named.role, embedding) : 'copies'
     const pieces = byName.flatMap((arrays) => arrays.get(name) ?? [])
     return joinPieces(pieces, split, path)
   })

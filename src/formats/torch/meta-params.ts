@@ -1,3 +1,4 @@
+import { windowedArchitecture } from '../../architectures/index.js'
 import type { StoredArray } from '../../checkpoint/checkpoint.js'
 import { configDefaults, type ModelConfig } from '../../checkpoint/config.js'
 import type { ConfigSource } from '../../checkpoint/geometry.js'
@@ -86,7 +87,7 @@ export function configFromParams(
     ...(vocab === undefined ? {} : { vocab_size: vocab }),
     ...(headDim === undefined ? {} : { head_dim: headDim }),
     ...(inner === undefined ? {} : { intermediate_size: inner }),
-    ...(mistrals ? { model_type: 'mistral', sliding_window: window ?? null } : {}),
+    ...(mistrals ? { model_type: windowedArchitecture, sliding_window: window ?? null } : {}),
     rms_norm_eps: epsilon,
     rope_theta: theta,
     max_position_embeddings: told ?? assumed,

@@ -1,6 +1,8 @@
 import { dirname } from 'node:path'
+import { architectureOf } from '../../architectures/index.js'
+import { embeddingName, headName } from '../../architectures/roles.js'
 import type { Checkpoint, Listing } from '../../checkpoint/checkpoint.js'
-import { embeddingName, headName } from '../../checkpoint/names.js'
+import { roleOf } from '../../checkpoint/names.js'
 import { matrixOf, type Part, type Tensor } from '../../checkpoint/tensor.js'
 import { inputError, usageError } from '../../io/errors.js'
 import { join, listFolder } from '../../io/store.js'
@@ -74,7 +76,8 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
   const { config } = checkpoint
   const ranks = options.modelParallel ?? 1
   checkRanks(checkpoint, ranks)
-  const wanted = outputTensors(checkpoint, 'meta', options)
+  const architecture = architectureOf(config)
+  const wanted = outputTensors(checkpoint, { naming: 'meta', reader: 'Meta’s code' }, options)
   const embedding = wanted.find(({ name }) => name === embeddingName)
   const tied = embedding && !checkpoint.tensors.has(headName) ? headLike(embedding) : undefined
   // One file can have the tied head on the embedding's own storage; several split the two differently.
@@ -87,7 +90,8 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
   const parts: Part[][] = wanted.map(() => [])
   for (let rank = 0; rank < ranks; rank++) {
     const pieces = wanted.map((tensor) => {
-      const how = ranks === 1 ? 'copies' : splitOf(tensor.name, split)
+      const role = roleOf(architecture, tensor.name, 'hf')?.role
+      const how = ranks === 1 || role === undefined ? 'copies' : splitOf(role, split)
       return pieceOf(tensor.shape, how, rank, ranks)
     })
     const entries = wanted.map(({ storedName, dtype }, i) => ({

@@ -1,0 +1,84 @@
+/**
+ * What is particular to one architecture, as data: what its configuration says, which tensors it
+ * has, what each naming calls them and how they lie there, and what the graph of a layer does.
+ * Shapes are Hugging Face's, [out, in], in terms of the sizes.
+ */
+export interface Architecture {
+  /** `model_type` in a config.json. */
+  readonly name: string
+  /** For people. */
+  readonly title: string
+  /** `architectures` in a config.json, as it is written. */
+  readonly class: string
+  /** The class under other names, and the models without a head, which are read too. */
+  readonly otherClasses: readonly string[]
+  readonly config: ConfigRules
+  /** In the order of a forward pass; `{i}` in a name stands for the layer. */
+  readonly roles: readonly Role[]
+  /** Where the rows of a pair lie in each naming that has names for the tensors. */
+  readonly rotary: Readonly<Partial<Record<Naming, RotaryOrder>>> & { readonly hf: RotaryOrder }
+  readonly block: Block
+  readonly gguf: GgufTraits
+  /** `model.type` in onnxruntime-genai's genai_config.json. */
+  readonly genai: string
+}
+
+/** Whose names and layout tensors have. */
+export type Naming = 'hf' | 'easylm' | 'meta' | 'gguf' | 'hf-flax'
+
+/** `half`: the first rows of all pairs, then the second; `interleaved`: pair by pair. */
+export type RotaryOrder = 'half' | 'interleaved'
+
+/** The sizes that shapes are made of. */
+export const sizeNames = ['vocab', 'hidden', 'intermediate', 'query', 'key', 'head'] as const
+export type SizeName = (typeof sizeNames)[number]
+
+/** Fields of a configuration that say whether some tensors are there. */
+export type Switch = 'attention_bias' | 'mlp_bias'
+
+export interface Role {
+  readonly names: Readonly<Partial<Record<Naming, string>>> & { readonly hf: string }
+  readonly shape: readonly SizeName[]
+  /** Its rows are paired up by rotary embedding. */
+  readonly rotary: boolean
+  /** `untied`: absent where the embedding serves as the output head too. */
+  readonly presence: 'always' | 'untied' | Switch
+  /**
+   * How tensor parallelism shares it out: by rows, by columns, or a whole copy for each. The
+   * embedding goes by columns or by rows, from generation to generation.
+   */
+  readonly split: 'rows' | 'columns' | 'copies' | 'either'
+}
+
+/** What a config.json of the architecture says beyond what all say. */
+export interface ConfigRules {
+  /** The fields among `Switch` that it has. */
+  readonly switches: readonly Switch[]
+  /** Fields that may have one value only, or be left out. */
+  readonly only: Readonly<Record<string, boolean | string>>
+  /**
+   * Whether tokens attend to those of a window alone: never; where the field `sliding_window` says
+   * so, which has a default; or where `enabledBy` is true as well.
+   */
+  readonly window: 'never' | { readonly default: number; readonly enabledBy?: string }
+  /** Written whatever the source says of them, and kept where a source has them otherwise. */
+  readonly usual: Readonly<Record<string, boolean | number>>
+  /** Constants that its readers want to see. */
+  readonly constants: Readonly<Record<string, boolean>>
+}
+
+/** What a layer computes beyond a LLaMA's. */
+export interface Block {
+  /** RMSNorm of each head's queries and keys, before they are rotated. */
+  readonly headNorm: boolean
+}
+
+/** What llama.cpp makes of the architecture. */
+export interface GgufTraits {
+  /** `general.architecture`. */
+  readonly name: string
+  /** Whether its graph takes factors of the rotary frequencies, which are tensors. */
+  readonly factors: boolean
+  /** Whether its converter says how many rows of a head are rotated. */
+  readonly dimensionCount: boolean
+}
