@@ -1,5 +1,5 @@
 import type { Architecture } from './architecture.js'
-import { llamaDecoder as of } from './roles.js'
+import { biases, llamaDecoder as of } from './roles.js'
 
 /** LLaMA 1 to 3, OpenLLaMA, and all that call themselves so. */
 export const llama = {
@@ -8,16 +8,22 @@ export const llama = {
   class: 'LlamaForCausalLM',
   otherClasses: ['LLaMAForCausalLM', 'LlamaModel'],
   config: {
-    switches: [],
-    only: { hidden_act: 'silu', attention_bias: false, mlp_bias: false },
+    switches: ['attention_bias', 'mlp_bias'],
+    only: { hidden_act: 'silu' },
     // To transformers the field means nothing in a LLaMA, though some configurations have it.
     window: 'never',
     usual: { attention_dropout: 0, pretraining_tp: 1, use_cache: true },
-    constants: { attention_bias: false, mlp_bias: false },
+    constants: {},
   },
   roles: [
     of.embedding,
-    ...[of.query, of.key, of.value, of.output, of.gate, of.up, of.down],
+    ...[of.query, biases.query('attention_bias')],
+    ...[of.key, biases.key('attention_bias')],
+    ...[of.value, biases.value('attention_bias')],
+    ...[of.output, biases.output('attention_bias')],
+    ...[of.gate, biases.gate('mlp_bias')],
+    ...[of.up, biases.up('mlp_bias')],
+    ...[of.down, biases.down('mlp_bias')],
     ...[of.inputNorm, of.postNorm],
     ...[of.lastNorm, of.head],
   ],

@@ -1,5 +1,5 @@
 import type { Architecture, Naming, Role } from '../architectures/architecture.js'
-import { architectureOf, defaultArchitecture } from '../architectures/index.js'
+import { architectureOf, architectures, defaultArchitecture } from '../architectures/index.js'
 import { embeddingName, headName } from '../architectures/roles.js'
 import { inputError } from '../io/errors.js'
 import type { Origin } from '../io/store.js'
@@ -185,7 +185,9 @@ export function understand(
       `${unknown.length === 1 ? 'a tensor is' : `${unknown.length} tensors are`} not of a ${architecture.title} model: ${list(unknown)}`,
       {
         ...where,
-        suggestions: ['Only the LLaMA architecture without biases is supported.'],
+        suggestions: [
+          `Is it another architecture? Supported are ${architectures.map(({ title }) => title).join(', ')}.`,
+        ],
       },
     )
   }
@@ -204,7 +206,7 @@ export function understand(
     leftOut.push('the output head is stored as the embedding itself: they are tied')
   }
   const shapes = new Map([...byName].map(([name, { shape }]) => [name, shape]))
-  const measured = measureGeometry(architecture, shapes, naming, where)
+  const measured = measureGeometry(architecture, shapes, naming, told?.values ?? {}, where)
   const tied = !byName.has(headName) && !shared
   const { config: settled, warnings } = settleConfig(measured, told, heads, tied, path)
   const config = shared ? { ...settled, tie_word_embeddings: true } : settled

@@ -1,4 +1,4 @@
-import type { Architecture } from '../architectures/architecture.js'
+import type { Architecture, Switch } from '../architectures/architecture.js'
 import {
   type ArchitectureName,
   architectureNamed,
@@ -32,6 +32,10 @@ export interface ModelConfig {
   rope_scaling: JsonObject | null
   /** Tokens that a token attends to, itself included (Mistral's first model); null: all before it. */
   sliding_window: number | null
+  /** Queries, keys, values and what comes of attention have biases. */
+  attention_bias: boolean
+  /** The feed-forward network's projections have biases. */
+  mlp_bias: boolean
   /** The embedding serves as the output head too. */
   tie_word_embeddings: boolean
   bos_token_id: number | null
@@ -50,6 +54,8 @@ export const configDefaults = {
   rope_theta: 10000,
   rope_scaling: null,
   sliding_window: null,
+  attention_bias: false,
+  mlp_bias: false,
   tie_word_embeddings: false,
   bos_token_id: 1,
   eos_token_id: 2,
@@ -91,6 +97,7 @@ export function configFromHf(json: JsonObject, path: string): Partial<ModelConfi
     rms_norm_eps: positive(json, 'rms_norm_eps', path, false),
     ...ropeFromHf(json, path),
     sliding_window: windowOf(architecture, json, path),
+    ...switchesOf(architecture, json, path),
     tie_word_embeddings: boolean(json, 'tie_word_embeddings', path),
     bos_token_id: tokenId(json, 'bos_token_id', path),
     eos_token_id: tokenIds(json, 'eos_token_id', path),
@@ -112,10 +119,12 @@ export function configFromHf(json: JsonObject, path: string): Partial<ModelConfi
  * the dtype by version 4's names, which version 5 reads too.
  */
 export function configToHf(config: ModelConfig, dtype: DType): JsonObject {
-  const { model_type, head_dim, rope_scaling: _, sliding_window, other, ...fields } = config
+  const { model_type, head_dim, rope_scaling: _, sliding_window, other, ...rest } = config
+  const { attention_bias: __, mlp_bias: ___, ...fields } = rest
   const { class: itsClass, config: rules } = architectureOf(config)
   const { attention_bias, attention_dropout, use_cache, ...its } = {
     ...rules.constants,
+    ...Object.fromEntries(rules.switches.map((name) => [name, config[name]])),
     ...rules.usual,
   }
   return dropUndefined({
@@ -193,6 +202,20 @@ const knownFields = new Set([
 
 const withBiases =
   'Models with biases are not converted yet; transformers runs them, and llama.cpp’s convert_hf_to_gguf.py makes GGUFs of them.'
+
+/** The fields that say whether some tensors are there, where they are said. */
+function switchesOf(
+  { config }: Architecture,
+  json: JsonObject,
+  path: string,
+): Partial<Record<Switch, boolean>> {
+  const found: Partial<Record<Switch, boolean>> = {}
+  for (const name of config.switches) {
+    const value = boolean(json, name, path)
+    if (value !== undefined) found[name] = value
+  }
+  return found
+}
 
 function modelTypeOf(json: JsonObject, path: string): ArchitectureName {
   const named = Array.isArray(json.architectures) ? json.architectures[0] : undefined

@@ -19,8 +19,8 @@ export interface MeasuredGeometry {
   sizes: BySize<number>
   layers: number
   evidence: BySize<Shape>
-  /** What is there of what a configuration switches on. */
-  switches: ReadonlySet<Switch>
+  /** What is switched on, and a tensor that shows it. */
+  switches: ReadonlyMap<Switch, Shape | undefined>
 }
 
 /**
@@ -29,16 +29,18 @@ export interface MeasuredGeometry {
  * @param architecture of the model
  * @param shapes by Hugging Face's names, shapes as [out, in]
  * @param naming whose names to tell the user
+ * @param claimed what a configuration switches on, where there is one
  * @throws input error that lists what is missing, unknown, or disagrees
  */
 export function measureGeometry(
   architecture: Architecture,
   shapes: ReadonlyMap<string, Shape>,
   naming: Naming,
+  claimed: Partial<Record<Switch, boolean>>,
   where: { format: string; path: string },
 ): MeasuredGeometry {
   const layers = countLayers(architecture, shapes, where)
-  const switches = switchesOf(architecture, shapes)
+  const switches = switchesOf(architecture, shapes, claimed)
   const missing: string[] = []
   const sizes: Partial<Record<SizeName, number>> = {}
   const evidence: Partial<Record<SizeName, Shape>> = {}
@@ -122,6 +124,7 @@ export function settleConfig(
     num_hidden_layers: layers,
   }
   if (given) disagreements(given, shapes, measured, path)
+  const switches = Object.fromEntries([...measured.switches.keys()].map((name) => [name, true]))
 
   const warnings: string[] = []
   const fitting = presetsOf(measured)
@@ -207,10 +210,17 @@ export function settleConfig(
   if (tied && base.tie_word_embeddings === undefined) {
     warnings.push('there is no output head: the embedding is taken to serve as one (tied)')
   }
+  for (const [name, shape] of measured.switches) {
+    if (given?.document === undefined || base[name] !== undefined || shape === undefined) continue
+    warnings.push(
+      `${given.from} does not say ${name}, and "${shape.storedName}" is there: it is taken to be true`,
+    )
+  }
   const config: ModelConfig = {
     ...configDefaults,
     ...base,
     ...shapes,
+    ...switches,
     num_attention_heads: headCount,
     num_key_value_heads: keyHeads,
     head_dim: headDim,
@@ -251,23 +261,35 @@ function countLayers(
   return layers
 }
 
-/** The switches that a configuration of these tensors has on: one of what they stand for is there. */
+/** What is switched on: a configuration says so, or something of it is there. */
 function switchesOf(
   architecture: Architecture,
   shapes: ReadonlyMap<string, Shape>,
-): ReadonlySet<Switch> {
-  const presences = [...shapes.keys()].map(
-    (name) => roleOf(architecture, name, 'hf')?.role.presence,
-  )
-  return new Set(architecture.config.switches.filter((name) => presences.includes(name)))
+  claimed: Partial<Record<Switch, boolean>>,
+): ReadonlyMap<Switch, Shape | undefined> {
+  const seen = new Map<Switch, Shape | undefined>()
+  for (const name of architecture.config.switches) if (claimed[name]) seen.set(name, undefined)
+  for (const [name, shape] of shapes) {
+    const presence = roleOf(architecture, name, 'hf')?.role.presence
+    if (presence === undefined || presence === 'always' || presence === 'untied') continue
+    if (seen.get(presence) === undefined) seen.set(presence, shape)
+  }
+  return seen
 }
 
 function disagreements(
   given: ConfigSource,
   shapes: Record<'vocab_size' | 'hidden_size' | 'intermediate_size' | 'num_hidden_layers', number>,
-  { evidence }: MeasuredGeometry,
+  { evidence, switches }: MeasuredGeometry,
   path: string,
 ): void {
+  for (const [name, shape] of switches) {
+    if (given.values[name] !== false || shape === undefined) continue
+    throw inputError(`${given.from} has ${name} false, and "${shape.storedName}" is there`, {
+      path,
+      suggestions: ['Give the configuration of this checkpoint with --config.'],
+    })
+  }
   const proof = {
     vocab_size: evidence.vocab,
     hidden_size: evidence.hidden,

@@ -1,6 +1,8 @@
+import { architectureOf } from '../architectures/index.js'
 import { embeddingName, headName } from '../architectures/roles.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { ModelConfig } from '../checkpoint/config.js'
+import { roleOf } from '../checkpoint/names.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { lookUp } from '../io/interruption.js'
 import { tensorOf } from './diff.js'
@@ -37,8 +39,10 @@ export async function causeOf(
   const own = loadTensor(theirs, config.head_dim)
   const turned = transposed(own)
   if (turned !== undefined && isNear(actual, turned, limit)) return 'it is left transposed'
-  if (/\.(q|k)_proj\./.test(name)) {
-    const order = rotaryCause(actual, own, config, name.includes('.k_proj.'), limit)
+  const role = roleOf(architectureOf(config), name, 'hf')?.role
+  if (role?.rotary) {
+    const [a, b] = role.shape.length === 1 ? [asRows(actual), asRows(own)] : [actual, own]
+    const order = rotaryCause(a, b, config, role.shape[0] === 'key', limit)
     if (order !== undefined) return order
   }
   const other = await nearest(actual, theirs, sameShape(name, source, config), source, signal)
@@ -120,6 +124,11 @@ function rotaryCause(
     }
   }
   return undefined
+}
+
+/** The elements of a bias as what they are turned like: the rows of its matrix. */
+function asRows({ rows, columns, values }: LoadedTensor): LoadedTensor {
+  return { rows: columns, columns: rows, values }
 }
 
 function opposite(order: 'half' | 'interleaved'): 'half' | 'interleaved' {

@@ -73,10 +73,14 @@ export function tilesOf(move: Move, budget: number, region = wholeOf(move)): Til
   const { rows, columns } = region
   const bytesPerElement = bufferBytes(move, 1)
   const rotary = move.steps.find((step) => step.kind === 'rotary')
-  const granule = rotary ? rotary.headDim : 1
+  const isVector = move.target.shape.length === 1
+  const granule = rotary && !isVector ? rotary.headDim : 1
   const room = Math.max(1, Math.floor(budget / bytesPerElement))
   // A block is taken whole or not at all.
-  const block = Math.max(dtypes[move.source.dtype].block, dtypes[move.target.dtype].block)
+  const block = Math.max(
+    ...[move.source, move.target].map(({ dtype }) => dtypes[dtype].block),
+    rotary && isVector ? rotary.headDim : 1,
+  )
   const fittingColumns = Math.floor(room / (move.target.layout.transposed ? rows : granule))
   const tileColumns = clamp(Math.floor(fittingColumns / block) * block, block, columns)
   const fitting = Math.floor(room / tileColumns / granule) * granule

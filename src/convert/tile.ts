@@ -226,7 +226,9 @@ function runStep(
     }
     case 'rotary': {
       const permute = step.to === 'half' ? kernels.rotaryToHalf : kernels.rotaryToInterleaved
-      permute(from, to, tile.rows, step.headDim, byteLength(dtype, tile.columns))
+      // What turns the rows of a matrix turns the elements of its bias, a row by itself.
+      if (tile.rows === 1) permute(from, to, tile.columns, step.headDim, byteLength(dtype, 1))
+      else permute(from, to, tile.rows, step.headDim, byteLength(dtype, tile.columns))
       return 0
     }
   }

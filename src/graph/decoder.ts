@@ -260,8 +260,13 @@ function attentionMask(decoder: Decoder): string {
   return node('And', 'allowed', [near, node('Or', 'worth_attending', [rows, itself])])
 }
 
+/** A projection, with its bias where it has one. */
 function linear(decoder: Decoder, input: string, path: string): string {
-  return product(decoder, input, path, `${path}.weight`, path)
+  const bias = `${path}.bias`
+  if (!decoder.weights.has(bias)) return product(decoder, input, path, `${path}.weight`, path)
+  const turned = `${path}.product`
+  product(decoder, input, turned, `${path}.weight`, turned)
+  return addNode(decoder.builder, 'Add', path, [turned, weight(decoder, bias)])
 }
 
 /**

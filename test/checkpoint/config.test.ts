@@ -66,6 +66,8 @@ test('transformers 4: every field', () => {
     pad_token_id: 0,
     initializer_range: 0.01,
     sliding_window: null,
+    attention_bias: false,
+    mlp_bias: false,
     other: {},
   })
 })
@@ -133,9 +135,13 @@ test('another architecture is refused by its name', async () => {
 })
 
 test('a variation of the architecture is refused with its value', async () => {
-  await fails(() => read({ ...four, attention_bias: true }), 'input', 'attention_bias', 'true')
+  const mistral = { ...four, model_type: 'mistral', architectures: ['MistralForCausalLM'] }
+  await fails(() => read({ ...mistral, attention_bias: true }), 'input', 'attention_bias', 'true')
+  await fails(() => read({ ...mistral, mlp_bias: true }), 'input', 'mlp_bias')
   await fails(() => read({ ...four, hidden_act: 'gelu' }), 'input', 'hidden_act', 'gelu', 'silu')
-  await fails(() => read({ ...four, mlp_bias: true }), 'input', 'mlp_bias')
+  assert.is(read({ ...four, attention_bias: true }).attention_bias, true)
+  assert.is(read({ ...four, mlp_bias: true }).mlp_bias, true)
+  await fails(() => read({ ...four, mlp_bias: 'no' }), 'input', 'mlp_bias', 'true or false')
 })
 
 test('a value of the wrong kind is refused with field and value', async () => {
@@ -209,7 +215,9 @@ test('reading what was written gives the same configuration', () => {
   ]
   for (const config of others) {
     const text = JSON.stringify(configToHf(config, 'f32'))
-    assert.equal(configFromHf(JSON.parse(text), 'config.json'), config)
+    const again = configFromHf(JSON.parse(text), 'config.json')
+    // A Mistral's configuration has no word of biases that it may have.
+    assert.equal({ attention_bias: false, mlp_bias: false, ...again }, config)
   }
 })
 

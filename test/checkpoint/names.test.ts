@@ -38,7 +38,7 @@ test('a name of another naming, of another model, or nearly right is none', () =
   for (const name of [
     'transformer/wte/embedding',
     'model.layers.{i}.mlp.up_proj.weight',
-    'model.layers.0.mlp.up_proj.bias',
+    'model.layers.0.mlp.up_proj.scale',
     'model.layers.0.self_attn.rotary_emb.inv_freq',
     'xmodel.norm.weight',
     'model.norm.weight.1',
