@@ -57,12 +57,14 @@ export interface ConfigRules {
   /** Fields that may have one value only, or be left out. */
   readonly only: Readonly<Record<string, boolean | string>>
   /**
-   * Whether tokens attend to those of a window alone: never; where the field `sliding_window` says
-   * so, which has a default; or where `enabledBy` is true as well.
+   * Whether tokens attend to those of a window alone: never, or where the field `sliding_window`
+   * says so, which has a default.
    */
-  readonly window: 'never' | { readonly default: number; readonly enabledBy?: string }
+  readonly window: 'never' | { readonly default: number }
   /** Written whatever the source says of them, and kept where a source has them otherwise. */
   readonly usual: Readonly<Record<string, boolean | number>>
+  /** Whether `head_dim` is said at all times, or only where it is not hidden_size / heads. */
+  readonly headDim: 'always' | 'unusual'
   /** Constants that its readers want to see. */
   readonly constants: Readonly<Record<string, boolean>>
 }
@@ -79,6 +81,6 @@ export interface GgufTraits {
   readonly name: string
   /** Whether its graph takes factors of the rotary frequencies, which are tensors. */
   readonly factors: boolean
-  /** Whether its converter says how many rows of a head are rotated. */
-  readonly dimensionCount: boolean
+  /** Whether its converter says how many tokens there are, and how many rows of a head are rotated. */
+  readonly sizes: boolean
 }

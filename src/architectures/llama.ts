@@ -13,6 +13,7 @@ export const llama = {
     // To transformers the field means nothing in a LLaMA, though some configurations have it.
     window: 'never',
     usual: { attention_dropout: 0, pretraining_tp: 1, use_cache: true },
+    headDim: 'always',
     constants: {},
   },
   roles: [
@@ -35,6 +36,6 @@ export const llama = {
     gguf: 'interleaved',
   },
   block: { headNorm: false },
-  gguf: { name: 'llama', factors: true, dimensionCount: true },
+  gguf: { name: 'llama', factors: true, sizes: true },
   genai: 'llama',
 } as const satisfies Architecture

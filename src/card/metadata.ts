@@ -1,3 +1,4 @@
+import { defaultArchitecture } from '../architectures/index.js'
 import type { Json, JsonObject } from '../io/json.js'
 import type { Change } from './front-matter.js'
 import { oneLine } from './markdown.js'
@@ -86,10 +87,10 @@ const libraries = [
   ['meta', 'pytorch'],
 ] as const
 
-function tagsOf({ artifacts, release }: Subject): string[] {
+function tagsOf({ artifacts, release, config }: Subject): string[] {
   const formats = new Set(artifacts.map(({ format }) => format))
   return [
-    'llama',
+    config?.model_type ?? defaultArchitecture,
     ...(release === undefined ? [] : ['openllama']),
     ...(formats.has('gguf') ? ['gguf', 'llama.cpp'] : []),
     ...(formats.has('onnx') ? ['onnx', 'transformers.js'] : []),

@@ -82,6 +82,7 @@ export function configFromHf(json: JsonObject, path: string): Partial<ModelConfi
       })
     }
   }
+  refuseLayerTypes(architecture, json, path)
   const integer = (field: string) => positive(json, field, path, true)
   return dropUndefined({
     model_type: type,
@@ -132,7 +133,7 @@ export function configToHf(config: ModelConfig, dtype: DType): JsonObject {
     attention_bias,
     attention_dropout,
     ...fields,
-    head_dim,
+    head_dim: saysHeadDim(config) ? head_dim : undefined,
     hidden_act: 'silu',
     ...its,
     model_type,
@@ -229,6 +230,19 @@ function modelTypeOf(json: JsonObject, path: string): ArchitectureName {
   return found
 }
 
+/** Layers of different windows, which newer configurations list one by one. */
+function refuseLayerTypes({ config }: Architecture, json: JsonObject, path: string): void {
+  const { layer_types } = json
+  if (!Array.isArray(layer_types)) return
+  const kind = config.window === 'never' ? 'full_attention' : layer_types[0]
+  const other = layer_types.findIndex((each) => each !== kind)
+  if (other < 0) return
+  throw inputError(
+    `layer_types has ${JSON.stringify(layer_types[other])} for layer ${other}: layers that attend to a window, or otherwise than others, are not supported here`,
+    { path },
+  )
+}
+
 function unsupported(architecture: Json, path: string): Error {
   return inputError(`the architecture ${JSON.stringify(architecture)} is not supported`, {
     path,
@@ -242,6 +256,13 @@ function windowOf({ config }: Architecture, json: JsonObject, path: string): num
   const { window } = config
   if (window === 'never' || json.sliding_window === null) return null
   return positive(json, 'sliding_window', path, true) ?? window.default
+}
+
+/** Whether a configuration of this architecture has a word of `head_dim`. */
+export function saysHeadDim(config: ModelConfig): boolean {
+  const { head_dim, hidden_size, num_attention_heads } = config
+  const { headDim } = architectureOf(config).config
+  return headDim === 'always' || head_dim !== hidden_size / num_attention_heads
 }
 
 /** The window, where a text of the model's context can be longer than it. */

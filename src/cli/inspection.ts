@@ -1,3 +1,4 @@
+import { architectureOf } from '../architectures/index.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { configToHf } from '../checkpoint/config.js'
 import { shown } from '../checkpoint/geometry.js'
@@ -23,6 +24,7 @@ export function describeCheckpoint(
   const size = files.reduce((sum, file) => sum + file.size, 0)
   const facts = [
     ['format', checkpoint.format],
+    ['architecture', describeArchitecture(checkpoint)],
     ['files', `${files.length} (${formatBytes(size)})`],
     [
       'parameters',
@@ -63,6 +65,13 @@ export function describeCheckpoint(
     formatBytes(tensorBytes(tensor)),
   ])
   return `${formatTable(facts)}${metadata}\n\n${formatTable([['tensor', 'type', 'shape [out, in]', 'layout', 'size'], ...tensors], [4])}`
+}
+
+function describeArchitecture({ config, tensors }: Checkpoint): string {
+  const { title } = architectureOf(config)
+  return [...tensors.keys()].some((name) => name.endsWith('.bias'))
+    ? `${title}, with biases`
+    : title
 }
 
 /** A checkpoint, for programs. */

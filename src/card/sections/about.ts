@@ -1,3 +1,4 @@
+import { architectureOf, defaultArchitecture } from '../../architectures/index.js'
 import { formatCount } from '../../io/units.js'
 import { link, plain } from '../markdown.js'
 import { formatTitles, type Subject } from '../subject.js'
@@ -10,7 +11,10 @@ export function aboutSection(subject: Subject): string {
   // As the names of models have it: 3.43B.
   const count = parameters === undefined ? '' : formatCount(parameters).replace(' ', '')
   const size = count === '' ? '' : ` with ${count} parameters`
-  if (release === undefined) return `A LLaMA model${size}, ${inFormats}. ${geometry(config)}`.trim()
+  if (release === undefined) {
+    const { title } = architectureOf(config ?? { model_type: defaultArchitecture })
+    return `A ${title} model${size}, ${inFormats}. ${geometry(config)}`.trim()
+  }
   const { title, repository, partner, tokens, data } = release
   return [
     `The weights of ${link(title, `https://huggingface.co/${repository}`)}, a language model${size}, ${inFormats}.`,

@@ -1,5 +1,5 @@
 import { architectureOf, architectureOfGguf, architectures } from '../../architectures/index.js'
-import { configDefaults, type ModelConfig } from '../../checkpoint/config.js'
+import { configDefaults, type ModelConfig, saysHeadDim } from '../../checkpoint/config.js'
 import type { ConfigSource } from '../../checkpoint/geometry.js'
 import type { MetadataEntry, MetadataLookup } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
@@ -86,7 +86,12 @@ export function configFromMetadata(
   return { config: { values, from: 'its metadata' }, notes }
 }
 
-const supported = `Supported are ${[...new Set(architectures.map(({ gguf }) => `"${gguf.name}"`))].join(', ')}: the LLaMA family and Mistral.`
+const supported = `Supported are ${[...new Set(architectures.map(({ gguf }) => gguf.name))]
+  .map((name) => {
+    const titles = architectures.filter(({ gguf }) => gguf.name === name).map(({ title }) => title)
+    return `"${name}" (${titles.join(', ')})`
+  })
+  .join(', ')}.`
 
 /** A size that is the same in all layers. */
 function countOf(metadata: MetadataLookup, key: string, path: string): number | undefined {
@@ -142,11 +147,16 @@ export function configEntries(
     ...rope.entries,
     real('rope.freq_base', config.rope_theta),
     real('attention.layer_norm_rms_epsilon', config.rms_norm_eps),
-    count('attention.key_length', config.head_dim),
-    count('attention.value_length', config.head_dim),
+    ...(saysHeadDim(config)
+      ? [
+          count('attention.key_length', config.head_dim),
+          count('attention.value_length', config.head_dim),
+        ]
+      : []),
     ...(fileType === undefined ? [] : [fileTypeEntry(fileType)]),
-    count('vocab_size', config.vocab_size),
-    count('rope.dimension_count', config.head_dim),
+    ...(gguf.sizes
+      ? [count('vocab_size', config.vocab_size), count('rope.dimension_count', config.head_dim)]
+      : []),
     { key: 'general.quantization_version', type: 'uint32', value: 2 },
   ]
 }

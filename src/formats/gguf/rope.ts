@@ -55,16 +55,22 @@ export interface GgufRope {
 export function ggufRope(config: ModelConfig, path: string): GgufRope {
   const scaling = config.rope_scaling
   const type = scalingType(scaling)
-  const able = scaling === null || ['linear', 'llama3', 'yarn', 'longrope'].includes(String(type))
+  const { gguf } = architectureOf(config)
+  const known = scaling !== null && ['linear', 'llama3', 'yarn', 'longrope'].includes(String(type))
+  const rotary = known ? rotaryOf(config, path) : undefined
+  const native =
+    scaling !== null && rotary !== undefined && type === 'yarn'
+      ? yarnEntries(config, scaling, rotary, path)
+      : undefined
+  const able = type === 'linear' || native !== undefined || (known && gguf.factors)
   const losses = lossesOf(config, {
-    reader: 'GGUF’s llama architecture',
+    reader: `GGUF’s ${gguf.name} architecture`,
     window: false,
     scaling: able,
     headDim: true,
   })
   const none: GgufRope = { entries: [], tensors: [], notes: [], losses }
-  if (scaling === null || !able) return none
-  const rotary = rotaryOf(config, path)
+  if (scaling === null || rotary === undefined || !able) return none
   switch (type) {
     case 'linear':
       return {
@@ -73,10 +79,8 @@ export function ggufRope(config: ModelConfig, path: string): GgufRope {
       }
     case 'llama3':
       return { ...none, tensors: [{ name: factorsName, values: llama3Factors(config, scaling) }] }
-    case 'yarn': {
-      const native = yarnEntries(config, scaling, rotary, path)
+    case 'yarn':
       return { ...none, ...(native ? { entries: native } : asFactors(config, scaling, rotary)) }
-    }
     default:
       return { ...none, ...longropeEntries(config, scaling, rotary) }
   }

@@ -47,7 +47,7 @@ export function weightsOf({ nodes, initializers }: OnnxFile, path: string): Stor
       {
         ...where,
         suggestions: [
-          'Understood are LLaMA decoders with one weight a projection, without biases, as optimum, onnxruntime-genai and this program export them.',
+          'Understood are decoders of the LLaMA kind with one weight a projection, whose biases have the names that transformers gives them, as optimum, onnxruntime-genai and this program export them.',
         ],
       },
     )

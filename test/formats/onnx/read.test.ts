@@ -217,7 +217,7 @@ test('what is not understood is told by its name', async () => {
         initializers.push(initializer('bias', [40], valuesOf([40], 0)))
         nodes.push(node('Add', '/model/layers.0/self_attn/o_proj/Add', ['x', 'bias']))
       }),
-      ['"bias" [40]', 'o_proj', 'without biases'],
+      ['"bias" [40]', 'o_proj', 'whose biases'],
     ],
     [
       'a weight in two places',
