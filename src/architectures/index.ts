@@ -1,12 +1,13 @@
 import type { Architecture, Naming } from './architecture.js'
 import { llama } from './llama.js'
 import { mistral } from './mistral.js'
+import { qwen2 } from './qwen2.js'
 
 /**
  * The architectures that there are. Where a source does not say which it is of, it is taken to be of
  * the first; where a GGUF's name stands for several, for the first of them.
  */
-export const architectures = [llama, mistral] as const satisfies readonly Architecture[]
+export const architectures = [llama, mistral, qwen2] as const satisfies readonly Architecture[]
 
 export type ArchitectureName = (typeof architectures)[number]['name']
 

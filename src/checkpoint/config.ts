@@ -220,14 +220,25 @@ function switchesOf(
 
 function modelTypeOf(json: JsonObject, path: string): ArchitectureName {
   const named = Array.isArray(json.architectures) ? json.architectures[0] : undefined
-  const type = json.model_type ?? defaultArchitecture
+  // Whether the files have a head, or the embedding serves as one, the tensors show.
+  const ofClass = named === undefined ? undefined : architectureOfClass(String(named))
+  const type = json.model_type ?? ofClass ?? defaultArchitecture
   const found = architectureNamed(type)
   if (found === undefined) throw unsupported(type, path)
-  // Whether the files have a head, or the embedding serves as one, the tensors show.
-  if (named !== undefined && architectureOfClass(String(named)) === undefined) {
-    throw unsupported(named, path)
+  if (named !== undefined && ofClass === undefined) throw unsupported(named, path)
+  if (ofClass !== undefined && !isNear(found, ofClass)) {
+    throw inputError(`model_type is ${JSON.stringify(type)}, and the class is ${named}`, {
+      path,
+      suggestions: ['They are of different architectures: correct the one that is wrong.'],
+    })
   }
   return found
+}
+
+/** LLaMA and Mistral, which only a window parts, were often taken for one another. */
+function isNear(a: ArchitectureName, b: ArchitectureName): boolean {
+  const [one, other] = [a, b].map((name) => architectureOf({ model_type: name }).gguf.name)
+  return one === other
 }
 
 /** Layers of different windows, which newer configurations list one by one. */

@@ -116,7 +116,7 @@ test('a token id of -1 is none, and eos may be several', () => {
 test('another architecture is refused by its name', async () => {
   const others: [JsonObject, string][] = [
     [{ model_type: 'gpt_neox' }, 'gpt_neox'],
-    [{ architectures: ['Qwen2ForCausalLM'] }, 'Qwen2ForCausalLM'],
+    [{ architectures: ['Gemma2ForCausalLM'] }, 'Gemma2ForCausalLM'],
     [{ model_type: 'gemma', architectures: ['GemmaForCausalLM'] }, 'gemma'],
   ]
   for (const [changed, name] of others) {
@@ -128,6 +128,16 @@ test('another architecture is refused by its name', async () => {
       'LlamaForCausalLM',
     )
   }
+  // Two words that are both known, and of different models.
+  await fails(
+    () => read({ ...four, architectures: ['Qwen2ForCausalLM'] }),
+    'input',
+    'config.json',
+    '"llama"',
+    'Qwen2ForCausalLM',
+  )
+  const { model_type: _, ...untyped } = four
+  assert.is(read({ ...untyped, architectures: ['Qwen2ForCausalLM'] }).model_type, 'qwen2')
   assert.is(
     read({ ...four, model_type: 'mistral', architectures: ['MistralForCausalLM'] }).model_type,
     'mistral',

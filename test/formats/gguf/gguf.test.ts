@@ -294,7 +294,7 @@ test('tied embeddings: no output head in the file, and none written', async () =
 })
 
 const refusals: [string, RawEntry[], ...string[]][] = [
-  ['another architecture', [text('general.architecture', 'qwen2')], '"qwen2"'],
+  ['another architecture', [text('general.architecture', 'gemma2')], '"gemma2"'],
   ['experts', [u32('llama.expert_count', 8)], '8 experts'],
   ['values of another length', [u32('llama.attention.value_length', 6)], 'value_length', '6', '4'],
   ['heads rotated in part', [u32('llama.rope.dimension_count', 2)], 'dimension_count', '2', '4'],

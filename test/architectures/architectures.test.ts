@@ -1,0 +1,223 @@
+import { createHash } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { checkArtifact } from '../../src/check/check.js'
+import { diffCheckpoints } from '../../src/compare/diff.js'
+import { openCheckpointEngine, openGraphEngine } from '../../src/engines/onnx.js'
+import { readPart } from '../../src/formats/gguf/split.js'
+import { openCheckpoint } from '../../src/open/open.js'
+import { openRunnable } from '../../src/open/runnable.js'
+import { convert } from '../support/convert.js'
+import { fails } from '../support/errors.js'
+import { expectedLogits, largestDifference } from '../support/expected.js'
+import { reorder } from '../support/faults.js'
+import { fixture } from '../support/paths.js'
+import { tempDir } from '../support/temp.js'
+
+const test = suite('architectures')
+
+/** Models of random weights, made and run by transformers (test/fixtures/architectures). */
+const models = ['llama-biases', 'qwen2'] as const
+const headDim = { 'llama-biases': 24, qwen2: 16 }
+const folderOf = (model: string) => fixture('architectures', model)
+
+interface Golden {
+  metadata: Record<string, unknown>
+  tensors: Record<string, [type: string, shape: number[], sha256: string]>
+}
+
+for (const model of models) {
+  const source = folderOf(model)
+
+  test(`${model}: computes as it lies what transformers computes`, async () => {
+    const engine = await openCheckpointEngine(await openCheckpoint(source), {
+      device: 'cpu',
+      threads: 1,
+    })
+    for (const { ids, logits } of expectedLogits(source)) {
+      assert.ok(largestDifference(await engine.logits(ids), logits) < 1e-4)
+    }
+    await engine.dispose()
+  })
+
+  test(`${model}: there and back again through every format that holds it`, async () => {
+    const folder = tempDir()
+    const ways = [
+      ['gguf', 'f32.gguf', 'f32'],
+      ['gguf', 'f16.gguf', 'f16'],
+      ['pytorch', 'pytorch', 'auto'],
+      ['onnx', 'onnx', 'f32'],
+      ['safetensors', 'safetensors', 'auto'],
+    ] as const
+    const original = await openCheckpoint(source)
+    for (const [to, name, dtype] of ways) {
+      const out = join(folder, name)
+      await convert(source, out, { to, dtype })
+      await convert(out, join(folder, `${name}-back`), { to: 'safetensors', dtype: 'f16' })
+      for (const path of [out, join(folder, `${name}-back`)]) {
+        const { same, tensors, config } = await diffCheckpoints(
+          original,
+          await openCheckpoint(path),
+          { maxMemory: 64 * 2 ** 20 },
+        )
+        const others = tensors.filter(({ status }) => status !== 'equal')
+        assert.equal([same, others], [true, []], `${path}: ${JSON.stringify(config)}`)
+        assert.is(tensors.length, original.tensors.size)
+      }
+    }
+    const graph = join(folder, 'onnx', 'onnx', 'model.onnx')
+    const engine = await openGraphEngine(graph, original.config, { device: 'cpu', threads: 1 })
+    const [text] = expectedLogits(source)
+    assert.ok(text)
+    assert.ok(largestDifference(await engine.logits(text.ids), text.logits) < 1e-4)
+    await engine.dispose()
+  })
+
+  test(`${model}: GGUFs have the keys and bytes that llama.cpp’s programs give them`, async () => {
+    const folder = tempDir()
+    const golden: Record<string, Golden> = JSON.parse(
+      readFileSync(join(source, 'golden.json'), 'utf8'),
+    )
+    for (const dtype of ['f32', 'f16', 'bf16', 'q8_0'] as const) {
+      const { metadata, tensors } = golden[dtype] ?? { metadata: {}, tensors: {} }
+      const path = join(folder, `${dtype}.gguf`)
+      await convert(source, path, { to: 'gguf', dtype })
+      const bytes = readFileSync(path)
+      const { header } = await readPart(path)
+      const keys = header.entries.filter(
+        ({ key }) => !/^general\.(name|basename|size_label)|^tokenizer/.test(key),
+      )
+      assert.equal(Object.fromEntries(keys.map(({ key, value }) => [key, value])), metadata, dtype)
+      // llama-quantize puts what it changes at the end, which means nothing.
+      if (dtype !== 'q8_0') {
+        assert.equal(
+          keys.map(({ key }) => key),
+          Object.keys(metadata),
+          dtype,
+        )
+      }
+      assert.equal(
+        header.tensors.map(({ name, dtype: type, shape, offset, bytes: length }) => [
+          name,
+          type.toUpperCase(),
+          [...shape].reverse(),
+          createHash('sha256')
+            .update(bytes.subarray(offset, offset + length))
+            .digest('hex'),
+        ]),
+        Object.entries(tensors).map(([name, of]) => [name, ...of]),
+        dtype,
+      )
+    }
+  })
+}
+
+test('what EasyLM and Meta have no place for is refused by name, and nothing is written', async () => {
+  const folder = tempDir()
+  for (const to of ['easylm', 'flax', 'meta'] as const) {
+    const out = join(folder, to)
+    await fails(
+      () => convert(folderOf('llama-biases'), out, { to }),
+      'input',
+      'model.layers.0.self_attn.q_proj.bias',
+      'no place',
+      'LLaMA',
+    )
+    await fails(() => convert(folderOf('qwen2'), out, { to }), 'input', 'Qwen2', 'LLaMA')
+  }
+})
+
+/** The model's weights in f32 with a change, in a folder that is a checkpoint. */
+async function spoiled(
+  model: (typeof models)[number],
+  change: (values: Map<string, Float32Array>) => void,
+): Promise<string> {
+  const folder = tempDir()
+  const out = join(folder, 'spoiled')
+  await convert(folderOf(model), out, { to: 'safetensors', dtype: 'f32' })
+  const path = join(out, 'model.safetensors')
+  const file = readFileSync(path)
+  const begin = 8 + Number(file.readBigUInt64LE(0))
+  const checkpoint = await openCheckpoint(out)
+  const values = new Map<string, Float32Array>()
+  for (const { name, parts } of checkpoint.tensors.values()) {
+    const [extent] = parts[0]?.extents ?? []
+    assert.ok(extent && extent.offset >= begin)
+    values.set(
+      name,
+      new Float32Array(file.buffer, file.byteOffset + extent.offset, extent.length / 4),
+    )
+  }
+  change(values)
+  writeFileSync(path, file)
+  return out
+}
+
+function weightsOf(values: Map<string, Float32Array>, name: string): Float32Array {
+  const found = values.get(name)
+  assert.ok(found, name)
+  return found
+}
+
+const faults: {
+  what: string
+  model: (typeof models)[number]
+  change: (values: Map<string, Float32Array>) => void
+  says: RegExp
+}[] = [
+  ...models.map((model) => ({
+    what: `${model}: a bias that is zero`,
+    model,
+    change: (values: Map<string, Float32Array>) => {
+      weightsOf(values, 'model.layers.1.self_attn.v_proj.bias').fill(0)
+    },
+    says: /layers\.1\.self_attn\.v_proj\.bias: its values are all zero/,
+  })),
+  ...models.map((model) => ({
+    what: `${model}: a bias whose rows are turned otherwise than they should be`,
+    model,
+    change: (values: Map<string, Float32Array>) => {
+      const bias = weightsOf(values, 'model.layers.0.self_attn.q_proj.bias')
+      bias.set(reorder(Float32Array.from(bias), bias.length, headDim[model], true))
+    },
+    says: /layers\.0\.self_attn\.q_proj\.bias: the rotary permutation is wrong: its rows are in interleaved/,
+  })),
+  {
+    what: 'qwen2: rows permuted as LLaMA’s would be',
+    model: 'qwen2',
+    change: (values) => {
+      const rows = weightsOf(values, 'model.layers.0.self_attn.k_proj.weight')
+      rows.set(reorder(Float32Array.from(rows), 32, headDim.qwen2, true))
+    },
+    says: /layers\.0\.self_attn\.k_proj\.weight: the rotary permutation is wrong: its rows are in interleaved/,
+  },
+]
+
+for (const { what, model, change, says } of faults) {
+  test(`${what}: is caught, and named`, async () => {
+    const artifact = await openRunnable(await spoiled(model, change))
+    const { record } = await checkArtifact(artifact, {
+      against: await openRunnable(folderOf(model)),
+      device: 'cpu',
+      threads: 1,
+    })
+    assert.is(record.verdict, 'failed')
+    assert.match(record.parity?.faults.join('\n') ?? '', says)
+  })
+}
+
+test('without a fault each model passes', async () => {
+  for (const model of models) {
+    const artifact = await openRunnable(await spoiled(model, () => {}))
+    const { record } = await checkArtifact(artifact, {
+      against: await openRunnable(folderOf(model)),
+      device: 'cpu',
+      threads: 1,
+    })
+    assert.equal([record.verdict, record.parity?.faults], ['passed', []])
+  }
+})
+
+test.run()
