@@ -2,12 +2,18 @@ import type { Architecture, Naming } from './architecture.js'
 import { llama } from './llama.js'
 import { mistral } from './mistral.js'
 import { qwen2 } from './qwen2.js'
+import { qwen3 } from './qwen3.js'
 
 /**
  * The architectures that there are. Where a source does not say which it is of, it is taken to be of
  * the first; where a GGUF's name stands for several, for the first of them.
  */
-export const architectures = [llama, mistral, qwen2] as const satisfies readonly Architecture[]
+export const architectures = [
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+] as const satisfies readonly Architecture[]
 
 export type ArchitectureName = (typeof architectures)[number]['name']
 

@@ -166,3 +166,9 @@ export const headNorms = {
   ),
   key: norm({ hf: `${layer}.self_attn.k_norm.weight`, gguf: 'blk.{i}.attn_k_norm.weight' }, 'head'),
 }
+
+/** The same role where GGUF has no place for it. */
+export function withoutGguf({ names, ...role }: Role): Role {
+  const { gguf: _, ...others } = names
+  return { ...role, names: others }
+}

@@ -1,3 +1,4 @@
+import { architectureOf } from '../architectures/index.js'
 import { embeddingName, headName } from '../architectures/roles.js'
 import type { ModelConfig } from '../checkpoint/config.js'
 import type { Float } from '../types/dtype.js'
@@ -176,16 +177,20 @@ function attention(
 ): string {
   const { builder, config, rotary } = decoder
   const path = `model.layers.${layer}.self_attn`
-  const turned = (projection: string, heads: number) =>
-    addNode(
+  const { headNorm } = architectureOf(config).block
+  const turned = (projection: string, norm: string, heads: number) => {
+    const rows = linear(decoder, hidden, `${path}.${projection}`)
+    const normed = headNorm ? normOfHeads(decoder, rows, `${path}.${norm}`, heads) : rows
+    return addNode(
       builder,
       'RotaryEmbedding',
       `${path}.${projection}.rotary`,
-      [linear(decoder, hidden, `${path}.${projection}`), angles.cos, angles.sin],
+      [normed, angles.cos, angles.sin],
       { interleaved: rotary === 'interleaved' ? 1 : 0, num_heads: heads },
     )
-  const query = turned('q_proj', config.num_attention_heads)
-  const key = turned('k_proj', config.num_key_value_heads)
+  }
+  const query = turned('q_proj', 'q_norm', config.num_attention_heads)
+  const key = turned('k_proj', 'k_norm', config.num_key_value_heads)
   const value = linear(decoder, hidden, `${path}.v_proj`)
   const past = `past_key_values.${layer}`
   addNodeOf(
@@ -201,6 +206,22 @@ function attention(
     },
   )
   return linear(decoder, `${path}.attention`, `${path}.o_proj`)
+}
+
+/** The norm of each head's rows by itself, of [batch, sequence, heads × head_dim]. */
+function normOfHeads(decoder: Decoder, rows: string, path: string, heads: number): string {
+  const { builder, config, compute, once } = decoder
+  const apart = once(`heads_${heads}`, (name) =>
+    addConstant(builder, name, BigInt64Array.of(0n, 0n, BigInt(heads), BigInt(config.head_dim))),
+  )
+  const split = addNode(builder, 'Reshape', `${path}.heads`, [rows, apart])
+  const width = heads * config.head_dim
+  const name = addNode(builder, 'Reshape', `${path}.rows`, [
+    norm(decoder, split, path),
+    sequenceShape(decoder, width),
+  ])
+  addValueInfo(builder, name, compute, ['batch_size', 'sequence_length', width])
+  return name
 }
 
 function feedForward(decoder: Decoder, hidden: string, path: string): string {

@@ -19,8 +19,9 @@ import { tempDir } from '../support/temp.js'
 const test = suite('architectures')
 
 /** Models of random weights, made and run by transformers (test/fixtures/architectures). */
-const models = ['llama-biases', 'qwen2'] as const
-const headDim = { 'llama-biases': 24, qwen2: 16 }
+const models = ['llama-biases', 'qwen2', 'qwen3'] as const
+const headDim = { 'llama-biases': 24, qwen2: 16, qwen3: 24 }
+const withBiases = ['llama-biases', 'qwen2'] as const
 const folderOf = (model: string) => fixture('architectures', model)
 
 interface Golden {
@@ -126,6 +127,7 @@ test('what EasyLM and Meta have no place for is refused by name, and nothing is 
       'LLaMA',
     )
     await fails(() => convert(folderOf('qwen2'), out, { to }), 'input', 'Qwen2', 'LLaMA')
+    await fails(() => convert(folderOf('qwen3'), out, { to }), 'input', 'Qwen3', 'LLaMA')
   }
 })
 
@@ -167,7 +169,7 @@ const faults: {
   change: (values: Map<string, Float32Array>) => void
   says: RegExp
 }[] = [
-  ...models.map((model) => ({
+  ...withBiases.map((model) => ({
     what: `${model}: a bias that is zero`,
     model,
     change: (values: Map<string, Float32Array>) => {
@@ -175,7 +177,7 @@ const faults: {
     },
     says: /layers\.1\.self_attn\.v_proj\.bias: its values are all zero/,
   })),
-  ...models.map((model) => ({
+  ...withBiases.map((model) => ({
     what: `${model}: a bias whose rows are turned otherwise than they should be`,
     model,
     change: (values: Map<string, Float32Array>) => {
@@ -192,6 +194,27 @@ const faults: {
       rows.set(reorder(Float32Array.from(rows), 32, headDim.qwen2, true))
     },
     says: /layers\.0\.self_attn\.k_proj\.weight: the rotary permutation is wrong: its rows are in interleaved/,
+  },
+  {
+    what: 'qwen3: the norms of queries and keys swapped',
+    model: 'qwen3',
+    change: (values) => {
+      const query = weightsOf(values, 'model.layers.0.self_attn.q_norm.weight')
+      const key = weightsOf(values, 'model.layers.0.self_attn.k_norm.weight')
+      const first = Float32Array.from(query)
+      query.set(key)
+      key.set(first)
+    },
+    says: /layers\.0\.self_attn\.q_norm\.weight: it has the values of model\.layers\.0\.self_attn\.k_norm\.weight/,
+  },
+  {
+    what: 'qwen3: rows permuted as LLaMA’s would be',
+    model: 'qwen3',
+    change: (values) => {
+      const rows = weightsOf(values, 'model.layers.1.self_attn.q_proj.weight')
+      rows.set(reorder(Float32Array.from(rows), 96, headDim.qwen3, true))
+    },
+    says: /layers\.1\.self_attn\.q_proj\.weight: the rotary permutation is wrong: its rows are in interleaved/,
   },
 ]
 
