@@ -65,6 +65,12 @@ export interface ConfigRules {
   readonly usual: Readonly<Record<string, boolean | number>>
   /** Whether `head_dim` is said at all times, or only where it is not hidden_size / heads. */
   readonly headDim: 'always' | 'unusual'
+  /** What a configuration that leaves a field out means, where it is not what a LLaMA's does. */
+  readonly defaults: {
+    readonly max_position_embeddings?: number
+    readonly bos_token_id?: null
+    readonly eos_token_id?: null
+  }
   /** Constants that its readers want to see. */
   readonly constants: Readonly<Record<string, boolean>>
 }
@@ -81,6 +87,8 @@ export interface GgufTraits {
   readonly name: string
   /** Whether its graph takes factors of the rotary frequencies, which are tensors. */
   readonly factors: boolean
+  /** Whether its graph takes heads of another size than hidden_size / num_attention_heads. */
+  readonly headDim: boolean
   /** Whether its converter says how many tokens there are, and how many rows of a head are rotated. */
   readonly sizes: boolean
 }

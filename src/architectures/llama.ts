@@ -14,6 +14,7 @@ export const llama = {
     window: 'never',
     usual: { attention_dropout: 0, pretraining_tp: 1, use_cache: true },
     headDim: 'always',
+    defaults: {},
     constants: {},
   },
   roles: [
@@ -36,6 +37,6 @@ export const llama = {
     gguf: 'interleaved',
   },
   block: { headNorm: false },
-  gguf: { name: 'llama', factors: true, sizes: true },
+  gguf: { name: 'llama', factors: true, headDim: true, sizes: true },
   genai: 'llama',
 } as const satisfies Architecture

@@ -14,6 +14,7 @@ export const qwen2 = {
     window: 'never',
     usual: { attention_dropout: 0, use_cache: true },
     headDim: 'unusual',
+    defaults: { max_position_embeddings: 32768, bos_token_id: null, eos_token_id: null },
     constants: {},
   },
   roles: [
@@ -27,6 +28,6 @@ export const qwen2 = {
   ],
   rotary: { hf: 'half', gguf: 'half' },
   block: { headNorm: false },
-  gguf: { name: 'qwen2', factors: false, sizes: false },
+  gguf: { name: 'qwen2', factors: false, headDim: false, sizes: false },
   genai: 'qwen2',
 } as const satisfies Architecture

@@ -23,6 +23,6 @@ export const qwen3 = {
     ...[of.lastNorm, of.head],
   ],
   block: { headNorm: true },
-  gguf: { name: 'qwen3', factors: false, sizes: false },
+  gguf: { name: 'qwen3', factors: false, headDim: true, sizes: false },
   genai: 'qwen3',
 } as const satisfies Architecture

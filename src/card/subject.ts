@@ -1,6 +1,6 @@
 import { basename, join, resolve } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { configDefaults, configFromHf, type ModelConfig } from '../checkpoint/config.js'
+import { configFromHf, defaultsOf, type ModelConfig } from '../checkpoint/config.js'
 import { lookUp } from '../checkpoint/metadata.js'
 import { usageError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'
@@ -156,7 +156,7 @@ async function configBeside({ folder, others }: Survey): Promise<ModelConfig | u
     return undefined
   }
   return {
-    ...configDefaults,
+    ...defaultsOf(config.model_type),
     head_dim: hidden_size / heads,
     ...config,
     ...{ vocab_size, hidden_size, intermediate_size, num_hidden_layers },

@@ -64,6 +64,13 @@ export const configDefaults = {
   other: {},
 } as const satisfies Partial<ModelConfig>
 
+/** The defaults of an architecture. */
+export function defaultsOf(
+  model_type: ArchitectureName = defaultArchitecture,
+): Pick<ModelConfig, keyof typeof configDefaults> {
+  return { ...configDefaults, ...architectureOf({ model_type }).config.defaults, model_type }
+}
+
 /**
  * Reads a Hugging Face config.json. Fields it leaves out are left out: shapes
  * and defaults complete it. Transformers 4 has `rope_theta` and `rope_scaling`,

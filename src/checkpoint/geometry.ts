@@ -1,7 +1,7 @@
 import type { Architecture, Naming, SizeName, Switch } from '../architectures/architecture.js'
 import { inputError, usageError } from '../io/errors.js'
 import type { ExactJson } from '../io/exact-json.js'
-import { configDefaults, type ModelConfig } from './config.js'
+import { configDefaults, defaultsOf, type ModelConfig } from './config.js'
 import { allTensors, canonicalName, nameIn, roleOf } from './names.js'
 import { presets } from './presets.js'
 
@@ -217,7 +217,7 @@ export function settleConfig(
     )
   }
   const config: ModelConfig = {
-    ...configDefaults,
+    ...defaultsOf(base.model_type),
     ...base,
     ...shapes,
     ...switches,

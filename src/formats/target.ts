@@ -47,7 +47,7 @@ function unknownThere({ naming, reader }: Holder, { config, path }: Checkpoint):
   const known = architectures.filter((each) => knowsNaming(each, naming))
   return inputError(
     `it is a ${architectureOf(config).title} model, and ${reader} knows ${known.map(({ title }) => title).join(' and ')} alone`,
-    { path, suggestions: [elsewhere] },
+    { path, suggestions: [elsewhere(reader)] },
   )
 }
 
@@ -56,11 +56,14 @@ function noPlaceFor({ name }: Tensor, { reader }: Holder, { config, path }: Chec
   return inputError(`${reader} has no place for it in a ${title} model`, {
     path,
     tensor: name,
-    suggestions: [elsewhere],
+    suggestions: [elsewhere(reader)],
   })
 }
 
-const elsewhere = 'Convert it to safetensors, PyTorch, GGUF or ONNX, which hold it.'
+function elsewhere(reader: string): string {
+  const others = ['safetensors', 'PyTorch', 'GGUF'].filter((other) => other !== reader)
+  return `Convert it to ${others.join(', ')} or ONNX, which hold it.`
+}
 
 /** With an output head, for formats that have no other way to say that the embedding serves as one. */
 export function withHead(

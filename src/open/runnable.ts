@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import { TensorProto_DataType } from 'onnx-buf'
 import type { Checkpoint, SourceFile } from '../checkpoint/checkpoint.js'
-import { configDefaults, type ModelConfig } from '../checkpoint/config.js'
+import { defaultsOf, type ModelConfig } from '../checkpoint/config.js'
 import { opaqueCheckpoint } from '../formats/gguf/opaque.js'
 import { graphFacts } from '../formats/onnx/facts.js'
 import { type OnnxFile, walkOnnx } from '../formats/onnx/file.js'
@@ -176,7 +176,7 @@ async function configOf(
     })
   }
   return {
-    ...configDefaults,
+    ...defaultsOf(given.model_type),
     head_dim: hidden_size / num_attention_heads,
     num_key_value_heads: num_attention_heads,
     ...given,

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { checkArtifact } from '../../src/check/check.js'
 import { diffCheckpoints } from '../../src/compare/diff.js'
 import { openCheckpointEngine, openGraphEngine } from '../../src/engines/onnx.js'
+import { ggufRope } from '../../src/formats/gguf/rope.js'
 import { readPart } from '../../src/formats/gguf/split.js'
 import { openCheckpoint } from '../../src/open/open.js'
 import { openRunnable } from '../../src/open/runnable.js'
@@ -128,6 +129,44 @@ test('what EasyLM and Meta have no place for is refused by name, and nothing is 
     )
     await fails(() => convert(folderOf('qwen2'), out, { to }), 'input', 'Qwen2', 'LLaMA')
     await fails(() => convert(folderOf('qwen3'), out, { to }), 'input', 'Qwen3', 'LLaMA')
+    assert.is(existsSync(out), false)
+  }
+})
+
+test('a configuration that leaves fields out means what its architecture’s class means', async () => {
+  const said = ['max_position_embeddings', 'bos_token_id', 'eos_token_id'] as const
+  for (const [model, ...wanted] of [
+    ['llama-biases', 2048, 1, 2],
+    ['qwen2', 32768, null, null],
+    ['qwen3', 32768, null, null],
+  ] as const) {
+    const folder = tempDir()
+    const { ...config } = JSON.parse(readFileSync(join(folderOf(model), 'config.json'), 'utf8'))
+    for (const field of said) delete config[field]
+    writeFileSync(join(folder, 'config.json'), JSON.stringify(config))
+    copyFileSync(join(folderOf(model), 'model.safetensors'), join(folder, 'model.safetensors'))
+    const found = (await openCheckpoint(folder)).config
+    assert.equal(
+      said.map((field) => found[field]),
+      wanted,
+      model,
+    )
+  }
+})
+
+test('GGUF: heads of another size are lost where llama.cpp’s graph knows none', async () => {
+  for (const [model, lost] of [
+    ['llama-biases', []],
+    ['qwen2', ['head_dim']],
+    ['qwen3', []],
+  ] as const) {
+    const { config } = await openCheckpoint(folderOf(model))
+    const { losses } = ggufRope({ ...config, head_dim: 40 }, model)
+    assert.equal(
+      losses.map(({ field }) => field),
+      lost,
+      model,
+    )
   }
 })
 

@@ -1,6 +1,6 @@
 import { architectureOfGguf } from '../../architectures/index.js'
 import type { Checkpoint } from '../../checkpoint/checkpoint.js'
-import { configDefaults, type ModelConfig } from '../../checkpoint/config.js'
+import { defaultsOf, type ModelConfig } from '../../checkpoint/config.js'
 import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
 import { settle } from '../../io/store.js'
@@ -120,7 +120,7 @@ function whole(values: Partial<ModelConfig>, path: string): ModelConfig {
   const heads = size('num_attention_heads')
   const hidden = size('hidden_size')
   return {
-    ...configDefaults,
+    ...defaultsOf(values.model_type),
     ...values,
     vocab_size: size('vocab_size'),
     hidden_size: hidden,

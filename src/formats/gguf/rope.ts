@@ -67,7 +67,7 @@ export function ggufRope(config: ModelConfig, path: string): GgufRope {
     reader: `GGUF’s ${gguf.name} architecture`,
     window: false,
     scaling: able,
-    headDim: true,
+    headDim: gguf.headDim,
   })
   const none: GgufRope = { entries: [], tensors: [], notes: [], losses }
   if (scaling === null || rotary === undefined || !able) return none

@@ -54,9 +54,9 @@ test('inspect shows the header, the metadata and the types', async () => {
 })
 
 test('another architecture is shown too', async () => {
-  const entries = [text('general.architecture', 'qwen3'), ...modelEntries(small).slice(1)]
+  const entries = [text('general.architecture', 'gemma3'), ...modelEntries(small).slice(1)]
   const found = await openOpaque(written(1, entries))
-  assert.match(found?.reason ?? '', /"qwen3" is not supported/)
+  assert.match(found?.reason ?? '', /"gemma3" is not supported/)
   assert.is(await openOpaque(written(1)), undefined)
 })
 
