@@ -37,6 +37,8 @@ export async function inProcess(command: Runnable, argv: string[]): Promise<Prin
   } finally {
     for (const each of restore) each()
     process.removeAllListeners('SIGINT').removeAllListeners('SIGTERM')
+    // What a command found wrong it says so, without an error.
+    if (printed.code === 0) printed.code = Number(process.exitCode ?? 0)
     process.exitCode = 0
   }
   return printed
