@@ -142,7 +142,8 @@ export function settleConfig(
     )
   }
 
-  const headCount = heads ?? base.num_attention_heads ?? preset?.config.num_attention_heads
+  const headCount =
+    heads ?? base.num_attention_heads ?? preset?.config.num_attention_heads ?? headsOfNorm(sizes)
   if (headCount === undefined) throw openHeadCount(measured, path)
   if (sizes.query % headCount !== 0) {
     throw inputError(
@@ -155,6 +156,13 @@ export function settleConfig(
     throw inputError(
       `${given?.from ?? path} has head_dim ${base.head_dim} and ${headCount} heads, together ${base.head_dim * headCount}; "${measured.evidence.query.storedName}" has ${sizes.query} rows`,
       { path, suggestions: ['Check --config: it is not of this checkpoint.'] },
+    )
+  }
+  const { head } = measured.evidence
+  if (head !== undefined && sizes.head !== headDim) {
+    throw inputError(
+      `${headCount} attention heads have ${headDim} of the ${sizes.query} rows of "${measured.evidence.query.storedName}" each; "${head.storedName}" has ${sizes.head}`,
+      { path, suggestions: ['Check --config or --heads: it is not of this checkpoint.'] },
     )
   }
   if (headDim % 2 !== 0) {
@@ -364,6 +372,11 @@ function openHeadCount({ sizes }: MeasuredGeometry, path: string): Error {
       ],
     },
   )
+}
+
+/** Where heads have norms, these say how many rows a head has. */
+function headsOfNorm({ query, head }: BySize<number>): number | undefined {
+  return head === undefined || query % head !== 0 ? undefined : query / head
 }
 
 /** All sizes of a head by which the rows of queries and keys are whole heads, evenly shared. */

@@ -133,6 +133,23 @@ test('what EasyLM and Meta have no place for is refused by name, and nothing is 
   }
 })
 
+test('norms of heads say how many rows a head has, and a configuration must agree', async () => {
+  const folder = tempDir()
+  for (const file of ['config.json', 'model.safetensors']) {
+    copyFileSync(join(folderOf('qwen3'), file), join(folder, file))
+  }
+  const path = join(folder, 'config.json')
+  const { num_attention_heads, num_key_value_heads, head_dim, ...config } = JSON.parse(
+    readFileSync(path, 'utf8'),
+  )
+  assert.equal([num_attention_heads, num_key_value_heads, head_dim], [4, 2, 24])
+  writeFileSync(path, JSON.stringify(config))
+  const { config: found } = await openCheckpoint(folder)
+  assert.equal([found.num_attention_heads, found.num_key_value_heads, found.head_dim], [4, 2, 24])
+  writeFileSync(path, JSON.stringify({ ...config, num_attention_heads: 2 }))
+  await fails(() => openCheckpoint(folder), 'input', '2 attention heads', '48', 'q_norm', '24')
+})
+
 test('a configuration that leaves fields out means what its architecture’s class means', async () => {
   const said = ['max_position_embeddings', 'bos_token_id', 'eos_token_id'] as const
   for (const [model, ...wanted] of [
