@@ -9,8 +9,8 @@ import {
   type ConfigSource,
   list,
   measureGeometry,
+  resolveConfig,
   type Shape,
-  settleConfig,
   shown,
 } from './geometry.js'
 import type { GraphFacts } from './graph-facts.js'
@@ -41,7 +41,7 @@ export interface Checksum {
   crc32: number
 }
 
-/** A tensor as a format's reader finds it: by its own name and shape, not yet understood. */
+/** A tensor as a format's reader finds it: by its own name and shape, not yet resolved. */
 export interface StoredArray {
   name: string
   dtype: DType
@@ -131,11 +131,11 @@ export interface ConfigChoice {
 }
 
 /**
- * Understands a listing: names every tensor, checks shapes against each other
- * and the configuration, and settles what the files leave open.
+ * Resolves a listing: names every tensor, checks shapes against each other
+ * and the configuration, and what the files leave open.
  * @throws input error for tensors that are missing, unknown, doubled, or of the wrong shape
  */
-export function understand(
+export function resolveCheckpoint(
   listing: Listing,
   { given, heads }: ConfigChoice,
   tokenizer: TokenizerFiles,
@@ -208,8 +208,8 @@ export function understand(
   const shapes = new Map([...byName].map(([name, { shape }]) => [name, shape]))
   const measured = measureGeometry(architecture, shapes, naming, told?.values ?? {}, where)
   const tied = !byName.has(headName) && !shared
-  const { config: settled, warnings } = settleConfig(measured, told, heads, tied, path)
-  const config = shared ? { ...settled, tie_word_embeddings: true } : settled
+  const { config: resolved, warnings } = resolveConfig(measured, told, heads, tied, path)
+  const config = shared ? { ...resolved, tie_word_embeddings: true } : resolved
   checkRanges(config, told?.from ?? path)
 
   const tensors = new Map<string, Tensor>()

@@ -102,14 +102,14 @@ export interface ConfigSource {
 }
 
 /**
- * Settles the configuration from what is given and what the shapes say.
+ * Resolves the configuration from what is given and what the shapes say.
  * @param given the user's or the checkpoint's own configuration, where there is one
  * @param heads the number of attention heads, where the user gives it
  * @returns the configuration, and warnings about what had to be assumed
  * @throws input error where configuration and shapes disagree; usage error where the shapes leave
  *   the head count open
  */
-export function settleConfig(
+export function resolveConfig(
   measured: MeasuredGeometry,
   given: ConfigSource | undefined,
   heads: number | undefined,

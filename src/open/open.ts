@@ -2,8 +2,8 @@ import { basename, dirname } from 'node:path'
 import {
   type Checkpoint,
   type Listing,
+  resolveCheckpoint,
   type SourceFile,
-  understand,
 } from '../checkpoint/checkpoint.js'
 import { configFromHf, type ModelConfig } from '../checkpoint/config.js'
 import { type ConfigSource, list } from '../checkpoint/geometry.js'
@@ -66,7 +66,7 @@ export async function readCheckpoint(
   const files = await Promise.all(listing.files.map(withHash))
   const origin = (await storeOf(path))?.origin(path)
   const adapters = await adapterNotes(path)
-  const checkpoint = understand(
+  const checkpoint = resolveCheckpoint(
     { ...listing, path: source, files, notes: [...listing.notes, ...adapters] },
     {
       ...(given ? { given } : {}),

@@ -1,6 +1,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type ConfigChoice, type Listing, understand } from '../../src/checkpoint/checkpoint.js'
+import {
+  type ConfigChoice,
+  type Listing,
+  resolveCheckpoint,
+} from '../../src/checkpoint/checkpoint.js'
 import type { ModelConfig } from '../../src/checkpoint/config.js'
 import { presets } from '../../src/checkpoint/presets.js'
 import { fails } from '../support/errors.js'
@@ -13,7 +17,7 @@ const given = (values: Partial<ModelConfig>): ConfigChoice => ({
   given: { values, from: 'my/config.json' },
 })
 const read = (listing: Listing, choice: ConfigChoice = given(configOf(small))) =>
-  understand(listing, choice, { beside: [] })
+  resolveCheckpoint(listing, choice, { beside: [] })
 
 test('the shapes of each naming and a configuration settle every size', () => {
   for (const naming of ['hf', 'easylm', 'meta'] as const) {

@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Naming } from '../../src/architectures/architecture.js'
 import { llama } from '../../src/architectures/llama.js'
-import { type Checkpoint, understand } from '../../src/checkpoint/checkpoint.js'
+import { type Checkpoint, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js'
 import { layoutIn, roleOf } from '../../src/checkpoint/names.js'
 import type { Tensor } from '../../src/checkpoint/tensor.js'
 import {
@@ -111,7 +111,7 @@ test('a cast comes first where it makes less to move, last where it makes more',
 /** A model as EasyLM has it, planned to safetensors. */
 function planned(model: Model, dtype: DType = 'f32', to: 'auto' | 'f32' | 'f16' | 'bf16' = 'f32') {
   const listing = listingOf(model, 'easylm', (array) => ({ ...array, dtype }))
-  const checkpoint: Checkpoint = understand(
+  const checkpoint: Checkpoint = resolveCheckpoint(
     listing,
     { given: { values: configOf(model), from: 'test' } },
     { beside: [] },

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Listing, understand } from '../../src/checkpoint/checkpoint.js'
+import { type Listing, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js'
 import { listStream } from '../../src/formats/flax/easylm.js'
 import { listTree } from '../../src/formats/flax/flax.js'
 import { listFile } from '../../src/formats/hf/safetensors.js'
@@ -49,7 +49,7 @@ for (const { name, bytes, list } of formats) {
   const survives = async (changed: Uint8Array): Promise<boolean> => {
     const counted = inMemory(changed)
     try {
-      understand(await list(counted.source), { heads: 1 }, { beside: [] })
+      resolveCheckpoint(await list(counted.source), { heads: 1 }, { beside: [] })
       return true
     } catch (error) {
       if (!(error instanceof OpenLlamaError)) throw error

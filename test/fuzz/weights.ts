@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type Checkpoint, understand } from '../../src/checkpoint/checkpoint.js'
+import { type Checkpoint, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js'
 import { describeCheckpoint, inspection } from '../../src/cli/inspection.js'
 import { easylm } from '../../src/formats/flax/easylm.js'
 import { flax } from '../../src/formats/flax/flax.js'
@@ -56,11 +56,11 @@ async function describeAll(checkpoint: Checkpoint): Promise<void> {
   }
 }
 
-/** Reads a file as its format does, and understands what it lists. */
+/** Reads a file as its format does, and resolves what it lists. */
 async function list(format: Format, name: string, bytes: Uint8Array, more: Files = {}) {
   place({ ...more, [name]: bytes })
   const listing = await format.open?.(`mem://m/${name}`)
-  return listing && understand(listing, { heads: 1 }, { beside: [] })
+  return listing && resolveCheckpoint(listing, { heads: 1 }, { beside: [] })
 }
 
 /** Opens one of some files, the input among them, with a configuration beside it. */

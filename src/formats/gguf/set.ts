@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { type FileHandle, link, open, realpath, rename, rm, stat, statfs } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
-import { understand } from '../../checkpoint/checkpoint.js'
+import { resolveCheckpoint } from '../../checkpoint/checkpoint.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../../io/errors.js'
 import { openFile } from '../../io/source.js'
 import { syncDirectory } from '../../io/sync.js'
@@ -137,7 +137,7 @@ async function refuseUnknowable(
   { changes }: Edit,
 ): Promise<void> {
   const readable = async (parts: readonly GgufPart[]) =>
-    understand(await listParts(parts, path), {}, { beside: [] })
+    resolveCheckpoint(await listParts(parts, path), {}, { beside: [] })
   const parts = await readParts(path)
   try {
     await readable(parts)

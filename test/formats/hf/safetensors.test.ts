@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { understand } from '../../../src/checkpoint/checkpoint.js'
+import { resolveCheckpoint } from '../../../src/checkpoint/checkpoint.js'
 import type { About } from '../../../src/formats/about.js'
 import type { Target, TargetOptions } from '../../../src/formats/format.js'
 import { listFile, safetensors } from '../../../src/formats/hf/safetensors.js'
@@ -207,7 +207,7 @@ test('shards: in order, none empty, none over the limit unless one tensor is', (
 
 const about: About = { folder: 'test', card: new Map(), generation: {}, notes: [] }
 
-const checkpoint = understand(
+const checkpoint = resolveCheckpoint(
   listingOf(small),
   { given: { values: configOf(small), from: 'test' } },
   { beside: [] },
@@ -307,7 +307,7 @@ test('a type that is given is every tensor’s; auto keeps each one’s own', ()
 
 test('tied embeddings: no head is written, and config.json says so', () => {
   const model = { ...fixtures['tiny-v2'], tied: true }
-  const tied = understand(
+  const tied = resolveCheckpoint(
     listingOf(model),
     { given: { values: configOf(model), from: 'test' } },
     { beside: [] },
