@@ -29,10 +29,10 @@ export async function checkConversion(
   const { checkpoint, plan } = conversion
   const artifact = await openRunnable(output)
   const reach = reachOf(conversion, availableMemory())
-  const { settled = checkpoint.format === 'onnx' ? checkpoint.path : undefined } = checkpoint
+  const { resolved = checkpoint.format === 'onnx' ? checkpoint.path : undefined } = checkpoint
   // What was streamed from elsewhere must be here to be run; and a graph of its own is what runs.
   const source =
-    settled === undefined ? { checkpoint } : await openRunnable(settled, conversion.options)
+    resolved === undefined ? { checkpoint } : await openRunnable(resolved, conversion.options)
   const { record } = await checkArtifact(artifact, {
     ...options,
     against: asSaid(source, artifact, plan.target.losses ?? []),

@@ -106,7 +106,7 @@ export interface Checkpoint {
   /** The repository that it is read from, where it is not on this machine. */
   origin?: Origin
   /** `path` in the version that was read, likewise. */
-  settled?: string
+  resolved?: string
   config: ModelConfig
   /** The config.json that it is from, where it is from one. */
   document?: NonNullable<ConfigSource['document']>
@@ -131,8 +131,8 @@ export interface ConfigChoice {
 }
 
 /**
- * Resolves a listing: names every tensor, checks shapes against each other
- * and the configuration, and what the files leave open.
+ * Makes a checkpoint of a listing: names every tensor, checks shapes against each other
+ * and the configuration, and decides what the files leave open.
  * @throws input error for tensors that are missing, unknown, doubled, or of the wrong shape
  */
 export function resolveCheckpoint(

@@ -12,8 +12,8 @@ import { statThere } from './there.js'
  */
 export interface Store {
   /** The same path in a version that does not change any more. */
-  settle(path: string): Promise<string>
-  /** What is at a settled path. */
+  resolve(path: string): Promise<string>
+  /** What is at a resolved path. */
   look(path: string): Promise<Entry | undefined>
   /** The names in a folder. */
   list(folder: string): Promise<string[]>
@@ -23,7 +23,7 @@ export interface Store {
    * @returns where `path`, which they are or are in, is then
    */
   bring(path: string, files: readonly string[]): Promise<string>
-  /** Where a settled path is from, for the record of what is made of it. */
+  /** Where a resolved path is from, for the record of what is made of it. */
   origin(path: string): Origin
 }
 
@@ -74,10 +74,10 @@ export async function storeOf(path: string): Promise<Store | undefined> {
 }
 
 /** The same source in a version that does not change any more; load strings (`params::…`) alike. */
-export async function settle(source: string): Promise<string> {
+export async function resolvePath(source: string): Promise<string> {
   const [, loader = '', path = source] = /^([a-z_]+::)(.*)$/s.exec(source) ?? []
   const store = await storeOf(path)
-  return store === undefined ? source : `${loader}${await store.settle(path)}`
+  return store === undefined ? source : `${loader}${await store.resolve(path)}`
 }
 
 /** What is at a path, or undefined; a link to nowhere is nothing. */

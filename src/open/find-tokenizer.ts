@@ -2,7 +2,7 @@ import { basename, dirname } from 'node:path'
 import type { TokenizerFiles } from '../checkpoint/checkpoint.js'
 import { inputError } from '../io/errors.js'
 import { openFile, readStart } from '../io/source.js'
-import { join, kindOf, settle } from '../io/store.js'
+import { join, kindOf, resolvePath } from '../io/store.js'
 import { isTiktoken } from '../tokenizer/tiktoken.js'
 
 /** What transformers keeps beside a SentencePiece model, or in its place. */
@@ -23,7 +23,7 @@ const templateName = 'chat_template.jinja'
  *   or a folder with either
  */
 export async function findTokenizer(folder: string, choice?: string): Promise<TokenizerFiles> {
-  const chosen = choice === undefined ? undefined : await settle(choice)
+  const chosen = choice === undefined ? undefined : await resolvePath(choice)
   const isFolder = chosen === undefined || (await kindOf(chosen)) === 'folder'
   const place = chosen === undefined ? folder : isFolder ? chosen : dirname(chosen)
   const beside: string[] = []

@@ -18,7 +18,7 @@ import { parseExactJson } from '../io/exact-json.js'
 import { parseJsonObject } from '../io/json.js'
 import { openFile, readSmallFile, readStart } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
-import { isFolder, join, kindOf, listFolder, settle, storeOf } from '../io/store.js'
+import { isFolder, join, kindOf, listFolder, resolvePath, storeOf } from '../io/store.js'
 import { findTokenizer } from './find-tokenizer.js'
 import { refuseOtherBytes, refuseOtherName } from './other-files.js'
 import { adapterAlone, hasAdapter, isAdapterFile, noCheckpoint } from './other-folders.js'
@@ -57,8 +57,8 @@ export async function readCheckpoint(
   source: string,
   options: OpenOptions = {},
 ): Promise<Checkpoint> {
-  const settled = await settle(source)
-  const { format, path, loader } = await locate(settled)
+  const resolved = await resolvePath(source)
+  const { format, path, loader } = await locate(resolved)
   const folder = await homeOf({ format, path })
   const given = await givenConfig(folder, options)
   const listing = await openListing(format, path, loader)
@@ -87,7 +87,7 @@ export async function readCheckpoint(
     ...checkpoint,
     folder,
     ...(disagreements.length === 0 ? {} : { disagreements }),
-    ...(origin === undefined ? {} : { origin, settled }),
+    ...(origin === undefined ? {} : { origin, resolved }),
   }
 }
 
@@ -272,7 +272,7 @@ async function configBeside(folder: string): Promise<ConfigSource | undefined> {
 async function chosenConfig(choice: string): Promise<ConfigSource> {
   const preset = presets.get(choice)
   if (preset !== undefined) return { values: preset, from: `the preset ${choice}` }
-  const path = await settle(choice)
+  const path = await resolvePath(choice)
   if ((await kindOf(path)) !== undefined) return readConfig(path)
   throw usageError(`"${choice}" is no preset, and no file of that name is there`, {
     suggestions: [`Presets are ${[...presets.keys()].join(', ')}.`],

@@ -8,7 +8,7 @@ import { type OnnxFile, walkOnnx } from '../formats/onnx/file.js'
 import { graphAt } from '../formats/onnx/onnx.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
-import { isFolder, join, kindOf, listFolder, settle, storeOf } from '../io/store.js'
+import { isFolder, join, kindOf, listFolder, resolvePath, storeOf } from '../io/store.js'
 import type { NBits } from '../quantize/nbits.js'
 import type { DType } from '../types/dtype.js'
 import { findTokenizer } from './find-tokenizer.js'
@@ -94,7 +94,7 @@ export async function openRunnable(given: string, options: OpenOptions = {}): Pr
 
 /** An engine runs what is on this machine: what is elsewhere comes first, as far as it is needed. */
 async function bringHere(given: string, options: OpenOptions): Promise<string> {
-  const source = await settle(given)
+  const source = await resolvePath(given)
   const [, loader = '', path = source] = /^([a-z_]+::)(.*)$/s.exec(source) ?? []
   const store = await storeOf(path)
   if (store === undefined) return source

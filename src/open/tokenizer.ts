@@ -7,7 +7,7 @@ import { formatOfLoader, formats, loaders } from '../formats/index.js'
 import { inputError, usageError } from '../io/errors.js'
 import { openFile, readStart } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
-import { isFolder, join, listFolder, settle } from '../io/store.js'
+import { isFolder, join, listFolder, resolvePath } from '../io/store.js'
 import {
   type ConfiguredIds,
   configuredIds,
@@ -53,7 +53,7 @@ export async function openTokenizer(
   source: string,
   { arrays = false }: OpenTokenizerOptions = {},
 ): Promise<OpenedTokenizer> {
-  const place = await locate(await settle(source))
+  const place = await locate(await resolvePath(source))
   const parts = place.gguf === undefined ? undefined : await readParts(place.gguf)
   const metadata = parts?.[0]?.header.entries
   const own = arrays && place.isGguf

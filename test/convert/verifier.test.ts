@@ -15,7 +15,7 @@ const next = seeded(5)
 const content = Uint8Array.from({ length: 1000 }, () => next() & 0xff)
 
 registerStore('far', async () => ({
-  settle: async (path) => path,
+  resolve: async (path) => path,
   look: async () => undefined,
   list: async () => [],
   open: async (path) => ({

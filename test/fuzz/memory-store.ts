@@ -19,7 +19,7 @@ export function place(folder: Files): void {
 }
 
 const store: Store = {
-  settle: async (path) => path,
+  resolve: async (path) => path,
   async look(path) {
     const bytes = files.get(path)
     if (bytes !== undefined) return { kind: 'file', size: bytes.length }

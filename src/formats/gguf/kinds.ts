@@ -1,6 +1,6 @@
 import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
-import { isFolder, join, listFolder, settle } from '../../io/store.js'
+import { isFolder, join, listFolder, resolvePath } from '../../io/store.js'
 import { firstOfSplit, type GgufPart, readParts } from './split.js'
 
 /** GGUF holds more than models: what a file is by its metadata, where it is none. */
@@ -62,7 +62,7 @@ export interface VocabularyFile {
 
 /** The vocabulary that a source is, where it is nothing else. */
 export async function openVocabulary(source: string): Promise<VocabularyFile | undefined> {
-  const path = await ggufIn(await settle(source))
+  const path = await ggufIn(await resolvePath(source))
   if (path === undefined) return undefined
   const parts = await readParts(path)
   const metadata = parts[0]?.header.entries ?? []

@@ -3,7 +3,7 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.js'
 import { defaultsOf, type ModelConfig } from '../../checkpoint/config.js'
 import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
-import { settle } from '../../io/store.js'
+import { resolvePath } from '../../io/store.js'
 import { findTokenizer } from '../../open/find-tokenizer.js'
 import type { DType } from '../../types/dtype.js'
 import { configFromMetadata } from './config.js'
@@ -43,7 +43,7 @@ export function refuseOpaque(parts: readonly GgufPart[]): void {
 
 /** The GGUF that a source is, where its weights are not read; undefined for every other source. */
 export async function openOpaque(source: string): Promise<OpaqueGguf | undefined> {
-  const path = await ggufIn(await settle(source))
+  const path = await ggufIn(await resolvePath(source))
   if (path === undefined) return undefined
   const parts = await readParts(path)
   const metadata = parts[0]?.header.entries ?? []

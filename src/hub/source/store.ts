@@ -65,7 +65,7 @@ export async function openHubStore(
   }
 
   return {
-    async settle(text) {
+    async resolve(text) {
       const { repo, revision, path } = parseHubPath(text)
       if (settings.offline) return (await findSnapshot(settings.cache, repo, revision, path)).path
       return formatHubPath(repo, await resolveCommit(client, repo, revision), path)
