@@ -53,14 +53,14 @@ export interface License {
   link?: string
 }
 
-/** Settles what the files of a directory are, from them and from what the user says. */
+/** Resolves what the files of a directory are, from them and from what the user says. */
 export async function subjectOf(found: Survey, options: SubjectOptions): Promise<Subject> {
   const { artifacts, folder, others } = found
   const checkpoints = artifacts.flatMap(({ checkpoint }) => checkpoint ?? [])
   const config = checkpoints[0]?.config ?? (await configBeside(found))
   const warnings = [...found.skipped]
   const geometries = checkpoints.map((each) => each.config)
-  const release = settleRelease(
+  const release = resolveRelease(
     found,
     options,
     geometries.length === 0 && config !== undefined ? [config] : geometries,
@@ -171,7 +171,7 @@ async function configBeside({ folder, others }: Survey): Promise<ModelConfig | u
  * @param geometries of all weights that tell theirs
  * @throws usage error for a release that the user names and the weights are not of
  */
-function settleRelease(
+function resolveRelease(
   { artifacts, folder }: Survey,
   { model, repo }: SubjectOptions,
   geometries: readonly ModelConfig[],

@@ -344,7 +344,7 @@ export function configDifferences(a: ModelConfig, b: ModelConfig): ConfigDiffere
   const differences: ConfigDifference[] = []
   let field: keyof ModelConfig
   for (field in a) {
-    if (field === 'other' || isDeepStrictEqual(settled(a[field]), settled(b[field]))) continue
+    if (field === 'other' || isDeepStrictEqual(canonical(a[field]), canonical(b[field]))) continue
     if (field === 'rope_scaling' && turnAlike(a, b)) continue
     if (field === 'sliding_window' && effectiveWindow(a) === effectiveWindow(b)) continue
     differences.push({ field, values: [a[field], b[field]], computes: !uses.has(field) })
@@ -367,11 +367,11 @@ function turnAlike(a: ModelConfig, b: ModelConfig): boolean {
  * A field's value as formats agree on it: numbers as f32, which some files keep them as, and a
  * scaling's type by its newer name. The order of fields says nothing.
  */
-function settled(value: unknown): unknown {
+function canonical(value: unknown): unknown {
   if (typeof value === 'number') return Math.fround(value)
-  if (Array.isArray(value)) return value.map(settled)
+  if (Array.isArray(value)) return value.map(canonical)
   if (typeof value !== 'object' || value === null) return value
-  const fields = Object.entries(value).map(([key, each]) => [key, settled(each)] as const)
+  const fields = Object.entries(value).map(([key, each]) => [key, canonical(each)] as const)
   const { type, ...others } = Object.fromEntries(fields)
   return type === undefined ? others : { rope_type: type, ...others }
 }

@@ -13,7 +13,7 @@ import { type OpenOptions, openCheckpoint } from '../open/open.js'
 import { isMix, type Mix } from '../quantize/mixes.js'
 import { isNBits, type NBits } from '../quantize/nbits.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
-import { type Settlement, settle } from '../tokenizer/settlement.js'
+import { type ResolvedTokens, resolveTokens } from '../tokenizer/resolved-tokens.js'
 import { whyNoTokenizerJson } from '../tokenizer/tokenizer-json.js'
 import type { FloatType } from '../types/dtype.js'
 import { type CarriedTokenizer, checkTargetTokenizer, keptFiles } from './carry-tokenizer.js'
@@ -145,13 +145,13 @@ async function prepare(
     ...(keptTokenizer ? { keptTokenizer } : {}),
   }
   checkPieces(opened, tokenizer)
-  const settlement = settle(opened, sources)
-  const checkpoint = { ...opened, config: settlement.config }
+  const resolved = resolveTokens(opened, sources)
+  const checkpoint = { ...opened, config: resolved.config }
   const wanted: TargetOptions = {
     dtype: isMix(options.dtype) || isNBits(options.dtype) ? 'auto' : options.dtype,
     ...quantization?.target,
     ...sources,
-    settlement,
+    resolved,
     ...(modelParallel === undefined ? {} : { modelParallel }),
     ...(onnxTarget === undefined ? {} : { onnxTarget }),
     ...(name === undefined ? {} : { name }),
@@ -167,7 +167,7 @@ async function prepare(
   // Files that are passed on say themselves what the tokens are.
   const passedOn = carried.kept && {
     keptTokenizer: carried.kept,
-    settlement: settle(opened, { ...sources, keptTokenizer: carried.kept }),
+    resolved: resolveTokens(opened, { ...sources, keptTokenizer: carried.kept }),
   }
   const target =
     carried.leaveOut === undefined
@@ -183,7 +183,7 @@ async function prepare(
     options,
     warnings: [
       ...checkpoint.notes,
-      ...rowNotes(checkpoint, settlement),
+      ...rowNotes(checkpoint, resolved),
       ...about.notes,
       ...target.notes,
       ...(target.losses ?? []).map(describeLoss),
@@ -212,7 +212,7 @@ function checkPieces({ config }: Checkpoint, tokenizer: LoadedTokenizer | undefi
 }
 
 /** Rows that no token of a SentencePiece tokenizer belongs to. */
-function rowNotes({ config }: Checkpoint, { sentencePiece }: Settlement): string[] {
+function rowNotes({ config }: Checkpoint, { sentencePiece }: ResolvedTokens): string[] {
   if (sentencePiece === undefined) return []
   const { pieces, settings } = sentencePiece
   const tokens = pieces + settings.added.length

@@ -3,7 +3,7 @@ import type { MetadataEntry } from '../checkpoint/metadata.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import type { NBits } from '../quantize/nbits.js'
 import type { KeptFile, LoadedTokenizer } from '../tokenizer/load.js'
-import type { Settlement } from '../tokenizer/settlement.js'
+import type { ResolvedTokens } from '../tokenizer/resolved-tokens.js'
 import type { SourceFile } from '../tokenizer/tokenizer-config.js'
 import type { DType, FloatType } from '../types/dtype.js'
 import type { About } from './about.js'
@@ -78,8 +78,8 @@ export interface TargetOptions {
   keepTokenizer?: boolean
   /** Folders get tokenizer.model and no tokenizer.json, since none can be right. */
   withoutTokenizerJson?: boolean
-  /** What all files say of the model's tokens, where it was settled before. */
-  settlement?: Settlement
+  /** What all files say of the model's tokens, where it was resolved before. */
+  resolved?: ResolvedTokens
   /** The model's name (--name), for formats that keep one. */
   name?: string
   /** What lies beside the weights and says where the model is from. */

@@ -176,7 +176,7 @@ export function sentencePieceFromGguf(lookup: GgufLookup, path: string): Sentenc
   const unk = idOf('unknown') ?? Math.max(0, named.indexOf('unknown'))
   const pieces = tokens.map((token, i): Piece => {
     const type = named[i] ?? 'normal'
-    return { text: token, score: scores[i] ?? 0, type: settleType(i, type) }
+    return { text: token, score: scores[i] ?? 0, type: resolveType(i, type) }
   })
   const charsmap = lookup(`${prefix}precompiled_charsmap`)
   return buildSentencePiece(
@@ -199,7 +199,7 @@ export function sentencePieceFromGguf(lookup: GgufLookup, path: string): Sentenc
   )
 
   /** One unknown piece, and BOS and EOS never out of text, as in every SentencePiece model. */
-  function settleType(i: number, type: PieceType): PieceType {
+  function resolveType(i: number, type: PieceType): PieceType {
     if (i === unk) return 'unknown'
     // A byte stays one, whatever an id says of it: no text could be written without.
     if (type === 'byte') return type

@@ -41,13 +41,13 @@ export interface TokenizerSources {
 const roles = ['bos', 'eos', 'unk', 'pad'] as const
 
 /**
- * Settles a tokenizer that exists only as JSON, or that is kept as it is (--keep-tokenizer).
+ * Resolves a tokenizer that exists only as JSON, or that is kept as it is (--keep-tokenizer).
  * Special tokens are found as llama.cpp's gguf-py finds them: by their text in
  * tokenizer_config.json, among the tokens of tokenizer.json.
  * @returns undefined where there is neither a tokenizer.json nor a file that is kept
  * @throws input error where the vocabulary itself goes beyond the rows
  */
-export function settleJsonTokenizer(
+export function resolveJsonTokenizer(
   { tokenizer, tokenizerJson, keptTokenizer, keepTokenizer = false }: TokenizerSources,
   { vocab_size: rows }: Pick<ModelConfig, 'vocab_size'>,
 ): JsonTokenizer | undefined {

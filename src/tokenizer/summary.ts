@@ -4,8 +4,8 @@ import { OpenLlamaError } from '../io/errors.js'
 import { bpeVocab } from './bpe-vocab.js'
 import { type Generation, type TokenizerFacts, tokenizerFacts } from './generation.js'
 import { loadTokenizer, loadTokenizerJson, readTokenizerFiles } from './load.js'
-import { settle } from './settlement.js'
-import { type SourceFile, settleTokenizer, type Token } from './tokenizer-config.js'
+import { resolveTokens } from './resolved-tokens.js'
+import { resolveTokenizer, type SourceFile, type Token } from './tokenizer-config.js'
 
 /** What `inspect` says of a checkpoint's tokenizer. */
 export interface TokenizerSummary {
@@ -49,7 +49,7 @@ async function sentencePiece(checkpoint: Checkpoint): Promise<TokenizerSummary |
   const { model, path, sources } = tokenizer
   const { generation, modelType, vocabSize, whitespace } = tokenizerFacts(model)
   const rows = checkpoint.config.vocab_size
-  const settings = settleTokenizer(model, { ids: idsOf(checkpoint), rows, sources })
+  const settings = resolveTokenizer(model, { ids: idsOf(checkpoint), rows, sources })
   return {
     from: path,
     kind:
@@ -97,7 +97,7 @@ async function byteLevel(checkpoint: Checkpoint): Promise<TokenizerSummary | und
 
 async function byteLevelEntries(checkpoint: Checkpoint, tokenizerJson: SourceFile) {
   const keptTokenizer = await readTokenizerFiles(checkpoint.tokenizer)
-  const { json, tokens } = settle(checkpoint, { tokenizerJson, keptTokenizer })
+  const { json, tokens } = resolveTokens(checkpoint, { tokenizerJson, keptTokenizer })
   return bpeVocab(json?.json?.json, tokenizerJson.name, { ids: tokens }).entries
 }
 

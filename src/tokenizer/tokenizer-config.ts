@@ -90,7 +90,7 @@ export interface Token {
  * What the files will say: decided by the model file; where that is silent, by
  * the ids of config.json, and then by the source's own maps.
  */
-export function settleTokenizer(
+export function resolveTokenizer(
   model: SentencePieceModel,
   options: TokenizerConfigOptions = {},
 ): TokenizerSettings {
@@ -104,7 +104,7 @@ export function settleTokenizer(
     return id >= 0 ? id : added.find((token) => token.text === text)?.id
   }
 
-  const settle = (role: SpecialRole): Token | undefined => {
+  const resolve = (role: SpecialRole): Token | undefined => {
     const claims: Claim[] = claimsOf(role, sources).map(({ file, text }) => {
       return { file, id: idOf(text), said: `"${text}"` }
     })
@@ -148,8 +148,13 @@ export function settleTokenizer(
     })?.id
   }
 
-  const tokens = { bos: settle('bos'), eos: settle('eos'), unk: settle('unk'), pad: settle('pad') }
-  const chatTemplate = settleTemplate(sources, warnings)
+  const tokens = {
+    bos: resolve('bos'),
+    eos: resolve('eos'),
+    unk: resolve('unk'),
+    pad: resolve('pad'),
+  }
+  const chatTemplate = resolveTemplate(sources, warnings)
   const fineTuned = chatTemplate !== undefined || added.some(({ special }) => special)
   return {
     tokens,
@@ -317,7 +322,7 @@ function flagsOf(token: unknown): Omit<AddedToken, 'id' | 'text'> {
 }
 
 /** The first there is: a file of its own comes first, as in transformers. */
-function settleTemplate(sources: readonly SourceFile[], warnings: string[]): Json | undefined {
+function resolveTemplate(sources: readonly SourceFile[], warnings: string[]): Json | undefined {
   const found = sources.flatMap(({ name, json }) => {
     const template = get(json, 'chat_template')
     return isJson(template) ? [{ name, template }] : []

@@ -1,6 +1,6 @@
 import type { SentencePieceModel } from './sentencepiece.js'
 import {
-  settleTokenizer,
+  resolveTokenizer,
   specialTokensMapJson,
   type TokenizerConfigOptions,
   type TokenizerSettings,
@@ -29,7 +29,7 @@ export function modelOnlyFiles(
   model: SentencePieceModel,
   options: TokenizerConfigOptions = {},
 ): { readonly files: { readonly [name: string]: string }; readonly warnings: readonly string[] } {
-  const settings = settleTokenizer(model, options)
+  const settings = resolveTokenizer(model, options)
   const reason = whyNoTokenizerJson(model)
   return {
     files: {
@@ -53,7 +53,7 @@ export function tokenizerFiles(
   path: string,
   options: TokenizerConfigOptions = {},
 ): TokenizerFiles {
-  const settings = settleTokenizer(model, options)
+  const settings = resolveTokenizer(model, options)
   const json = tokenizerJson(model, path, settings)
   return {
     files: {

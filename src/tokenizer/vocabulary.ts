@@ -5,8 +5,8 @@ import { property } from '../io/json.js'
 import { bpeVocab } from './bpe-vocab.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson, readSettings } from './load.js'
 import { preTokenizerNamed } from './pre-tokenizer.js'
+import { resolveTokens } from './resolved-tokens.js'
 import { pieceTypeNames, pieceTypes } from './sentencepiece.js'
-import { settle } from './settlement.js'
 import type { SourceFile } from './tokenizer-config.js'
 
 /**
@@ -45,14 +45,14 @@ export async function vocabularyOf(
   checkpoint: Checkpoint,
   { tokenizer, json }: LoadedParts,
 ): Promise<Vocabulary | undefined> {
-  const settlement = settle(checkpoint, {
+  const resolved = resolveTokens(checkpoint, {
     ...(tokenizer ? { tokenizer } : {}),
     ...(json
       ? { tokenizerJson: json, keptTokenizer: await readSettings(checkpoint.tokenizer) }
       : {}),
   })
-  const { tokens, config } = settlement
-  const ends = [tokens.eos, ...[config.eos_token_id].flat(), settlement.json?.after]
+  const { tokens, config } = resolved
+  const ends = [tokens.eos, ...[config.eos_token_id].flat(), resolved.json?.after]
   const ids = {
     ...(tokens.bos === undefined ? {} : { bos: tokens.bos }),
     ends: ends.filter((id) => typeof id === 'number'),

@@ -24,7 +24,7 @@ import { mergesSpacesByRecord } from '../../src/tokenizer/record.js'
 import { parseSentencePiece, writeSentencePiece } from '../../src/tokenizer/sentencepiece.js'
 import { sentencePieceFromJson } from '../../src/tokenizer/sentencepiece-from-json.js'
 import { filesFromTiktoken } from '../../src/tokenizer/tiktoken.js'
-import { settleTokenizer } from '../../src/tokenizer/tokenizer-config.js'
+import { resolveTokenizer } from '../../src/tokenizer/tokenizer-config.js'
 import { tokenizerFiles } from '../../src/tokenizer/tokenizer-files.js'
 import { fixture } from '../support/paths.js'
 import { tempDir } from '../support/temp.js'
@@ -238,7 +238,7 @@ export const besideTargets: Target[] = [
         ].flatMap((name) => [
           // biome-ignore format: one line
           () => tokenizerFiles(model, 'tokenizer.model', { sources: [{ name, json }] }),
-          () => settleTokenizer(model, { sources: [{ name, json }] }),
+          () => resolveTokenizer(model, { sources: [{ name, json }] }),
         ]),
       )
     },

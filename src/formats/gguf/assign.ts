@@ -45,9 +45,9 @@ export function parseAssignment(argument: string): Assignment {
  * @throws usage error where the value is none of the type
  */
 export function entryOf({ key, type, text }: Assignment, before?: MetadataValue): MetadataEntry {
-  const settled = type ?? before?.type ?? typesOf(key)?.[0] ?? likelyType(key, text)
-  if (!settled.endsWith('[]')) return { key, ...scalar(key, settled, text) }
-  const element = settled.slice(0, -2)
+  const resolved = type ?? before?.type ?? typesOf(key)?.[0] ?? likelyType(key, text)
+  if (!resolved.endsWith('[]')) return { key, ...scalar(key, resolved, text) }
+  const element = resolved.slice(0, -2)
   const values = elementsOf(key, text).map((item) => scalar(key, element, item))
   return { key, ...arrayOf(key, element, values) }
 }

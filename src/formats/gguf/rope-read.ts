@@ -24,7 +24,7 @@ export type RopeBase = Pick<
   'model_type' | 'rope_theta' | 'head_dim' | 'max_position_embeddings'
 >
 
-/** A scaling as Hugging Face's configuration says it, and what was settled on the way. */
+/** A scaling as Hugging Face's configuration says it, and what was decided on the way. */
 export interface ReadScaling {
   scaling: JsonObject | null
   notes: string[]

@@ -3,7 +3,7 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.js'
 import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
 import { type Tensor, tensorBytes, wholePart } from '../../checkpoint/tensor.js'
 import { usageError } from '../../io/errors.js'
-import { settle } from '../../tokenizer/settlement.js'
+import { resolveTokens } from '../../tokenizer/resolved-tokens.js'
 import { type DType, isFloat } from '../../types/dtype.js'
 import { nothingKnown } from '../about.js'
 import type { Target, TargetFile, TargetOptions } from '../format.js'
@@ -32,9 +32,9 @@ interface Item extends PlannedTensor {
  * the tensors in the same order, vectors in f32.
  */
 export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
-  const settlement = given.settlement ?? settle(source, given)
-  const checkpoint = { ...source, config: settlement.config }
-  const options = { ...given, settlement }
+  const resolved = given.resolved ?? resolveTokens(source, given)
+  const checkpoint = { ...source, config: resolved.config }
+  const options = { ...given, resolved }
   const tensors = outputTensors(checkpoint, holder, options).map((tensor) => ({
     ...tensor,
     dtype: typeOf(tensor, checkpoint, options),

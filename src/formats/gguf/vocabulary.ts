@@ -6,8 +6,8 @@ import { llamaCppLimits } from '../../tokenizer/generation.js'
 import { templateEntries } from '../../tokenizer/gguf-template.js'
 import { ggufVocab } from '../../tokenizer/gguf-vocab.js'
 import { hasVocabulary, type LoadedTokenizer } from '../../tokenizer/load.js'
-import { type Settlement, settle } from '../../tokenizer/settlement.js'
-import { settleTokenizer } from '../../tokenizer/tokenizer-config.js'
+import { type ResolvedTokens, resolveTokens } from '../../tokenizer/resolved-tokens.js'
+import { resolveTokenizer } from '../../tokenizer/tokenizer-config.js'
 import type { TargetOptions } from '../format.js'
 
 /**
@@ -20,30 +20,30 @@ export function vocabularyEntries(
   options: TargetOptions,
 ): { entries: MetadataEntry[]; notes: string[] } {
   const { tokenizer } = options
-  const settlement = options.settlement ?? settle(checkpoint, options)
+  const resolved = options.resolved ?? resolveTokens(checkpoint, options)
   const rows = checkpoint.config.vocab_size
   const own = (checkpoint.metadata ?? []).filter(
     (entry) => entry.key.startsWith('tokenizer.') && !isBeyond(entry, rows),
   )
-  const notes = [...settlement.notes, ...(tokenizer ? limitNotes(tokenizer) : [])]
+  const notes = [...resolved.notes, ...(tokenizer ? limitNotes(tokenizer) : [])]
   // A tokenizer that has no file of its own was made from these very entries.
   if (hasVocabulary(own) && checkpoint.tokenizer.model === undefined) {
     return { entries: own, notes }
   }
   if (tokenizer !== undefined) {
-    const { entries, warnings } = sentencePieceEntries(tokenizer, settlement, rows)
+    const { entries, warnings } = sentencePieceEntries(tokenizer, resolved, rows)
     const keys = new Set(entries.map(({ key }) => key))
     return {
       entries: [...entries, ...own.filter(({ key }) => !keys.has(key))],
       notes: [...notes, ...warnings],
     }
   }
-  if (settlement.json?.json !== undefined) {
-    const { name, json } = settlement.json.json
-    const { tokens } = settlement
+  if (resolved.json?.json !== undefined) {
+    const { name, json } = resolved.json.json
+    const { tokens } = resolved
     const { entries, warnings } = bpeVocab(json, name, { ids: tokens, vocabSize: rows })
     return {
-      entries: [...withTurnEnd(entries, settlement)],
+      entries: [...withTurnEnd(entries, resolved)],
       notes: [...notes, ...warnings],
     }
   }
@@ -58,10 +58,10 @@ export function vocabularyEntries(
 
 function sentencePieceEntries(
   { model, path, sources }: LoadedTokenizer,
-  { tokens, sentencePiece }: Settlement,
+  { tokens, sentencePiece }: ResolvedTokens,
   rows: number,
 ): { entries: MetadataEntry[]; warnings: string[] } {
-  const settings = sentencePiece?.settings ?? settleTokenizer(model, { sources, rows })
+  const settings = sentencePiece?.settings ?? resolveTokenizer(model, { sources, rows })
   const { bos, eos, unk, pad } = tokens
   const flag = (name: string) => {
     const stated = sources.map(({ json }) => property(json, name))
@@ -91,7 +91,7 @@ function sentencePieceEntries(
  */
 function withTurnEnd(
   entries: readonly MetadataEntry[],
-  { json, tokens }: Settlement,
+  { json, tokens }: ResolvedTokens,
 ): readonly MetadataEntry[] {
   const after = json?.after
   if (after === undefined || after === tokens.eos) return entries

@@ -3,7 +3,7 @@ import { configDocument } from '../../checkpoint/config.js'
 import type { Tensor } from '../../checkpoint/tensor.js'
 import { formatExactJson } from '../../io/exact-json.js'
 import { formatJson } from '../../io/json.js'
-import { settle } from '../../tokenizer/settlement.js'
+import { resolveTokens } from '../../tokenizer/resolved-tokens.js'
 import { modelOnlyFiles, tokenizerFiles } from '../../tokenizer/tokenizer-files.js'
 import type { TargetFile, TargetOptions } from '../format.js'
 
@@ -18,7 +18,7 @@ export function hfFiles(
   options: TargetOptions,
 ): { files: TargetFile[]; notes: string[] } {
   const { config, generation, sentencePiece, json, notes } =
-    options.settlement ?? settle(checkpoint, options)
+    options.resolved ?? resolveTokens(checkpoint, options)
   const matrix = tensors.find(({ shape }) => shape.length === 2)
   const document = configDocument(config, matrix?.dtype ?? 'f32', checkpoint.document?.json)
   const files = [
@@ -38,7 +38,7 @@ export function hfFiles(
     : tokenizerFiles(tokenizer.model, tokenizer.path, sentencePiece.options)
   files.push(literalFile('tokenizer.model', tokenizer.bytes))
   for (const [name, text] of Object.entries(written.files)) files.push(textFile(name, text))
-  // The settlement's notes have those of its settings among them.
+  // The tokens' notes have those of its settings among them.
   const { warnings } = sentencePiece.settings
   return {
     files,

@@ -8,7 +8,7 @@ import { plainFields } from '../../io/exact-json.js'
 import type { JsonObject } from '../../io/json.js'
 import { formatBytes } from '../../io/units.js'
 import { type NBits, nbits } from '../../quantize/nbits.js'
-import { settle } from '../../tokenizer/settlement.js'
+import { resolveTokens } from '../../tokenizer/resolved-tokens.js'
 import { type DType, dtypes, isScale } from '../../types/dtype.js'
 import { version } from '../../version.js'
 import type { Target, TargetFile, TargetOptions } from '../format.js'
@@ -22,9 +22,9 @@ import { genaiConfig } from './genai.js'
  * type that is computed in, configuration and tokenizer above.
  */
 export function describeOnnx(checkpoint: Checkpoint, given: TargetOptions): Target {
-  const settlement = given.settlement ?? settle(checkpoint, given)
-  const options = { ...given, settlement }
-  const { config } = settlement
+  const resolved = given.resolved ?? resolveTokens(checkpoint, given)
+  const options = { ...given, resolved }
+  const { config } = resolved
   const quantized = options.nbits
   const held = quantized ? { dtype: nbits[quantized.name].compute } : options
   const wanted = outputTensors(checkpoint, { naming: 'hf', reader: 'ONNX' }, held)
@@ -59,9 +59,9 @@ export function describeOnnx(checkpoint: Checkpoint, given: TargetOptions): Targ
   }
   const beside = hfFiles(checkpoint, weights, {
     ...options,
-    settlement: { ...settlement, config: forWeb },
+    resolved: { ...resolved, config: forWeb },
   })
-  const generation = plainFields(settlement.generation)
+  const generation = plainFields(resolved.generation)
   const genai =
     options.onnxTarget === 'genai'
       ? [jsonFile('genai_config.json', genaiConfig(config, generation, `${folder}/${graph}`))]

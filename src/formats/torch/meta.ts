@@ -6,7 +6,7 @@ import { roleOf } from '../../checkpoint/names.js'
 import { matrixOf, type Part, type Tensor } from '../../checkpoint/tensor.js'
 import { inputError, usageError } from '../../io/errors.js'
 import { join, listFolder } from '../../io/store.js'
-import { settle } from '../../tokenizer/settlement.js'
+import { resolveTokens } from '../../tokenizer/resolved-tokens.js'
 import type { Format, Target, TargetFile, TargetOptions } from '../format.js'
 import { jsonFile, literalFile } from '../hf/folder.js'
 import { outputTensors } from '../target.js'
@@ -113,8 +113,8 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
     })
   }
   const tensors = wanted.map((tensor, i): Tensor => ({ ...tensor, parts: parts[i] ?? [] }))
-  const settlement = options.settlement ?? settle(checkpoint, options)
-  const { params, notes, losses } = paramsFromConfig(settlement.config)
+  const resolved = options.resolved ?? resolveTokens(checkpoint, options)
+  const { params, notes, losses } = paramsFromConfig(resolved.config)
   files.push(jsonFile('params.json', params))
   const { tokenizer, keptTokenizer } = options
   const model = tokenizer ?? keptTokenizer?.find(({ name }) => name === 'tokenizer.model')
@@ -124,8 +124,8 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
     files,
     tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
     notes: [
-      ...settlement.notes,
-      ...(model === undefined && settlement.json !== undefined
+      ...resolved.notes,
+      ...(model === undefined && resolved.json !== undefined
         ? [
             'Meta’s code wants a tokenizer.model, and there is only a tokenizer.json: none is written',
           ]

@@ -9,9 +9,13 @@ import {
   spelledAs,
 } from '../io/exact-json.js'
 import type { Json } from '../io/json.js'
-import { type JsonTokenizer, settleJsonTokenizer, type TokenizerSources } from './json-tokenizer.js'
 import {
-  settleTokenizer,
+  type JsonTokenizer,
+  resolveJsonTokenizer,
+  type TokenizerSources,
+} from './json-tokenizer.js'
+import {
+  resolveTokenizer,
   type TokenizerConfigOptions,
   type TokenizerSettings,
 } from './tokenizer-config.js'
@@ -24,7 +28,7 @@ import {
  * The tokenizer decides which token begins and ends a text. A stop-token list that has the
  * tokenizer's own end in it stays as it is; ids that no row belongs to go.
  */
-export interface Settlement {
+export interface ResolvedTokens {
   /** With the ids that are written, and nothing of how the source was quantized. */
   config: ModelConfig
   /** generation_config.json: the source's own, as far as nothing in it is wrong. */
@@ -46,29 +50,29 @@ export interface TokenIds {
   pad?: number | undefined
 }
 
-/** What is settled: the tokenizer, and the text of the generation_config.json beside the source. */
-export interface SettlementSources extends TokenizerSources {
+/** What tokens are resolved from: the tokenizer, and generation_config.json beside the source. */
+export interface ResolveSources extends TokenizerSources {
   about?: { generationText?: string }
 }
 
 const generationName = 'generation_config.json'
 
-export function settle(checkpoint: Checkpoint, sources: SettlementSources): Settlement {
+export function resolveTokens(checkpoint: Checkpoint, sources: ResolveSources): ResolvedTokens {
   const { config } = checkpoint
   const quantized = withoutQuantization(config)
   const own = tokenizerOf(checkpoint, sources)
-  const ids = settleIds(idsOf(config), own, config.vocab_size)
-  const settled = { ...quantized.config, ...ids.values }
-  const generation = settleGeneration(sources.about?.generationText, settled, own)
+  const ids = resolveIds(idsOf(config), own, config.vocab_size)
+  const resolved = { ...quantized.config, ...ids.values }
+  const generation = resolveGeneration(sources.about?.generationText, resolved, own)
   return {
-    config: settled,
+    config: resolved,
     generation: generation.json,
     tokens: {
       ...own.ids,
       // Where the tokenizer names none, what the model's configuration says serves.
-      bos: own.ids.bos ?? settled.bos_token_id ?? undefined,
-      eos: own.ids.eos ?? [settled.eos_token_id].flat()[0] ?? undefined,
-      pad: own.ids.pad ?? settled.pad_token_id ?? undefined,
+      bos: own.ids.bos ?? resolved.bos_token_id ?? undefined,
+      eos: own.ids.eos ?? [resolved.eos_token_id].flat()[0] ?? undefined,
+      pad: own.ids.pad ?? resolved.pad_token_id ?? undefined,
     },
     ...(own.sentencePiece === undefined ? {} : { sentencePiece: own.sentencePiece }),
     ...(own.json === undefined ? {} : { json: own.json }),
@@ -92,16 +96,16 @@ interface OwnTokens {
   isToken(id: number): boolean
   /** Whether an id is a token that a text may end with, and not just any piece. */
   isSpecial(id: number): boolean
-  sentencePiece?: NonNullable<Settlement['sentencePiece']>
+  sentencePiece?: NonNullable<ResolvedTokens['sentencePiece']>
   json?: JsonTokenizer
   notes: string[]
 }
 
-function tokenizerOf(checkpoint: Checkpoint, sources: SettlementSources): OwnTokens {
+function tokenizerOf(checkpoint: Checkpoint, sources: ResolveSources): OwnTokens {
   const { config } = checkpoint
   const { tokenizer, keptTokenizer } = sources
   if (tokenizer === undefined || keptTokenizer !== undefined) {
-    const json = settleJsonTokenizer(sources, config)
+    const json = resolveJsonTokenizer(sources, config)
     if (json !== undefined) {
       const { ids, isToken, isSpecial, notes } = json
       return { ids, isToken, isSpecial, json, notes }
@@ -117,7 +121,7 @@ function tokenizerOf(checkpoint: Checkpoint, sources: SettlementSources): OwnTok
     rows: config.vocab_size,
     sources: tokenizer.sources,
   }
-  const settings = settleTokenizer(tokenizer.model, options)
+  const settings = resolveTokenizer(tokenizer.model, options)
   const { tokens, added, warnings } = settings
   const { pieces } = tokenizer.model
   return {
@@ -153,7 +157,7 @@ function idsOf(config: ModelConfig): Ids {
 }
 
 /** What a configuration's ids have to be for the tokenizer and the rows that there are. */
-function settleIds(
+function resolveIds(
   ids: Ids,
   own: OwnTokens,
   rows: number,
@@ -170,7 +174,7 @@ function settleIds(
     changes.push({ role, from, to, why: whyNot(from, rows) })
     return to
   }
-  const ends = settleEnds(ids.eos, own, rows)
+  const ends = resolveEnds(ids.eos, own, rows)
   if (ends.change !== undefined) changes.push(ends.change)
   return {
     values: { bos_token_id: one('bos'), eos_token_id: ends.value, pad_token_id: one('pad') },
@@ -183,7 +187,7 @@ function whyNot(id: number, rows: number): string {
 }
 
 /** The tokens that end a text. A list says where to stop; a single one claims to be the EOS. */
-function settleEnds(
+function resolveEnds(
   from: Ends,
   own: OwnTokens,
   rows: number,
@@ -213,7 +217,7 @@ function changesOf(file: string, changes: readonly Change[]): string[] {
 }
 
 /** The source's generation_config.json with what is wrong in it put right; else one of the config. */
-function settleGeneration(
+function resolveGeneration(
   text: string | undefined,
   config: ModelConfig,
   own: OwnTokens,
@@ -235,7 +239,7 @@ function settleGeneration(
     eos: several?.filter((each) => each !== undefined) ?? id('eos_token_id'),
     pad: id('pad_token_id'),
   }
-  const { values, changes } = settleIds(ids, own, config.vocab_size)
+  const { values, changes } = resolveIds(ids, own, config.vocab_size)
   const json = new Map(source)
   for (const { role } of changes) {
     const value: Json = values[`${role}_token_id`]
