@@ -31,7 +31,7 @@ export function describePlan(
     ['disk', `${formatBytes(plan.bytes)} needed, ${formatBytes(freeDisk)} free`],
     [
       'memory',
-      `${formatBytes(memory)} for weights at most, some ${formatBytes(programMemory(allotMemory(plan, conversion.options).lanes))} for the program`,
+      `${formatBytes(memory)} for weights at most, some ${formatBytes(programMemory(allotMemory(plan, conversion.options).workers))} for the program`,
     ],
     ['check', describeCheckPlan(check)],
     ...(plan.target.losses ?? []).map((loss) => ['lost', describeLoss(loss)]),

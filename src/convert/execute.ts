@@ -7,7 +7,6 @@ import { writeAll } from '../io/whole.js'
 import { isBlock, isFloat, isScale } from '../types/dtype.js'
 import { bandsOf } from './bands.js'
 import { fingerprintOf, type Head, openJournal, readJournal, refuseOther } from './journal.js'
-import { type Lane, startLane, startWorkerLane } from './lane.js'
 import { allotMemory } from './memory.js'
 import { type Plan, type Tile, tilesOf } from './plan.js'
 import { createFiles, type OpenOutputs } from './staging.js'
@@ -15,6 +14,7 @@ import { openSupply } from './supply.js'
 import type { TileFacts } from './tile.js'
 import { shareTurn } from './turn.js'
 import { openVerifier } from './verifier.js'
+import { type ConversionWorker, startThreadWorker, startWorker } from './worker.js'
 
 export interface ExecuteOptions {
   /** Bytes of all buffers together at most. */
@@ -55,7 +55,7 @@ export interface Executed {
 }
 
 /**
- * Carries out a plan into the staging directory: tiles over the lanes, each
+ * Carries out a plan into the staging directory: tiles over the workers, each
  * read, converted and written on its own; then patches are filled in, and all
  * files synced and hashed.
  * @throws input error for values that are not finite or overflow, unless allowed
@@ -65,7 +65,7 @@ export async function execute(
   staging: string,
   options: ExecuteOptions,
 ): Promise<Executed> {
-  const { lanes, budget, band } = allotMemory(plan, options)
+  const { workers, budget, band } = allotMemory(plan, options)
   const bands = band === undefined ? [] : bandsOf(plan.moves, budget, band)
   const tiles: { move: number; tile: Tile; band?: number }[] =
     band === undefined
@@ -93,7 +93,7 @@ export async function execute(
     for (const handle of opened?.handles.values() ?? []) await handle.datasync()
   }
   const facts = new Map<string, TileFacts>()
-  const pool: Lane[] = []
+  const pool: ConversionWorker[] = []
   let unverified: ReadonlyMap<string, string> = new Map()
   // It says whose the files are, and so is there before them.
   const journal = await openJournal(staging, head, earlier, sync)
@@ -106,19 +106,19 @@ export async function execute(
         staging,
         outputs: identities,
         budget,
-        ...(lanes === 1 ? {} : { turn: shareTurn() }),
+        ...(workers === 1 ? {} : { turn: shareTurn() }),
       }
-      for (let i = 0; i < lanes; i++)
-        pool.push(lanes === 1 ? startLane(setup) : startWorkerLane(setup))
+      for (let i = 0; i < workers; i++)
+        pool.push(workers === 1 ? startWorker(setup) : startThreadWorker(setup))
       const total = tiles.reduce((sum, { tile }) => sum + tile.rows * tile.columns, 0)
       const scale = plan.bytes / Math.max(1, total)
       const finished = new Set<number>()
       let elements = 0
-      await drain(pool, [...told], options.signal, async (lane, [id, { crc32, facts: seen }]) => {
+      await drain(pool, [...told], options.signal, async (worker, [id, { crc32, facts: seen }]) => {
         const entry = tiles[id]
         if (entry === undefined) return
         const { move, tile } = entry
-        const result = await lane.run({ kind: 'sum', move, tile })
+        const result = await worker.run({ kind: 'sum', move, tile })
         // Damaged since, or never come to disk: it is made again.
         if (result.kind !== 'sum' || result.crc32 !== crc32) return
         finished.add(id)
@@ -130,10 +130,13 @@ export async function execute(
       const verifier = openVerifier(plan.source.files, bands, wanted)
       unverified = verifier.unverified
       const supply = openSupply(bands, wanted, verifier, options.signal)
-      const make = async (lane: Lane, { id, move, tile, band: from }: Pending): Promise<void> => {
+      const make = async (
+        worker: ConversionWorker,
+        { id, move, tile, band: from }: Pending,
+      ): Promise<void> => {
         const bytes = from === undefined ? undefined : await supply.get(from)
         const region = bands[from ?? 0]?.region
-        const result = await lane.run({
+        const result = await worker.run({
           kind: 'tile',
           move,
           tile,
@@ -151,8 +154,8 @@ export async function execute(
           total: plan.bytes,
         })
       }
-      await drain(pool, pending, options.signal, (lane, tile) =>
-        make(lane, tile).catch((error) => {
+      await drain(pool, pending, options.signal, (worker, tile) =>
+        make(worker, tile).catch((error) => {
           // The others may be waiting for a band whose turn will not come.
           supply.abort(error)
           throw error
@@ -168,7 +171,7 @@ export async function execute(
     const { hashes, sourceHashes } = await hashAll(pool, plan, staging, options, verified)
     return { hashes, sourceHashes, unverified, facts: inOrder(facts, plan), outputs }
   } finally {
-    for (const lane of pool) lane.close()
+    for (const worker of pool) worker.close()
     for (const handle of opened?.handles.values() ?? []) await handle.close()
   }
 }
@@ -189,24 +192,24 @@ function tilesWanted(pending: readonly Pending[]): Map<number, number> {
   return wanted
 }
 
-/** Runs `work` on each item, as many at a time as there are lanes; the first failure ends it. */
+/** Runs `work` on each item, as many at a time as there are workers; the first failure ends it. */
 async function drain<T>(
-  lanes: readonly Lane[],
+  workers: readonly ConversionWorker[],
   items: readonly T[],
   signal: AbortSignal | undefined,
-  work: (lane: Lane, item: T) => Promise<void>,
+  work: (worker: ConversionWorker, item: T) => Promise<void>,
 ): Promise<void> {
   let next = 0
   let failed = false
-  // All lanes come to rest before a failure is told: what follows may remove their files.
+  // All workers come to rest before a failure is told: what follows may remove their files.
   const ended = await Promise.allSettled(
-    lanes.map(async (lane) => {
+    workers.map(async (worker) => {
       while (!failed && next < items.length) {
         const item = items[next++]
         if (item === undefined) return
         try {
           if (signal?.aborted) throw interrupted()
-          await work(lane, item)
+          await work(worker, item)
         } catch (error) {
           failed = true
           throw error
@@ -302,7 +305,7 @@ function verification(plan: Plan, { onProgress, sha256 }: ExecuteOptions): (byte
  * that patches are written to, so a resumed run may do it once more.
  */
 async function fillPatches(
-  pool: readonly Lane[],
+  pool: readonly ConversionWorker[],
   { target }: Plan,
   handles: ReadonlyMap<string, FileHandle>,
   signal: AbortSignal | undefined,
@@ -312,8 +315,8 @@ async function fillPatches(
     (patches ?? []).map((patch) => ({ name, ...patch })),
   )
   patches.sort((a, b) => b.of.length - a.of.length)
-  await drain(pool, patches, signal, async (lane, { kind, name, of, at }) => {
-    const result = await lane.run({ kind, name, ...of })
+  await drain(pool, patches, signal, async (worker, { kind, name, of, at }) => {
+    const result = await worker.run({ kind, name, ...of })
     if (result.kind !== 'crc32') return
     const bytes = new Uint8Array(4)
     new DataView(bytes.buffer).setUint32(0, result.crc32, true)
@@ -345,7 +348,7 @@ function filesToRead({ source, target }: Plan, sha256: boolean) {
 }
 
 async function hashAll(
-  pool: readonly Lane[],
+  pool: readonly ConversionWorker[],
   plan: Plan,
   staging: string,
   { sha256, signal }: Pick<ExecuteOptions, 'sha256' | 'signal'>,
@@ -372,8 +375,8 @@ async function hashAll(
       checksums: checksums ?? [],
     })),
   ].sort((a, b) => b.size - a.size)
-  await drain(pool, files, signal, async (lane, { into, key, path, size, checksums }) => {
-    const result = await lane.run({ kind: sha256 ? 'hash' : 'check', path, checksums })
+  await drain(pool, files, signal, async (worker, { into, key, path, size, checksums }) => {
+    const result = await worker.run({ kind: sha256 ? 'hash' : 'check', path, checksums })
     if (result.kind === 'hash') into.set(key, result.sha256)
     verified(size)
   })

@@ -6,16 +6,16 @@ import type { Plan } from './plan.js'
 
 /**
  * Bytes that the program takes beside its buffers, measured on Linux: Node with the code and the
- * headers, and for each lane a thread with its own heap and kernels.
+ * headers, and for each worker a thread with its own heap and kernels.
  */
-export function programMemory(lanes: number): number {
-  return 90e6 + 15e6 * lanes
+export function programMemory(workers: number): number {
+  return 90e6 + 15e6 * workers
 }
 
 /** How a plan is carried out within what memory there is. */
 export interface Allotment {
-  lanes: number
-  /** Bytes of a tile's buffers, in each lane. */
+  workers: number
+  /** Bytes of a tile's buffers, in each worker. */
   budget: number
   /** Bytes of a band at most, where the source is elsewhere. */
   band?: number
@@ -23,7 +23,7 @@ export interface Allotment {
   memory: number
 }
 
-/** Below this a lane's tiles would be so small that seeking outweighs everything. */
+/** Below this a worker's tiles would be so small that seeking outweighs everything. */
 export const minMemory = 16 * 1024 * 1024
 
 /**
@@ -34,7 +34,7 @@ const maxTile = 48 * 1024 * 1024
 
 /**
  * The same for tiles of a band. How long their writes are is decided by the band: smaller tiles
- * cost nothing, and leave several lanes something to do in one band.
+ * cost nothing, and leave several workers something to do in one band.
  */
 const maxBandTile = 4 * 1024 * 1024
 
@@ -61,7 +61,7 @@ export function defaultThreads(): number {
   return Math.min(8, availableParallelism())
 }
 
-/** How a plan is carried out within `maxMemory`, in `threads` lanes at most. */
+/** How a plan is carried out within `maxMemory`, in `threads` workers at most. */
 export function allotMemory(
   plan: Plan,
   { threads, maxMemory }: { threads: number; maxMemory: number },
@@ -72,26 +72,26 @@ export function allotMemory(
 }
 
 function forFiles(threads: number, maxMemory: number): Allotment {
-  const lanes = lanesWithin(threads, maxMemory, minMemory)
-  const budget = Math.min(maxTile, Math.floor(maxMemory / lanes) - digestBuffer)
-  return { lanes, budget, memory: lanes * (budget + digestBuffer) }
+  const workers = workersWithin(threads, maxMemory, minMemory)
+  const budget = Math.min(maxTile, Math.floor(maxMemory / workers) - digestBuffer)
+  return { workers, budget, memory: workers * (budget + digestBuffer) }
 }
 
 /**
- * Half of what is left beside what passes through is for bands, and half for lanes. Of more than
- * one lane all of it takes no more than with files of this machine.
+ * Half of what is left beside what passes through is for bands, and half for workers. Of more than
+ * one worker all of it takes no more than with files of this machine.
  */
 function forBands({ moves }: Plan, threads: number, maxMemory: number): Allotment {
   const beside = Math.min(passing, maxMemory / 2)
   const band = Math.min(mostBand, Math.floor((maxMemory - beside) / 2 / slots))
-  const forLanes = (maxMemory - beside) / 2
-  const lanes = lanesWithin(threads, forLanes, maxBandTile)
-  const budget = Math.min(maxBandTile, Math.floor(forLanes / lanes) - digestBuffer)
+  const forWorkers = (maxMemory - beside) / 2
+  const workers = workersWithin(threads, forWorkers, maxBandTile)
+  const budget = Math.min(maxBandTile, Math.floor(forWorkers / workers) - digestBuffer)
   // Whole heads and blocks of a wide matrix may need more than a band was to have.
   const bands = slots * largestBand(moves, band)
-  return { lanes, budget, band, memory: beside + bands + lanes * (budget + digestBuffer) }
+  return { workers, budget, band, memory: beside + bands + workers * (budget + digestBuffer) }
 }
 
-function lanesWithin(threads: number, memory: number, least: number): number {
+function workersWithin(threads: number, memory: number, least: number): number {
   return Math.max(1, Math.min(threads, Math.floor(memory / least)))
 }

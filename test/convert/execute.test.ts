@@ -97,12 +97,12 @@ const larger: Model = {
   headDim: 64,
 }
 
-test('several lanes in threads of their own give the bytes of one', async () => {
+test('several workers in threads of their own give the bytes of one', async () => {
   const plan = await planOf(makeLargeSource(larger), { dtype: 'f32' })
   assert.ok(plan.bytes > 32 * 1024 * 1024, 'large enough for threads')
   const one = await run(plan)
   const three = await run(plan, { threads: 3, maxMemory: 51e6 })
-  equalBytes(three.bytes, one.bytes, 'three lanes')
+  equalBytes(three.bytes, one.bytes, 'three workers')
   assert.equal(Object.fromEntries(three.executed.hashes), Object.fromEntries(one.executed.hashes))
   assert.is(three.executed.hashes.get(output), sha256(three.bytes))
 })

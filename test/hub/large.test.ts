@@ -16,7 +16,7 @@ import { tempDir, tempDirOnDisk } from '../support/temp.js'
 
 const test = suite('large hf:// sources')
 
-/** 110 MB in bf16: several bands, and several lanes. */
+/** 110 MB in bf16: several bands, and several workers. */
 const model: Model = {
   vocab: 8000,
   hidden: 1024,
@@ -90,7 +90,7 @@ test('27 GB are inspected for less than 2 MB', async () => {
   assert.ok(session.hub.requests.length < 300, String(session.hub.requests.length))
 })
 
-test('is converted in bounded memory by several lanes, each byte fetched once', async () => {
+test('is converted in bounded memory by several workers, each byte fetched once', async () => {
   const folder = tempDir()
   const [ours, theirs] = [join(folder, 'ours.gguf'), join(folder, 'theirs.gguf')]
   await runConversion(await prepareConversion(source, { ...options, out: theirs }), runOptions)

@@ -4,26 +4,31 @@ import { setImmediate } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Lane, startLane, startWorkerLane, type Task } from '../../src/convert/lane.js'
+import {
+  type ConversionWorker,
+  startThreadWorker,
+  startWorker,
+  type Task,
+} from '../../src/convert/worker.js'
 import { fails } from '../support/errors.js'
 import { tempDir } from '../support/temp.js'
 
-const test = suite('convert: lane')
+const test = suite('convert: worker')
 
 const setup = { moves: [], staging: tempDir(), budget: 1024 }
-const lanes: Record<string, () => Lane> = {
-  'in this thread': () => startLane(setup),
-  'in a thread of its own': () => startWorkerLane(setup),
+const workers: Record<string, () => ConversionWorker> = {
+  'in this thread': () => startWorker(setup),
+  'in a thread of its own': () => startThreadWorker(setup),
 }
 
-for (const [where, start] of Object.entries(lanes)) {
+for (const [where, start] of Object.entries(workers)) {
   test(`${where}: an error keeps its parts`, async () => {
-    const lane = start()
+    const worker = start()
     const path = join(tempDir(), 'damaged')
     writeFileSync(path, 'abc')
     const checksums = [{ name: 'the entry "x"', offset: 0, length: 3, crc32: 0 }]
     try {
-      const error = await fails(() => lane.run({ kind: 'check', path, checksums }), 'input')
+      const error = await fails(() => worker.run({ kind: 'check', path, checksums }), 'input')
       assert.is(error.path, path)
       assert.is(error.exit, 3)
       assert.is(
@@ -33,7 +38,7 @@ for (const [where, start] of Object.entries(lanes)) {
       )
       assert.equal(error.suggestions, ['Bytes of it were damaged; download it again.'])
     } finally {
-      lane.close()
+      worker.close()
     }
   })
 }
@@ -42,19 +47,19 @@ test('a thread that ends in the middle of a task, or before one, is told', async
   const threads: Worker[] = []
   const note = (worker: Worker) => threads.push(worker)
   process.on('worker', note)
-  const lane = startWorkerLane(setup)
+  const worker = startThreadWorker(setup)
   await setImmediate()
   process.off('worker', note)
   const path = join(tempDir(), 'long')
   writeFileSync(path, '')
   truncateSync(path, 2 ** 40)
   const task: Task = { kind: 'hash', path, checksums: [] }
-  const work = lane.run(task)
+  const work = worker.run(task)
   for (const thread of threads) setTimeout(() => thread.terminate(), 100)
   const error = await fails(() => work, 'resources', 'threads', '--resume')
   assert.is(error.exit, 6)
-  await fails(() => lane.run(task), 'resources')
-  lane.close()
+  await fails(() => worker.run(task), 'resources')
+  worker.close()
 })
 
 test.run()

@@ -1,0 +1,28 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { fromAnySystemError, OpenLlamaError } from '../io/errors.js'
+import { type Reply, startWorker, type Task, type WorkerSetup } from './worker.js'
+
+// One of the executor's workers: takes tasks one at a time and answers each.
+const port = parentPort
+if (port === null) throw new Error('this module is a worker thread')
+const setup: WorkerSetup = workerData
+const worker = startWorker(setup)
+
+port.on('message', async (task: Task | 'close') => {
+  if (task === 'close') {
+    worker.close()
+    port.close()
+    return
+  }
+  port.postMessage(await answer(task))
+})
+
+async function answer(task: Task): Promise<Reply> {
+  try {
+    return { ok: true, result: await worker.run(task) }
+  } catch (cause) {
+    const error = fromAnySystemError(cause)
+    if (error instanceof OpenLlamaError) return { ok: false, error: error.parts }
+    return { ok: false, bug: error instanceof Error ? error : new Error(String(error)) }
+  }
+}
