@@ -4,11 +4,11 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { effectiveWindow, type ModelConfig } from '../checkpoint/config.js'
 import { rotaryOf, sameRotary } from '../checkpoint/rotary.js'
 import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
-import { inMemory, isElsewhere, regionsOf } from '../convert/bands.js'
 import { openFiles } from '../convert/files.js'
 import { type Move, type Tile, tilesOf } from '../convert/plan.js'
+import { inMemory, isElsewhere, regionsOf } from '../convert/prefetch.js'
+import { fetchRegion } from '../convert/prefetcher.js'
 import { stepsBetween } from '../convert/steps.js'
-import { fetchBand } from '../convert/supply.js'
 import { type Files, loadTile, memoryFor } from '../convert/tile.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { lookUp } from '../io/interruption.js'
@@ -173,7 +173,7 @@ export function openTilePairs(budget: number): TilePairs {
   const bring = async (source: Tensor, region: Tile, name: string, signal?: AbortSignal) => {
     if (!isElsewhere(source)) return source
     const bytes = new Uint8Array(tensorBytes({ ...source, shape: [region.rows, region.columns] }))
-    await fetchBand({ source, region }, bytes, signal)
+    await fetchRegion({ source, region }, bytes, signal)
     held.set(name, bytes)
     return inMemory(source, region, name)
   }

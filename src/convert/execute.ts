@@ -5,12 +5,12 @@ import { inputError, OpenLlamaError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
 import { writeAll } from '../io/whole.js'
 import { isBlock, isFloat, isScale } from '../types/dtype.js'
-import { bandsOf } from './bands.js'
 import { fingerprintOf, type Head, openJournal, readJournal, refuseOther } from './journal.js'
 import { allotMemory } from './memory.js'
 import { type Plan, type Tile, tilesOf } from './plan.js'
+import { prefetchesOf } from './prefetch.js'
+import { openPrefetcher } from './prefetcher.js'
 import { createFiles, type OpenOutputs } from './staging.js'
-import { openSupply } from './supply.js'
 import type { TileFacts } from './tile.js'
 import { shareTurn } from './turn.js'
 import { openVerifier } from './verifier.js'
@@ -65,16 +65,16 @@ export async function execute(
   staging: string,
   options: ExecuteOptions,
 ): Promise<Executed> {
-  const { workers, budget, band } = allotMemory(plan, options)
-  const bands = band === undefined ? [] : bandsOf(plan.moves, budget, band)
-  const tiles: { move: number; tile: Tile; band?: number }[] =
-    band === undefined
+  const { workers, budget, prefetch } = allotMemory(plan, options)
+  const prefetches = prefetch === undefined ? [] : prefetchesOf(plan.moves, budget, prefetch)
+  const tiles: { move: number; tile: Tile; prefetch?: number }[] =
+    prefetch === undefined
       ? plan.moves.flatMap((move, index) =>
           tilesOf(move, budget).map((tile) => ({ move: index, tile })),
         )
-      : bands.flatMap((each, i) => each.tiles.map((tile) => ({ ...tile, band: i })))
+      : prefetches.flatMap((each, i) => each.tiles.map((tile) => ({ ...tile, prefetch: i })))
   const head: Head = {
-    fingerprint: await fingerprintOf(plan, band === undefined ? [budget] : [budget, band]),
+    fingerprint: await fingerprintOf(plan, prefetch === undefined ? [budget] : [budget, prefetch]),
     files: plan.target.files.map(({ name }) => name),
     force: options.force ?? false,
   }
@@ -127,22 +127,22 @@ export async function execute(
       })
       const pending = tiles.flatMap((entry, id) => (finished.has(id) ? [] : [{ ...entry, id }]))
       const wanted = tilesWanted(pending)
-      const verifier = openVerifier(plan.source.files, bands, wanted)
+      const verifier = openVerifier(plan.source.files, prefetches, wanted)
       unverified = verifier.unverified
-      const supply = openSupply(bands, wanted, verifier, options.signal)
+      const prefetcher = openPrefetcher(prefetches, wanted, verifier, options.signal)
       const make = async (
         worker: ConversionWorker,
-        { id, move, tile, band: from }: Pending,
+        { id, move, tile, prefetch: from }: Pending,
       ): Promise<void> => {
-        const bytes = from === undefined ? undefined : await supply.get(from)
-        const region = bands[from ?? 0]?.region
+        const bytes = from === undefined ? undefined : await prefetcher.get(from)
+        const region = prefetches[from ?? 0]?.region
         const result = await worker.run({
           kind: 'tile',
           move,
           tile,
-          ...(bytes && region ? { band: { bytes, region } } : {}),
+          ...(bytes && region ? { prefetch: { bytes, region } } : {}),
         })
-        if (from !== undefined) supply.release(from)
+        if (from !== undefined) prefetcher.release(from)
         if (result.kind !== 'tile') return
         refuse(plan, move, tile, result.facts, options)
         addFacts(facts, plan, move, result.facts)
@@ -156,8 +156,8 @@ export async function execute(
       }
       await drain(pool, pending, options.signal, (worker, tile) =>
         make(worker, tile).catch((error) => {
-          // The others may be waiting for a band whose turn will not come.
-          supply.abort(error)
+          // The others may be waiting for a prefetch whose turn will not come.
+          prefetcher.abort(error)
           throw error
         }),
       )
@@ -180,14 +180,14 @@ interface Pending {
   id: number
   move: number
   tile: Tile
-  band?: number
+  prefetch?: number
 }
 
-/** Bands of which tiles are to be made, and how many. */
+/** Prefetches of which tiles are to be made, and how many. */
 function tilesWanted(pending: readonly Pending[]): Map<number, number> {
   const wanted = new Map<number, number>()
-  for (const { band } of pending) {
-    if (band !== undefined) wanted.set(band, (wanted.get(band) ?? 0) + 1)
+  for (const { prefetch } of pending) {
+    if (prefetch !== undefined) wanted.set(prefetch, (wanted.get(prefetch) ?? 0) + 1)
   }
   return wanted
 }

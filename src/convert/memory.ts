@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os'
 import { isRemote } from '../io/store.js'
-import { largestBand } from './bands.js'
 import { digestBuffer } from './digest.js'
 import type { Plan } from './plan.js'
+import { largestPrefetch } from './prefetch.js'
 
 /**
  * Bytes that the program takes beside its buffers, measured on Linux: Node with the code and the
@@ -17,8 +17,8 @@ export interface Allotment {
   workers: number
   /** Bytes of a tile's buffers, in each worker. */
   budget: number
-  /** Bytes of a band at most, where the source is elsewhere. */
-  band?: number
+  /** Bytes of a prefetch at most, where the source is elsewhere. */
+  prefetch?: number
   /** Bytes of all of it. */
   memory: number
 }
@@ -33,23 +33,23 @@ export const minMemory = 16 * 1024 * 1024
 const maxTile = 48 * 1024 * 1024
 
 /**
- * The same for tiles of a band. How long their writes are is decided by the band: smaller tiles
- * cost nothing, and leave several workers something to do in one band.
+ * The same for tiles of a prefetch, which decides how long their writes are: smaller tiles cost
+ * nothing, and leave several workers something to do in one prefetch.
  */
-const maxBandTile = 4 * 1024 * 1024
+const maxPrefetchTile = 4 * 1024 * 1024
 
 /**
- * Bytes of a band at most. Of a transposed matrix each band is some columns, written a row at a
+ * Bytes of a prefetch at most. Of a transposed matrix each is some columns, written a row at a
  * time: at this size such a write has some 150 to 1000 bytes, and all of them together take less
- * than fetching. Of what two bands hold, a cut loses what was not written.
+ * than fetching. Of what two prefetches hold, a cut loses what was not written.
  */
-const mostBand = 12 * 1024 * 1024
+const mostPrefetch = 12 * 1024 * 1024
 
-/** Bands in memory at a time: one is worked on while the other comes. */
+/** Prefetches in memory at a time: one is worked on while the other comes. */
 export const slots = 2
 
 /**
- * What passes through while bands come. Node has a buffer of its own for each 64 KB of a
+ * What passes through while prefetches come. Node has a buffer of its own for each 64 KB of a
  * connection, fetch a copy of it, and V8 gathers such garbage whenever there are 32 MB.
  */
 const passing = 32 * 1024 * 1024
@@ -68,7 +68,7 @@ export function allotMemory(
 ): Allotment {
   const remote = plan.source.files.some(({ path }) => isRemote(path))
   const most = plan.bytes < inlineBelow ? 1 : threads
-  return remote ? forBands(plan, most, maxMemory) : forFiles(most, maxMemory)
+  return remote ? forPrefetches(plan, most, maxMemory) : forFiles(most, maxMemory)
 }
 
 function forFiles(threads: number, maxMemory: number): Allotment {
@@ -78,18 +78,23 @@ function forFiles(threads: number, maxMemory: number): Allotment {
 }
 
 /**
- * Half of what is left beside what passes through is for bands, and half for workers. Of more than
- * one worker all of it takes no more than with files of this machine.
+ * Half of what is left beside what passes through is for prefetches, and half for workers. Of more
+ * than one worker all of it takes no more than with files of this machine.
  */
-function forBands({ moves }: Plan, threads: number, maxMemory: number): Allotment {
+function forPrefetches({ moves }: Plan, threads: number, maxMemory: number): Allotment {
   const beside = Math.min(passing, maxMemory / 2)
-  const band = Math.min(mostBand, Math.floor((maxMemory - beside) / 2 / slots))
+  const prefetch = Math.min(mostPrefetch, Math.floor((maxMemory - beside) / 2 / slots))
   const forWorkers = (maxMemory - beside) / 2
-  const workers = workersWithin(threads, forWorkers, maxBandTile)
-  const budget = Math.min(maxBandTile, Math.floor(forWorkers / workers) - digestBuffer)
-  // Whole heads and blocks of a wide matrix may need more than a band was to have.
-  const bands = slots * largestBand(moves, band)
-  return { workers, budget, band, memory: beside + bands + workers * (budget + digestBuffer) }
+  const workers = workersWithin(threads, forWorkers, maxPrefetchTile)
+  const budget = Math.min(maxPrefetchTile, Math.floor(forWorkers / workers) - digestBuffer)
+  // Whole heads and blocks of a wide matrix may need more than a prefetch was to have.
+  const prefetches = slots * largestPrefetch(moves, prefetch)
+  return {
+    workers,
+    budget,
+    prefetch,
+    memory: beside + prefetches + workers * (budget + digestBuffer),
+  }
 }
 
 function workersWithin(threads: number, memory: number, least: number): number {

@@ -4,7 +4,7 @@ import { OpenLlamaError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
 import { isRemote } from '../io/store.js'
 import { formatBytes } from '../io/units.js'
-import { type Band, type Run, runsOf } from './bands.js'
+import { type Prefetch, type Run, runsOf } from './prefetch.js'
 
 /**
  * Holds the content of files from elsewhere against the SHA-256 that their place
@@ -12,10 +12,10 @@ import { type Band, type Run, runsOf } from './bands.js'
  */
 export interface Verifier {
   /**
-   * Sums up a band's bytes. Bands are added in the order in which they were planned.
+   * Sums up a prefetch's bytes. Prefetches are added in the order in which they were planned.
    * @throws ContentError with the last byte of a file that is not what it should be
    */
-  add(band: Band, bytes: Uint8Array): Promise<void>
+  add(prefetch: Prefetch, bytes: Uint8Array): Promise<void>
   /** Files that cannot be verified, and why. */
   readonly unverified: ReadonlyMap<string, string>
 }
@@ -34,17 +34,17 @@ const mostBetween = (size: number): number => Math.max(16 * 1024 * 1024, size / 
 const gapPiece = 1024 * 1024
 
 /**
- * @param bands all of them, in the order in which they will come
- * @param wanted tiles of each band that are to be made; of the others an earlier run was
+ * @param prefetches all of them, in the order in which they will come
+ * @param wanted tiles of each prefetch that are to be made; of the others an earlier run was
  */
 export function openVerifier(
   files: readonly SourceFile[],
-  bands: readonly Band[],
+  prefetches: readonly Prefetch[],
   wanted: ReadonlyMap<number, number>,
 ): Verifier {
   const passing = new Map<string, Passing>()
   const unverified = new Map<string, string>()
-  const passages = passagesOf(bands, wanted)
+  const passages = passagesOf(prefetches, wanted)
   for (const { path, size, sha256 } of files) {
     if (!isRemote(path)) continue
     const passage = passages.get(path) ?? { position: 0, between: 0 }
@@ -56,8 +56,8 @@ export function openVerifier(
   }
   return {
     unverified,
-    async add(band, bytes) {
-      for (const run of runsOf(band)) {
+    async add(prefetch, bytes) {
+      for (const run of runsOf(prefetch)) {
         const file = passing.get(run.path)
         if (file === undefined) continue
         await pass(file, run, bytes)
@@ -67,7 +67,7 @@ export function openVerifier(
   }
 }
 
-/** A file whose bytes up to `position` are summed up; its last band ends at `end`. */
+/** A file whose bytes up to `position` are summed up; its last prefetch ends at `end`. */
 interface Passing {
   path: string
   size: number
@@ -85,13 +85,13 @@ interface Passage {
 }
 
 function passagesOf(
-  bands: readonly Band[],
+  prefetches: readonly Prefetch[],
   wanted: ReadonlyMap<number, number>,
 ): Map<string, Passage> {
   const passages = new Map<string, Passage>()
-  for (const [i, band] of bands.entries()) {
-    const earlier = wanted.get(i) !== band.tiles.length
-    for (const { path, offset, length } of runsOf(band)) {
+  for (const [i, prefetch] of prefetches.entries()) {
+    const earlier = wanted.get(i) !== prefetch.tiles.length
+    for (const { path, offset, length } of runsOf(prefetch)) {
       const passage: Passage = passages.get(path) ?? { position: 0, between: 0 }
       passages.set(path, passage)
       if (earlier) passage.obstacle ??= 'some of it came in an earlier run'

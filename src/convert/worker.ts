@@ -4,10 +4,10 @@ import { Worker } from 'node:worker_threads'
 import type { Checksum } from '../checkpoint/checkpoint.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { type Kernels, loadKernels } from '../kernels/kernels.js'
-import { type BandBytes, readingFrom } from './bands.js'
 import { crc32Of, digestBuffer, hashFile, holdChecksums } from './digest.js'
 import { openFiles } from './files.js'
 import type { Move, Tile } from './plan.js'
+import { type Prefetched, readingFrom } from './prefetch.js'
 import { type MadeTile, memoryFor, runTile, sumTile } from './tile.js'
 import { joinTurn } from './turn.js'
 
@@ -25,8 +25,8 @@ export interface WorkerSetup {
 }
 
 export type Task =
-  /** @param band the source's bytes, where they are not in a file of this machine */
-  | { kind: 'tile'; move: number; tile: Tile; band?: BandBytes }
+  /** @param prefetch the source's bytes, where they are not in a file of this machine */
+  | { kind: 'tile'; move: number; tile: Tile; prefetch?: Prefetched }
   /** Sums up a tile that was written. */
   | { kind: 'sum'; move: number; tile: Tile }
   | { kind: 'hash'; path: string; checksums: Checksum[] }
@@ -87,7 +87,7 @@ export function startWorker({
         return { kind: 'sum', crc32: sumTile(files, move, task.tile, buffer) }
       }
       kernels ??= loadKernels(memoryFor(budget, moves))
-      const from = task.band ? readingFrom(task.band, move, files) : { move, files }
+      const from = task.prefetch ? readingFrom(task.prefetch, move, files) : { move, files }
       return { kind: 'tile', ...runTile(kernels, from.files, from.move, task.tile) }
     },
     close: () => files.close(),

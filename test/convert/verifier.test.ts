@@ -2,7 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { SourceFile } from '../../src/checkpoint/checkpoint.js'
 import { type Tensor, wholePart } from '../../src/checkpoint/tensor.js'
-import type { Band } from '../../src/convert/bands.js'
+import type { Prefetch } from '../../src/convert/prefetch.js'
 import { ContentError, openVerifier } from '../../src/convert/verifier.js'
 import { checkRange } from '../../src/io/source.js'
 import { registerStore } from '../../src/io/store.js'
@@ -33,8 +33,8 @@ registerStore('far', async () => ({
   origin: () => ({ repository: '', commit: '' }),
 }))
 
-/** A band of all of a vector of f32. */
-function bandAt(offset: number, values: number, path = 'far://a'): Band {
+/** A prefetch of all of a vector of f32. */
+function prefetchAt(offset: number, values: number, path = 'far://a'): Prefetch {
   const shape = [values]
   const bytes = 4 * values
   const source: Tensor = {
@@ -50,31 +50,35 @@ function bandAt(offset: number, values: number, path = 'far://a'): Band {
 }
 
 const file: SourceFile = { path: 'far://a', size: content.length, sha256: sha256(content) }
-const all = (bands: readonly Band[]) => new Map(bands.map((_, i) => [i, 1]))
+const all = (prefetches: readonly Prefetch[]) => new Map(prefetches.map((_, i) => [i, 1]))
 
-function why(files: SourceFile[], bands: Band[], wanted = all(bands)): string | undefined {
-  return openVerifier(files, bands, wanted).unverified.get('far://a')
+function why(
+  files: SourceFile[],
+  prefetches: Prefetch[],
+  wanted = all(prefetches),
+): string | undefined {
+  return openVerifier(files, prefetches, wanted).unverified.get('far://a')
 }
 
 function bytesAt(offset: number, values: number): Uint8Array {
   return content.slice(offset, offset + 4 * values)
 }
 
-test('sums up what passes and what is between; the last band tells', async () => {
+test('sums up what passes and what is between; the last prefetch tells', async () => {
   for (const damaged of [undefined, 100, 399, 694]) {
-    const bands = [bandAt(100, 75), bandAt(403, 73), bandAt(800, 10)]
-    const verifier = openVerifier([file], bands, all(bands))
+    const prefetches = [prefetchAt(100, 75), prefetchAt(403, 73), prefetchAt(800, 10)]
+    const verifier = openVerifier([file], prefetches, all(prefetches))
     assert.is(verifier.unverified.size, 0)
-    const passed = bands.map(({ source, bytes }) =>
+    const passed = prefetches.map(({ source, bytes }) =>
       bytesAt(source.parts[0]?.extents[0]?.offset ?? 0, bytes / 4),
     )
     const work = async () => {
-      for (const [i, band] of bands.entries()) {
+      for (const [i, prefetch] of prefetches.entries()) {
         const bytes = passed[i] ?? new Uint8Array()
-        const from = band.source.parts[0]?.extents[0]?.offset ?? 0
+        const from = prefetch.source.parts[0]?.extents[0]?.offset ?? 0
         const at = (damaged ?? -1) - from
         if (at >= 0 && at < bytes.length) bytes[at] = (bytes[at] ?? 0) ^ 1
-        await verifier.add(band, bytes)
+        await verifier.add(prefetch, bytes)
       }
     }
     if (damaged === undefined) await work()
@@ -88,21 +92,26 @@ test('sums up what passes and what is between; the last band tells', async () =>
 })
 
 test('claims nothing where it cannot know', () => {
-  const bands = [bandAt(100, 50), bandAt(300, 50)]
-  assert.is(why([file], bands), undefined)
-  assert.match(why([file], bands, new Map([[1, 1]])) ?? '', 'earlier run')
-  assert.match(why([file], bands, new Map()) ?? '', 'earlier run')
-  assert.match(why([file], [...bands].reverse()) ?? '', 'in their order')
-  assert.match(why([file], [bandAt(100, 50), bandAt(200, 50)]) ?? '', 'in their order')
-  assert.match(why([{ path: file.path, size: file.size }], bands) ?? '', 'no SHA-256')
-  assert.match(why([{ ...file, size: 17e6 }], bands) ?? '', 'not needed')
+  const prefetches = [prefetchAt(100, 50), prefetchAt(300, 50)]
+  assert.is(why([file], prefetches), undefined)
+  assert.match(why([file], prefetches, new Map([[1, 1]])) ?? '', 'earlier run')
+  assert.match(why([file], prefetches, new Map()) ?? '', 'earlier run')
+  assert.match(why([file], [...prefetches].reverse()) ?? '', 'in their order')
+  assert.match(why([file], [prefetchAt(100, 50), prefetchAt(200, 50)]) ?? '', 'in their order')
+  assert.match(why([{ path: file.path, size: file.size }], prefetches) ?? '', 'no SHA-256')
+  assert.match(why([{ ...file, size: 17e6 }], prefetches) ?? '', 'not needed')
   assert.match(why([{ ...file, size: 17e6 }], []) ?? '', 'not needed')
 })
 
 test('files come beside each other, each in its own order; those of this machine are not its matter', () => {
-  const bands = [bandAt(0, 10), bandAt(0, 10, 'far://b'), bandAt(40, 10), bandAt(40, 10, 'far://b')]
+  const prefetches = [
+    prefetchAt(0, 10),
+    prefetchAt(0, 10, 'far://b'),
+    prefetchAt(40, 10),
+    prefetchAt(40, 10, 'far://b'),
+  ]
   const others = [file, { ...file, path: 'far://b' }, { path: '/tmp/here', size: 5e9 }]
-  assert.is(openVerifier(others, bands, all(bands)).unverified.size, 0)
+  assert.is(openVerifier(others, prefetches, all(prefetches)).unverified.size, 0)
 })
 
 test.run()

@@ -89,7 +89,7 @@ test('cut at random points, 50 runs: whole, or exit 5 and resumed; what arrived 
       session.hub.faults.length = 0
       const second = await run('hf://tester/tiny', out, true)
       assert.ok(second.result, second.error?.message)
-      // Headers come again, and the two bands that were in memory when the first run gave up.
+      // Headers come again, and the two prefetches that were in memory when the first run gave up.
       const most = clean.sent + opened.sent + 2 * largest + 50_000 + onTheWay
       assert.ok(first.sent + second.sent <= most, `run ${i}: ${first.sent} + ${second.sent}`)
       assert.ok(second.sent < clean.sent, `run ${i}: ${second.sent} of ${clean.sent}`)

@@ -16,7 +16,7 @@ import { tempDir, tempDirOnDisk } from '../support/temp.js'
 
 const test = suite('large hf:// sources')
 
-/** 110 MB in bf16: several bands, and several workers. */
+/** 110 MB in bf16: several prefetches, and several workers. */
 const model: Model = {
   vocab: 8000,
   hidden: 1024,
@@ -123,7 +123,7 @@ test('interrupted, it is resumed without what was written', async () => {
   const second = await prepareConversion('hf://tester/large', { ...options, out: ours })
   await runConversion(second, { ...runOptions, resume: true })
   equalBytes(readFileSync(ours), readFileSync(theirs), 'the output')
-  // Half was written; of a band that was not done with, all comes again.
+  // Half was written; of a prefetch that was not done with, all comes again.
   const { sent } = session.hub.count('download')
   assert.ok(sent < 0.7 * size, `${sent} of ${size}`)
 })

@@ -1,18 +1,18 @@
 import { openFile } from '../io/source.js'
 import { type RemoteSource, storeOf } from '../io/store.js'
-import { type Band, type Run, runsOf } from './bands.js'
 import { slots } from './memory.js'
+import { type Prefetch, type Run, runsOf } from './prefetch.js'
 import type { Verifier } from './verifier.js'
 
 /**
- * Brings bands from elsewhere while the tiles of those before are worked on: as
+ * Brings prefetches from elsewhere while the tiles of those before are worked on: as
  * many as there are slots are in memory at a time.
  */
-export interface Supply {
-  /** The bytes of a band, once they are there. */
-  get(band: number): Promise<SharedArrayBuffer>
-  /** A tile of a band is done; with the last one its slot is free. */
-  release(band: number): void
+export interface Prefetcher {
+  /** The bytes of a prefetch, once they are there. */
+  get(prefetch: number): Promise<SharedArrayBuffer>
+  /** A tile of a prefetch is done; with the last one its slot is free. */
+  release(prefetch: number): void
   /** Nothing more is wanted: whoever waits is told why. */
   abort(error: unknown): void
 }
@@ -24,20 +24,20 @@ const widestGap = 4 * 1024
 const scatterBuffer = 4 * 1024 * 1024
 
 /**
- * @param wanted tiles of each band that are to be made, in the order in which they will be
- * @param verifier sees each band before it is worked on
+ * @param wanted tiles of each prefetch that are to be made, in the order in which they will be
+ * @param verifier sees each prefetch before it is worked on
  */
-export function openSupply(
-  bands: readonly Band[],
+export function openPrefetcher(
+  prefetches: readonly Prefetch[],
   wanted: ReadonlyMap<number, number>,
   verifier: Verifier,
   signal: AbortSignal | undefined,
-): Supply {
+): Prefetcher {
   const aborter = new AbortController()
   const all = signal ? AbortSignal.any([signal, aborter.signal]) : aborter.signal
   const order = [...wanted.keys()]
   const remaining = new Map(wanted)
-  const size = Math.max(0, ...order.map((i) => bands[i]?.bytes ?? 0))
+  const size = Math.max(0, ...order.map((i) => prefetches[i]?.bytes ?? 0))
   const free = Array.from(
     { length: Math.min(slots, order.length) },
     () => new SharedArrayBuffer(size),
@@ -56,31 +56,31 @@ export function openSupply(
       const slot = free.pop()
       if (slot === undefined) return
       const i = order[next++] ?? 0
-      const band = bands[i]
-      if (band === undefined) continue
+      const prefetch = prefetches[i]
+      if (prefetch === undefined) continue
       held.set(i, slot)
-      const bytes = new Uint8Array(slot, 0, band.bytes)
+      const bytes = new Uint8Array(slot, 0, prefetch.bytes)
       // Two may come at once, and the second first.
       const before = verified
-      verified = fetchBand(band, bytes, all)
+      verified = fetchRegion(prefetch, bytes, all)
         .then(() => before)
-        .then(() => verifier.add(band, bytes))
+        .then(() => verifier.add(prefetch, bytes))
       verified.then(() => awaited.get(i)?.resolve(slot), abort)
     }
   }
   start()
   return {
-    get(band) {
-      const waiting = awaited.get(band)
-      if (waiting === undefined) throw new Error(`band ${band} was not wanted`)
+    get(prefetch) {
+      const waiting = awaited.get(prefetch)
+      if (waiting === undefined) throw new Error(`prefetch ${prefetch} was not wanted`)
       return waiting.promise
     },
-    release(band) {
-      const left = (remaining.get(band) ?? 0) - 1
-      remaining.set(band, left)
-      const slot = held.get(band)
+    release(prefetch) {
+      const left = (remaining.get(prefetch) ?? 0) - 1
+      remaining.set(prefetch, left)
+      const slot = held.get(prefetch)
       if (left > 0 || slot === undefined) return
-      held.delete(band)
+      held.delete(prefetch)
       free.push(slot)
       start()
     },
@@ -89,12 +89,12 @@ export function openSupply(
 }
 
 /** Fetches the bytes of a region of a tensor. */
-export async function fetchBand(
-  band: Pick<Band, 'source' | 'region'>,
+export async function fetchRegion(
+  prefetch: Pick<Prefetch, 'source' | 'region'>,
   into: Uint8Array,
   signal?: AbortSignal,
 ): Promise<void> {
-  for (const span of spansOf(runsOf(band))) {
+  for (const span of spansOf(runsOf(prefetch))) {
     const [first] = span
     const last = span.at(-1)
     if (first === undefined || last === undefined) continue

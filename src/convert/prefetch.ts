@@ -10,28 +10,28 @@ import type { Files } from './tile.js'
  * A rectangle of a source tensor that comes from elsewhere in one piece, and the
  * tiles that are made of it. Tiles lie as the target's bytes do, which in the source
  * may be every row's few bytes: fetched one by one, each would cost a request or the
- * whole tensor. A band lies as the source's bytes do, and each byte is in one band.
+ * whole tensor. A prefetch lies as the source's bytes do, and each byte is in one prefetch.
  */
-export interface Band {
+export interface Prefetch {
   source: Tensor
   region: Tile
   bytes: number
   tiles: { move: number; tile: Tile }[]
 }
 
-/** A band's bytes, for whoever makes tiles of them. */
-export interface BandBytes {
+/** A prefetch's bytes, for whoever makes tiles of them. */
+export interface Prefetched {
   region: Tile
   bytes: SharedArrayBuffer
 }
 
 /**
- * Cuts all sources of moves into bands, in the order of the files' bytes: so a
+ * Cuts all sources of moves into prefetches, in the order of the files' bytes: so a
  * file's content can be summed up as it passes.
  * @param budget bytes of a tile's buffers
- * @param most bytes of a band, as far as blocks and heads can be parted
+ * @param most bytes of a prefetch, as far as blocks and heads can be parted
  */
-export function bandsOf(moves: readonly Move[], budget: number, most: number): Band[] {
+export function prefetchesOf(moves: readonly Move[], budget: number, most: number): Prefetch[] {
   return bySource(moves).flatMap(({ source, users }) =>
     regionsOf(source, users.map(movedBy), most).map((region) => ({
       source,
@@ -44,8 +44,8 @@ export function bandsOf(moves: readonly Move[], budget: number, most: number): B
   )
 }
 
-/** Bytes of the largest band: whole heads and blocks may be more than `most`. */
-export function largestBand(moves: readonly Move[], most: number): number {
+/** Bytes of the largest prefetch: whole heads and blocks may be more than `most`. */
+export function largestPrefetch(moves: readonly Move[], most: number): number {
   return bySource(moves).reduce((largest, { source, users }) => {
     // The first is as large as any.
     const [region] = regionsOf(source, users.map(movedBy), most)
@@ -115,13 +115,13 @@ export function regionsOf(source: Tensor, moves: readonly Move[], most: number):
   return regions
 }
 
-/** A run of bytes of a file, and where in the band they go. */
+/** A run of bytes of a file, and where in the prefetch they go. */
 export interface Run extends Extent {
   position: number
 }
 
-/** The runs that a band consists of, in the order of the files' bytes. */
-export function runsOf({ source, region }: Pick<Band, 'source' | 'region'>): Run[] {
+/** The runs that a prefetch consists of, in the order of the files' bytes. */
+export function runsOf({ source, region }: Pick<Prefetch, 'source' | 'region'>): Run[] {
   const runs: Run[] = []
   transferTile(source, region, (path, offset, position, length) => {
     runs.push({ path, offset, position, length })
@@ -140,9 +140,9 @@ export function runsOf({ source, region }: Pick<Band, 'source' | 'region'>): Run
   return joined
 }
 
-/** A move whose source is a band in memory, and the files with it among them. */
+/** A move whose source is a prefetch in memory, and the files with it among them. */
 export function readingFrom(
-  { region, bytes }: BandBytes,
+  { region, bytes }: Prefetched,
   move: Move,
   files: Files,
 ): { move: Move; files: Files } {
