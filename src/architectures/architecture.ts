@@ -17,6 +17,8 @@ export interface Architecture {
   readonly roles: readonly Role[]
   /** Where the rows of a pair lie in each naming that has names for the tensors. */
   readonly rotary: Readonly<Partial<Record<Naming, RotaryOrder>>> & { readonly hf: RotaryOrder }
+  /** Arrays in files of a naming that are not tensors one to one. */
+  readonly bindings: Readonly<Partial<Record<Naming, readonly Binding[]>>>
   readonly block: Block
   readonly gguf: GgufTraits
   /** `model.type` in onnxruntime-genai's genai_config.json. */
@@ -48,6 +50,12 @@ export interface Role {
    * embedding goes by columns or by rows, from generation to generation.
    */
   readonly split: 'rows' | 'columns' | 'copies' | 'either'
+}
+
+/** A stored array that has the rows of several tensors, one after the other, by the naming's names. */
+export interface Binding {
+  readonly stored: string
+  readonly rows: readonly string[]
 }
 
 /** What a config.json of the architecture says beyond what all say. */

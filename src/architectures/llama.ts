@@ -1,5 +1,5 @@
 import type { Architecture } from './architecture.js'
-import { biases, llamaDecoder as of } from './roles.js'
+import { biases, fusedInGguf, llamaDecoder as of } from './roles.js'
 
 /** LLaMA 1 to 3, OpenLLaMA, and all that call themselves so. */
 export const llama = {
@@ -36,6 +36,7 @@ export const llama = {
     meta: 'interleaved',
     gguf: 'interleaved',
   },
+  bindings: { gguf: fusedInGguf },
   block: { headNorm: false },
   gguf: { name: 'llama', factors: true, headDim: true, sizes: true },
   genai: 'llama',

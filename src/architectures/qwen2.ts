@@ -1,5 +1,5 @@
 import type { Architecture } from './architecture.js'
-import { biases, decoder as of } from './roles.js'
+import { biases, fusedInGguf, decoder as of } from './roles.js'
 
 /** Qwen2 and 2.5: queries, keys and values have biases; pairs lie in halves in GGUF too. */
 export const qwen2 = {
@@ -27,6 +27,7 @@ export const qwen2 = {
     ...[of.lastNorm, of.head],
   ],
   rotary: { hf: 'half', gguf: 'half' },
+  bindings: { gguf: fusedInGguf },
   block: { headNorm: false },
   gguf: { name: 'qwen2', factors: false, headDim: false, sizes: false },
   genai: 'qwen2',

@@ -1,4 +1,4 @@
-import type { Role, SizeName } from './architecture.js'
+import type { Binding, Role, SizeName } from './architecture.js'
 
 /** The tensors that the LLaMA-like architectures share, each told once. */
 
@@ -166,6 +166,12 @@ export const headNorms = {
   ),
   key: norm({ hf: `${layer}.self_attn.k_norm.weight`, gguf: 'blk.{i}.attn_k_norm.weight' }, 'head'),
 }
+
+/** Queries, keys and values in one array, as llama.cpp's converter writes them with --fuse-qkv. */
+export const fusedInGguf: readonly Binding[] = ['weight', 'bias'].map((kind) => ({
+  stored: `blk.{i}.attn_qkv.${kind}`,
+  rows: ['q', 'k', 'v'].map((of) => `blk.{i}.attn_${of}.${kind}`),
+}))
 
 /** The same role where GGUF has no place for it. */
 export function withoutGguf({ names, ...role }: Role): Role {

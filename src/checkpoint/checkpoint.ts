@@ -4,6 +4,7 @@ import { embeddingName, headName } from '../architectures/roles.js'
 import { inputError } from '../io/errors.js'
 import type { Origin } from '../io/store.js'
 import { byteLength, type DType, elementCount } from '../types/dtype.js'
+import { unbind } from './bindings.js'
 import type { ModelConfig } from './config.js'
 import {
   type ConfigSource,
@@ -158,7 +159,8 @@ export function resolveCheckpoint(
   const byName = new Map<string, { array: StoredArray; role: Role; shape: Shape }>()
   const unknown: string[] = []
   const derived = others.map(({ name }) => name).filter(isDerived)
-  for (const array of arrays) {
+  const { arrays: apart, bound } = unbind(architecture, naming, arrays, told?.values ?? {}, where)
+  for (const array of apart) {
     if (isDerived(array.name)) {
       derived.push(array.name)
       continue
@@ -191,19 +193,24 @@ export function resolveCheckpoint(
       },
     )
   }
-  const leftOut = otherNotes(
+  const remarks = otherNotes(
     architecture,
     others.filter(({ name }) => !isDerived(name)),
   )
+  if (bound.length > 0) {
+    remarks.push(
+      `${bound.length === 1 ? 'an array has' : `${bound.length} arrays have`} the rows of several tensors: ${list(bound, 3)}`,
+    )
+  }
   if (derived.length > 0) {
-    leftOut.push(
+    remarks.push(
       `${derived.length === 1 ? 'a tensor' : `${derived.length} tensors`} that the model computes from its configuration ${derived.length === 1 ? 'is' : 'are'} left out: ${list(derived, 3)}`,
     )
   }
   const shared = isShared(byName) && told?.values.tie_word_embeddings !== false
   if (shared) {
     byName.delete(headName)
-    leftOut.push('the output head is stored as the embedding itself: they are tied')
+    remarks.push('the output head is stored as the embedding itself: they are tied')
   }
   const shapes = new Map([...byName].map(([name, { shape }]) => [name, shape]))
   const measured = measureGeometry(architecture, shapes, naming, told?.values ?? {}, where)
@@ -240,7 +247,7 @@ export function resolveCheckpoint(
     tensors,
     tokenizer,
     ...(listing.metadata === undefined ? {} : { metadata: listing.metadata }),
-    notes: [...listing.notes, ...leftOut, ...warnings],
+    notes: [...listing.notes, ...remarks, ...warnings],
   }
 }
 
