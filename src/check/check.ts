@@ -12,6 +12,7 @@ import { engineFor, exactEngineFor } from '../engines/open.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import type { Runnable } from '../open/runnable.js'
+import { parseSource } from '../open/source.js'
 import type { DType } from '../types/dtype.js'
 import {
   coarsestOf,
@@ -278,7 +279,7 @@ async function compare(
   const weights = await weightFaults(wrong, ours, theirs, options.signal)
   const record: ParityRecord = {
     against: {
-      name: basename(theirs.path.replace(/^[a-z_]+::/, '')),
+      name: basename(parseSource(theirs.path).path),
       format: theirs.format,
       dtype: its.type,
       engine: exactEngineFor(source),

@@ -8,9 +8,12 @@ import {
   opaqueInspection,
   vocabularyInspection,
 } from '../cli/inspection.js'
-import { openVocabulary } from '../formats/gguf/kinds.js'
-import { openOpaque } from '../formats/gguf/opaque.js'
-import { openCheckpoint } from '../open/open.js'
+import { listParts } from '../formats/gguf/gguf.js'
+import { vocabularyIn } from '../formats/gguf/kinds.js'
+import { opaqueIn } from '../formats/gguf/opaque.js'
+import { readParts } from '../formats/gguf/split.js'
+import { agreeing, readSource } from '../open/open.js'
+import { findSource } from '../open/source.js'
 import { summarizeTokenizer } from '../tokenizer/summary.js'
 
 export default class Inspect extends OpenLlamaCommand {
@@ -37,17 +40,20 @@ export default class Inspect extends OpenLlamaCommand {
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Inspect)
     const { config, heads, tokenizer } = flags
-    const vocabulary = await openVocabulary(args.source)
+    const source = await findSource(args.source)
+    const parts = source.format.name === 'gguf' ? await readParts(source.path) : undefined
+    const vocabulary = parts && vocabularyIn(parts, args.source)
     if (vocabulary !== undefined) {
       this.log(describeVocabulary(vocabulary))
       return vocabularyInspection(vocabulary)
     }
-    const opaque = await openOpaque(args.source)
+    const opaque = parts && opaqueIn(parts, args.source)
     if (opaque !== undefined) {
       this.log(describeOpaque(opaque, flags.tensors))
       return opaqueInspection(opaque, flags.tensors)
     }
-    const opened = await openCheckpoint(args.source, given({ config, heads, tokenizer }))
+    const list = parts && (() => listParts(parts, source.path))
+    const opened = agreeing(await readSource(source, given({ config, heads, tokenizer }), list))
     const { summary, notes } = await summarizeTokenizer(opened)
     const checkpoint = { ...opened, notes: [...opened.notes, ...notes] }
     this.warnings(checkpoint.notes)

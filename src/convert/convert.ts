@@ -10,6 +10,7 @@ import { noteFiles, noteSmallFiles } from '../io/source.js'
 import { nameOf } from '../io/store.js'
 import { formatBytes } from '../io/units.js'
 import { type OpenOptions, openCheckpoint } from '../open/open.js'
+import { parseSource } from '../open/source.js'
 import { isMix, type Mix } from '../quantize/mixes.js'
 import { isNBits, type NBits } from '../quantize/nbits.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
@@ -225,7 +226,7 @@ function rowNotes({ config }: Checkpoint, { sentencePiece }: ResolvedTokens): st
 
 /** streaming_params_bf16 → streaming_params_bf16-safetensors-f16, in the working directory. */
 function defaultOut(source: string, format: FormatName, dtype: string): string {
-  const path = source.replace(/^[a-z_]+::/, '').replace(/[/\\]+$/, '')
+  const path = parseSource(source).path.replace(/[/\\]+$/, '')
   const name = nameOf(path)
   // Of files only what says their format goes: the rest of Llama-3.1-8B is no extension.
   const bare = name.replace(/(.)((\.(safetensors|bin))?\.index\.json|\.[a-z]+)$/i, '$1')

@@ -5,6 +5,7 @@ import { fromSystemError, usageError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
 import { exactStatThere } from '../io/there.js'
 import { identityOf } from '../io/tree.js'
+import { parseSource } from '../open/source.js'
 import type { Staging } from './staging.js'
 
 /** A path that the run writes to, moves, or removes. */
@@ -25,7 +26,7 @@ export async function refuseOverlap(
   { out, path: partial, single }: Staging,
   replaced: readonly string[],
 ): Promise<void> {
-  const source = named.replace(/^[a-z_]+::/, '')
+  const source = parseSource(named).path
   const read = [source, ...files.map(({ path }) => path)]
   // What is no file, such as a preset, is not read from here.
   for (const path of others) if (await identityAt(path)) read.push(path)

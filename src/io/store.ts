@@ -73,11 +73,9 @@ export async function storeOf(path: string): Promise<Store | undefined> {
   return store
 }
 
-/** The same source in a version that does not change any more; load strings (`params::…`) alike. */
-export async function resolvePath(source: string): Promise<string> {
-  const [, loader = '', path = source] = /^([a-z_]+::)(.*)$/s.exec(source) ?? []
-  const store = await storeOf(path)
-  return store === undefined ? source : `${loader}${await store.resolve(path)}`
+/** The same path in a version that does not change any more. */
+export async function resolvePath(path: string): Promise<string> {
+  return (await storeOf(path))?.resolve(path) ?? path
 }
 
 /** What is at a path, or undefined; a link to nowhere is nothing. */

@@ -1,27 +1,21 @@
-import { dirname } from 'node:path'
 import { TensorProto_DataType } from 'onnx-buf'
 import type { Checkpoint, SourceFile } from '../checkpoint/checkpoint.js'
 import { defaultsOf, type ModelConfig } from '../checkpoint/config.js'
-import { opaqueCheckpoint } from '../formats/gguf/opaque.js'
+import type { ConfigSource } from '../checkpoint/geometry.js'
+import { listParts } from '../formats/gguf/gguf.js'
+import { opaqueCheckpoint, opaqueIn } from '../formats/gguf/opaque.js'
+import { readParts } from '../formats/gguf/split.js'
 import { graphFacts } from '../formats/onnx/facts.js'
 import { type OnnxFile, walkOnnx } from '../formats/onnx/file.js'
 import { graphAt } from '../formats/onnx/onnx.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
-import { isFolder, join, kindOf, listFolder, resolvePath, storeOf } from '../io/store.js'
+import { join, kindOf, listFolder, resolvePath, storeOf } from '../io/store.js'
 import type { NBits } from '../quantize/nbits.js'
 import type { DType } from '../types/dtype.js'
 import { findTokenizer } from './find-tokenizer.js'
-import {
-  disagreementsOf,
-  givenConfig,
-  homeOf,
-  type Location,
-  locate,
-  type OpenOptions,
-  openCheckpoint,
-  readCheckpoint,
-} from './open.js'
+import { agreeing, disagreementsOf, givenConfig, type OpenOptions, readSource } from './open.js'
+import { findSource, folderOf, parseSource, sourceAt } from './source.js'
 
 /** A checkpoint that is to be run, and not only read. */
 export interface Runnable {
@@ -40,20 +34,24 @@ export interface Runnable {
  * a configuration beside it is enough.
  */
 export async function openRunnable(given: string, options: OpenOptions = {}): Promise<Runnable> {
-  const source = await bringHere(given, options)
-  const location = await locate(source)
-  if (location.format.name === 'gguf') {
-    const folder = await homeOf(location)
-    const opaque = await opaqueCheckpoint(location.path, options.tokenizer, folder)
-    if (opaque !== undefined) return opaque
+  const source = await findSource(await bringHere(given, options))
+  const { path, folder, format } = source
+  if (format.name === 'gguf') {
+    const parts = await readParts(path)
+    const opaque = opaqueIn(parts, path)
+    const runs = opaque && opaqueCheckpoint(opaque, await findTokenizer(folder, options.tokenizer))
+    if (runs !== undefined) return runs
+    const list = () => listParts(parts, path)
+    return { checkpoint: agreeing(await readSource(source, options, list)) }
   }
-  if (location.format.name !== 'onnx') return { checkpoint: await openCheckpoint(source, options) }
-  const graph = await graphAt(location.path)
+  if (format.name !== 'onnx') return { checkpoint: agreeing(await readSource(source, options)) }
+  const graph = await graphAt(path)
   const file = await openFile(graph)
   try {
     const onnx = await walkOnnx(file)
     const nbits = typeOf(onnx)
-    const opened = nbits === undefined ? await openFloat(source, options) : undefined
+    const opened =
+      nbits === undefined ? await orRefused(() => readSource(source, options)) : undefined
     if (opened !== undefined && !(opened instanceof OpenLlamaError)) {
       return { checkpoint: opened, graph }
     }
@@ -61,18 +59,18 @@ export async function openRunnable(given: string, options: OpenOptions = {}): Pr
       opened === undefined
         ? []
         : [`its weights are not understood, it only runs: ${opened.message}`]
-    const config = await configOf(location, options, graph)
-    const folder = await homeOf(location)
+    const given = await givenConfig(folder, options)
+    const config = configOf(given, graph)
     const disagreements = await disagreementsOf(
       await graphFacts(onnx),
       config,
       { folder, path: graph },
-      await givenConfig(folder, options),
+      given,
     )
     return {
       checkpoint: {
         format: 'onnx',
-        path: source,
+        path: source.given,
         naming: 'hf',
         files: [
           { path: graph, size: file.size },
@@ -94,16 +92,16 @@ export async function openRunnable(given: string, options: OpenOptions = {}): Pr
 
 /** An engine runs what is on this machine: what is elsewhere comes first, as far as it is needed. */
 async function bringHere(given: string, options: OpenOptions): Promise<string> {
-  const source = await resolvePath(given)
-  const [, loader = '', path = source] = /^([a-z_]+::)(.*)$/s.exec(source) ?? []
+  const text = parseSource(given)
+  const path = await resolvePath(text.path)
   const store = await storeOf(path)
-  if (store === undefined) return source
-  const location = await locate(source)
-  const opened = await openFloat(source, options)
+  if (store === undefined) return sourceAt(path, text)
+  const source = await findSource(sourceAt(path, text))
+  const opened = await orRefused(() => readSource(source, options))
   const weights =
-    opened instanceof OpenLlamaError ? await filesIn(location.path) : opened.files.map(pathOf)
-  const graph = location.format.name === 'onnx' ? [await graphAt(location.path)] : []
-  return loader + (await store.bring(path, [...graph, ...weights]))
+    opened instanceof OpenLlamaError ? await filesIn(source.path) : opened.files.map(pathOf)
+  const graph = source.format.name === 'onnx' ? [await graphAt(source.path)] : []
+  return sourceAt(await store.bring(path, [...graph, ...weights]), text)
 }
 
 function pathOf({ path }: SourceFile): string {
@@ -112,18 +110,15 @@ function pathOf({ path }: SourceFile): string {
 
 /** What is not understood is needed whole: a file with all that is beside it. */
 async function filesIn(path: string): Promise<string[]> {
-  const folder = (await isFolder(path)) ? path : dirname(path)
+  const folder = await folderOf(path)
   const paths = (await listFolder(folder)).map((name) => join(folder, name))
   const kinds = await Promise.all(paths.map(kindOf))
   return paths.filter((_, i) => kinds[i] === 'file')
 }
 
-async function openFloat(
-  source: string,
-  options: OpenOptions,
-): Promise<Checkpoint | OpenLlamaError> {
+async function orRefused(open: () => Promise<Checkpoint>): Promise<Checkpoint | OpenLlamaError> {
   try {
-    return await readCheckpoint(source, options)
+    return await open()
   } catch (error) {
     if (error instanceof OpenLlamaError && error.code === 'input') return error
     throw error
@@ -153,12 +148,8 @@ const needed = [
   'num_attention_heads',
 ] as const
 
-async function configOf(
-  location: Location,
-  options: OpenOptions,
-  path: string,
-): Promise<ModelConfig> {
-  const given = (await givenConfig(await homeOf(location), options))?.values ?? {}
+function configOf(found: ConfigSource | undefined, path: string): ModelConfig {
+  const given = found?.values ?? {}
   const { vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads } =
     given
   if (

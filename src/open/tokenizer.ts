@@ -3,9 +3,8 @@ import type { TokenizerFiles } from '../checkpoint/checkpoint.js'
 import { contextLength, lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
 import { gguf } from '../formats/gguf/gguf.js'
 import { firstOfSplit, readParts } from '../formats/gguf/split.js'
-import { formatOfLoader, formats, loaders } from '../formats/index.js'
-import { inputError, usageError } from '../io/errors.js'
-import { openFile, readStart } from '../io/source.js'
+import { formats } from '../formats/index.js'
+import { inputError } from '../io/errors.js'
 import { refuseStandIns } from '../io/stand-ins.js'
 import { isFolder, join, listFolder, resolvePath } from '../io/store.js'
 import {
@@ -21,6 +20,7 @@ import {
 } from '../tokenizer/load.js'
 import { isTiktoken } from '../tokenizer/tiktoken.js'
 import { findTokenizer } from './find-tokenizer.js'
+import { formatOfLoadType, headOf, parseSource } from './source.js'
 
 /** A tokenizer, wherever it was found. */
 export interface OpenedTokenizer {
@@ -53,7 +53,7 @@ export async function openTokenizer(
   source: string,
   { arrays = false }: OpenTokenizerOptions = {},
 ): Promise<OpenedTokenizer> {
-  const place = await locate(await resolvePath(source))
+  const place = await locate(source)
   const parts = place.gguf === undefined ? undefined : await readParts(place.gguf)
   const metadata = parts?.[0]?.header.entries
   const own = arrays && place.isGguf
@@ -109,12 +109,9 @@ interface Place {
 }
 
 async function locate(source: string): Promise<Place> {
-  const [, loader, inner = source] = /^([a-z_]+)::(.*)$/s.exec(source) ?? []
-  if (loader !== undefined && formatOfLoader(loader) === undefined) {
-    throw usageError(`"${loader}::" is no load type of EasyLM's`, {
-      suggestions: [`There are ${loaders.map((name) => `${name}::`).join(', ')}.`],
-    })
-  }
+  const { loader, path } = parseSource(source)
+  const inner = await resolvePath(path)
+  if (loader !== undefined) formatOfLoadType(loader)
   if (await isFolder(inner)) return locateInFolder(inner)
   const name = basename(inner)
   const folder = dirname(inner)
@@ -149,14 +146,5 @@ async function locateInFolder(folder: string): Promise<Place> {
       others > 0
         ? [`of ${names.length} GGUF files only ${name} is looked at; name another to have it`]
         : [],
-  }
-}
-
-async function headOf(path: string): Promise<Uint8Array> {
-  const source = await openFile(path)
-  try {
-    return await readStart(source, 512)
-  } finally {
-    await source.close()
   }
 }

@@ -3,11 +3,13 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { gguf } from '../../src/formats/gguf/gguf.js'
-import { openVocabulary } from '../../src/formats/gguf/kinds.js'
+import { vocabularyIn } from '../../src/formats/gguf/kinds.js'
+import { readParts } from '../../src/formats/gguf/split.js'
 import { locateTensor } from '../../src/formats/torch/strides.js'
 import { originOf } from '../../src/io/snapshot.js'
 import { nameOf } from '../../src/io/store.js'
 import { openCheckpoint } from '../../src/open/open.js'
+import { findSource } from '../../src/open/source.js'
 import { fails } from '../support/errors.js'
 import { type RawEntry, rawGguf, text, texts } from '../support/gguf.js'
 import { fixture } from '../support/paths.js'
@@ -493,10 +495,11 @@ test('GGUF files that are no models', async () => {
     path,
     rawGguf({ entries: [text('general.architecture', 'bert'), tokens], tensors: [] }),
   )
-  const found = await openVocabulary(path)
-  assert.equal([found?.tokens, found?.metadata.length], [1, 2])
-  assert.is(await openVocabulary(join(path, '..')).then((each) => each?.tokens), 1)
-  assert.is(await openVocabulary(kinds('flax')), undefined)
+  for (const source of [path, join(path, '..')]) {
+    const found = await findSource(source)
+    const vocabulary = vocabularyIn(await readParts(found.path), source)
+    assert.equal([vocabulary?.tokens, vocabulary?.metadata.length], [1, 2])
+  }
 })
 
 test('beside a GGUF, a projector and an importance matrix are no second model', () => {

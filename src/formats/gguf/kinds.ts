@@ -1,7 +1,6 @@
 import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
-import { isFolder, join, listFolder, resolvePath } from '../../io/store.js'
-import { firstOfSplit, type GgufPart, readParts } from './split.js'
+import type { GgufPart } from './split.js'
 
 /** GGUF holds more than models: what a file is by its metadata, where it is none. */
 const kinds: readonly { type?: string; architecture?: string; what: string; todo: string }[] = [
@@ -60,23 +59,14 @@ export interface VocabularyFile {
   tokens: number
 }
 
-/** The vocabulary that a source is, where it is nothing else. */
-export async function openVocabulary(source: string): Promise<VocabularyFile | undefined> {
-  const path = await ggufIn(await resolvePath(source))
-  if (path === undefined) return undefined
-  const parts = await readParts(path)
+/**
+ * The vocabulary that a GGUF is, where it is nothing else.
+ * @param path what to call it
+ */
+export function vocabularyIn(parts: readonly GgufPart[], path: string): VocabularyFile | undefined {
   const metadata = parts[0]?.header.entries ?? []
   const tokens = lookUp(metadata).get(tokensKey)?.value
   const has = parts.some(({ header }) => header.tensors.length + header.opaque.length > 0)
   if (has || !Array.isArray(tokens)) return undefined
-  return { path: source, files: parts.map(({ file }) => file), metadata, tokens: tokens.length }
-}
-
-/** The GGUF that a path names, itself or the one in its folder. */
-export async function ggufIn(path: string): Promise<string | undefined> {
-  if (/\.gguf$/i.test(path)) return path
-  if (/^[a-z_]+::/.test(path) || !(await isFolder(path))) return undefined
-  const files = (await listFolder(path)).filter((name) => /\.gguf$/i.test(name))
-  const name = files.length === 1 ? files[0] : firstOfSplit(files)
-  return name === undefined ? undefined : join(path, name)
+  return { path, files: parts.map(({ file }) => file), metadata, tokens: tokens.length }
 }

@@ -1,14 +1,11 @@
 import { architectureOfGguf } from '../../architectures/index.js'
-import type { Checkpoint } from '../../checkpoint/checkpoint.js'
+import type { Checkpoint, TokenizerFiles } from '../../checkpoint/checkpoint.js'
 import { defaultsOf, type ModelConfig } from '../../checkpoint/config.js'
 import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
-import { resolvePath } from '../../io/store.js'
-import { findTokenizer } from '../../open/find-tokenizer.js'
 import type { DType } from '../../types/dtype.js'
 import { configFromMetadata } from './config.js'
-import { ggufIn } from './kinds.js'
-import { type GgufPart, readParts } from './split.js'
+import type { GgufPart } from './split.js'
 import { otherTensorTypes, tensorTypes } from './type.js'
 
 /** A GGUF that can be looked at and run, but whose weights are not read here. */
@@ -41,11 +38,11 @@ export function refuseOpaque(parts: readonly GgufPart[]): void {
   }
 }
 
-/** The GGUF that a source is, where its weights are not read; undefined for every other source. */
-export async function openOpaque(source: string): Promise<OpaqueGguf | undefined> {
-  const path = await ggufIn(await resolvePath(source))
-  if (path === undefined) return undefined
-  const parts = await readParts(path)
+/**
+ * What is known of a GGUF whose weights are not read; undefined for every other.
+ * @param path what to call it
+ */
+export function opaqueIn(parts: readonly GgufPart[], path: string): OpaqueGguf | undefined {
   const metadata = parts[0]?.header.entries ?? []
   const opaque = parts.flatMap(({ header }) => header.opaque)
   const named = lookUp(metadata).text('general.architecture')
@@ -58,7 +55,7 @@ export async function openOpaque(source: string): Promise<OpaqueGguf | undefined
   }
   const types = [...new Set(opaque.map((tensor) => tensor.type))]
   return {
-    path: source,
+    path,
     files: parts.map(({ file }) => file),
     metadata,
     reason:
@@ -76,13 +73,12 @@ export async function openOpaque(source: string): Promise<OpaqueGguf | undefined
  * Such a GGUF as a checkpoint that only runs: without tensors.
  * @returns with the type whose limits it is held to in a check
  */
-export async function opaqueCheckpoint(
-  path: string,
-  tokenizer: string | undefined,
-  folder: string,
-): Promise<{ checkpoint: Checkpoint; opaque: { type: string; like: DType } } | undefined> {
-  const found = await openOpaque(path)
-  if (found === undefined || found.tensors.every(({ type }) => isRead(type))) return undefined
+export function opaqueCheckpoint(
+  found: OpaqueGguf,
+  tokenizer: TokenizerFiles,
+): { checkpoint: Checkpoint; opaque: { type: string; like: DType } } | undefined {
+  const { path } = found
+  if (found.tensors.every(({ type }) => isRead(type))) return undefined
   const metadata = lookUp(found.metadata)
   const hasOutput = found.tensors.some(({ name }) => name === 'output.weight')
   // Rotary factors are data: what runs the file reads them itself.
@@ -103,7 +99,7 @@ export async function opaqueCheckpoint(
       ),
       metadata: found.metadata,
       tensors: new Map(),
-      tokenizer: await findTokenizer(folder, tokenizer),
+      tokenizer,
       notes: [...notes, `${found.reason}: its weights are not compared`],
     },
     opaque: { type: like?.name ?? 'an unknown type', like: like?.like ?? 'q2_k' },

@@ -6,8 +6,9 @@ import { roundingOf } from '../../../src/check/rounding.js'
 import { describeOpaque } from '../../../src/cli/inspection.js'
 import { engineFor, exactEngineFor } from '../../../src/engines/open.js'
 import { parseAssignment } from '../../../src/formats/gguf/assign.js'
-import { openOpaque } from '../../../src/formats/gguf/opaque.js'
+import { opaqueIn } from '../../../src/formats/gguf/opaque.js'
 import { setMetadata } from '../../../src/formats/gguf/set.js'
+import { readParts } from '../../../src/formats/gguf/split.js'
 import { openCheckpoint } from '../../../src/open/open.js'
 import { openRunnable } from '../../../src/open/runnable.js'
 import { equalBytes } from '../../support/bytes.js'
@@ -39,6 +40,10 @@ function written(type: number, entries = modelEntries(small)): string {
     rawGguf({ entries: [...entries, ...vocabulary], tensors: [...tensors, opaque] }),
   )
   return path
+}
+
+async function openOpaque(path: string) {
+  return opaqueIn(await readParts(path), path)
 }
 
 test('inspect shows the header, the metadata and the types', async () => {
