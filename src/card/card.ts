@@ -9,7 +9,7 @@ import { lossChart } from './charts/loss.js'
 import { editFrontMatter, readFrontMatter, splitCard } from './front-matter.js'
 import { type LossCurve, readLoss } from './loss.js'
 import { plain } from './markdown.js'
-import { frontMatterChanges, nameOf } from './metadata.js'
+import { frontMatterChanges, modelIndexName } from './metadata.js'
 import { evalResultsFiles, evalResultsHead } from './results/data.js'
 import { evaluationColumn } from './results/evaluations.js'
 import { readEvalRun } from './results/lm-eval.js'
@@ -80,7 +80,7 @@ export async function writeCard(folder: string, options: CardOptions = {}): Prom
   if (curve !== undefined) {
     charts.push({
       name: lossChartName,
-      text: lossChart(`${nameOf(subject)}: training loss`, curve),
+      text: lossChart(`${modelIndexName(subject)}: training loss`, curve),
     })
   }
   const sections: Sections = {

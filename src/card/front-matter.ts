@@ -15,7 +15,7 @@ export interface CardText {
 }
 
 /** What is to become of a key. */
-export type Change =
+export type FieldChange =
   /** It has this value, whatever it had. */
   | { key: string; set: Json }
   /** It has this value where it has none. */
@@ -61,7 +61,7 @@ export function readFrontMatter(yaml: string, path: string): JsonObject {
  */
 export function editFrontMatter(
   yaml: string,
-  changes: readonly Change[],
+  changes: readonly FieldChange[],
   newline: string,
   path: string,
 ): string {
@@ -74,7 +74,7 @@ export function editFrontMatter(
   return text
 }
 
-function edit(text: string, change: Change, newline: string, path: string): string {
+function edit(text: string, change: FieldChange, newline: string, path: string): string {
   const doc = parse(text, path)
   const there = toObject(doc, path)[change.key]
   const wanted = wantedValue(change, there)
@@ -99,7 +99,7 @@ function edit(text: string, change: Change, newline: string, path: string): stri
 }
 
 /** What the key is to have; undefined for a key that is to go, or not to come. */
-function wantedValue(change: Change, there: Json | undefined): Json | undefined {
+function wantedValue(change: FieldChange, there: Json | undefined): Json | undefined {
   if ('set' in change) return change.set
   if ('fill' in change) return isEmpty(there) ? change.fill : there
   if ('add' in change) {

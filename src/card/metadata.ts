@@ -1,6 +1,6 @@
 import { defaultArchitecture } from '../architectures/index.js'
 import type { Json, JsonObject } from '../io/json.js'
-import type { Change } from './front-matter.js'
+import type { FieldChange } from './front-matter.js'
 import { oneLine } from './markdown.js'
 import { modelIndex } from './results/data.js'
 import type { Comparison } from './results/results.js'
@@ -16,7 +16,7 @@ export function frontMatterChanges(
   subject: Subject,
   results: Comparison | undefined,
   there: JsonObject,
-): Change[] {
+): FieldChange[] {
   const { release, repo, source, isQuantized } = subject
   const changes = licenseChanges(subject, there)
   if (release !== undefined) changes.push({ key: 'language', fill: ['en'] })
@@ -35,14 +35,14 @@ export function frontMatterChanges(
   if (release !== undefined) changes.push({ key: 'datasets', add: release.datasets })
   changes.push({ key: 'tags', add: tagsOf(subject) })
   if (results !== undefined) {
-    const index = modelIndex(results, nameOf(subject), there['model-index'])
+    const index = modelIndex(results, modelIndexName(subject), there['model-index'])
     changes.push({ key: 'model-index', set: index })
   }
   return changes
 }
 
 /** The user's word holds against the card's; that of the files or of a release is filled in. */
-function licenseChanges({ release, license }: Subject, there: JsonObject): Change[] {
+function licenseChanges({ release, license }: Subject, there: JsonObject): FieldChange[] {
   const { id, isGiven, name, link } = license ?? {}
   if (id === undefined) {
     return release === undefined ? [] : [{ key: 'license', fill: 'apache-2.0' }]
@@ -57,7 +57,7 @@ function licenseChanges({ release, license }: Subject, there: JsonObject): Chang
 }
 
 /** What a model-index calls the model. */
-export function nameOf({ repo, release, title }: Subject): string {
+export function modelIndexName({ repo, release, title }: Subject): string {
   return oneLine(repo?.split('/').at(-1) ?? release?.id ?? title)
 }
 

@@ -1,7 +1,7 @@
 import { basename, join, resolve } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { configFromHf, defaultsOf, type ModelConfig } from '../checkpoint/config.js'
-import { lookUp } from '../checkpoint/metadata.js'
+import { metadataLookup } from '../checkpoint/metadata.js'
 import { usageError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
@@ -113,7 +113,7 @@ function given(id: string): License {
 /** The license in a GGUF's metadata, which a conversion takes over from the source's card. */
 function licenseOf(checkpoints: readonly Checkpoint[]): License | undefined {
   for (const { metadata } of checkpoints) {
-    const { text } = lookUp(metadata ?? [])
+    const { text } = metadataLookup(metadata ?? [])
     const id = text('general.license')?.toLowerCase()
     if (id === undefined || !licenses.has(id)) continue
     const [name, link] = [text('general.license.name'), text('general.license.link')]
@@ -227,7 +227,8 @@ function titleOf(
   }
   const metadata = artifacts.find(({ checkpoint }) => checkpoint?.metadata)?.checkpoint?.metadata
   return (
-    oneLine(lookUp(metadata ?? []).text('general.name') ?? basename(resolve(folder))) || 'Model'
+    oneLine(metadataLookup(metadata ?? []).text('general.name') ?? basename(resolve(folder))) ||
+    'Model'
   )
 }
 

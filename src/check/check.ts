@@ -28,7 +28,7 @@ import { positionsToSee, type Reach } from './reach.js'
 import { type CheckRecord, exceededMetrics, type ParityRecord } from './record.js'
 import { coarsestRounding, roundingOf } from './rounding.js'
 import { type Runs, runBoth } from './runs.js'
-import { commonTokens, type Run, smokeFaults } from './smoke.js'
+import { commonTokens, type SmokeRun, smokeFaults } from './smoke.js'
 import {
   compareTokenizers,
   type ReadTokenizer,
@@ -238,7 +238,7 @@ function continuation(
 interface Compared {
   artifact: Runnable
   source: Runnable
-  runs: Runs & { source: Run }
+  runs: Runs & { source: SmokeRun }
 }
 
 async function compare(

@@ -1,5 +1,5 @@
 import { likeliest } from '../engines/engine.js'
-import { lookUp } from '../io/interruption.js'
+import { giveWay } from '../io/interruption.js'
 
 /** What two models have and have not in common at one position. */
 export interface Position {
@@ -47,7 +47,7 @@ export async function compareLogits(
   let loss = 0
   let lossSource = 0
   for (const [i, next] of following.entries()) {
-    if (i % rowsAtOnce === 0) await lookUp(signal)
+    if (i % rowsAtOnce === 0) await giveWay(signal)
     const ours = artifact.subarray(i * vocabulary, (i + 1) * vocabulary)
     const theirs = source.subarray(i * vocabulary, (i + 1) * vocabulary)
     const [zeroOurs, zeroTheirs] = [logSumExp(ours), logSumExp(theirs)]
@@ -95,7 +95,7 @@ export async function entropies(
 ): Promise<number[]> {
   const all: number[] = []
   for (let i = 0; i < logits.length / vocabulary; i++) {
-    if (i % rowsAtOnce === 0) await lookUp(signal)
+    if (i % rowsAtOnce === 0) await giveWay(signal)
     all.push(entropy(logits.subarray(i * vocabulary, (i + 1) * vocabulary)))
   }
   return all

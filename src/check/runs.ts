@@ -5,13 +5,13 @@ import { OpenLlamaError } from '../io/errors.js'
 import type { Runnable } from '../open/runnable.js'
 import type { CheckOptions } from './check.js'
 import { roundingOf } from './rounding.js'
-import { type Run, type RunTexts, runModel } from './smoke.js'
+import { type RunTexts, runModel, type SmokeRun } from './smoke.js'
 
 /** What running both showed. */
 export interface Runs {
   /** In the engine that is made for it. */
-  artifact: Run
-  source?: Run
+  artifact: SmokeRun
+  source?: SmokeRun
   device: Engine['device']
   /**
    * The artifact's logits over the passage, [positions, vocabulary], with activations in f32, where
@@ -40,7 +40,7 @@ export async function runBoth(
     if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
     onProgress?.(phase)
   }
-  const runArtifact = async (draft?: readonly number[]): Promise<Run> => {
+  const runArtifact = async (draft?: readonly number[]): Promise<SmokeRun> => {
     begin('running the artifact')
     const engine = await startEngine(artifact, { device: options.device, ...how })
     device = engine.device
@@ -51,7 +51,7 @@ export async function runBoth(
   const source = against
   const vocabulary = source.checkpoint.config.vocab_size
   const engine = exactEngineFor(source)
-  const runSource = async (draft?: readonly number[]): Promise<Run> => {
+  const runSource = async (draft?: readonly number[]): Promise<SmokeRun> => {
     begin('running the source')
     const opened = await openSource(source, { device: options.device, engine, ...how }, notes)
     notes.push(...opened.notes)

@@ -2,7 +2,7 @@ import type { Engine } from '../engines/engine.js'
 import { entropies } from './parity.js'
 
 /** What running a model by itself showed. */
-export interface Run {
+export interface SmokeRun {
   /** Over the tokens of the passage, [positions, vocabulary]. */
   logits: Float32Array
   /** What it made of the prompt. */
@@ -35,7 +35,7 @@ export async function runModel(
   { passage, prompt, tokens, vocabulary }: RunTexts,
   draft: readonly number[] = [],
   signal?: AbortSignal,
-): Promise<Run> {
+): Promise<SmokeRun> {
   const logits = await engine.logits(passage)
   const notFinite = findNotFinite(logits, vocabulary)
   const steps: number[] = []
@@ -62,7 +62,7 @@ export async function runModel(
  * What is wrong with a model by itself, in sentences.
  * @param source what the source made: what it does too is not the artifact's fault
  */
-export function smokeFaults(run: Run, vocabulary: number, source?: Run): string[] {
+export function smokeFaults(run: SmokeRun, vocabulary: number, source?: SmokeRun): string[] {
   const { notFinite, made } = run
   if (notFinite !== undefined) {
     const { count, position } = notFinite
@@ -73,11 +73,11 @@ export function smokeFaults(run: Run, vocabulary: number, source?: Run): string[
     faults.push(`it gives one token again and again: ${made[0]}, ${made.length} times`)
   }
   // All tokens alike at every position: there are no weights in it, or all of them are equal.
-  const even = (of: Run) => of.entropy.least > Math.log(vocabulary) * (1 - 1e-6)
+  const even = (of: SmokeRun) => of.entropy.least > Math.log(vocabulary) * (1 - 1e-6)
   if (even(run) && !(source && even(source))) {
     faults.push('every token is equally likely to it, wherever it is')
   }
-  const certain = (of: Run) => of.entropy.most < leastEntropy
+  const certain = (of: SmokeRun) => of.entropy.most < leastEntropy
   if (certain(run) && !(source && certain(source))) {
     faults.push('it is certain of one token at every position')
   }
@@ -94,7 +94,7 @@ function repeats(made: readonly number[]): boolean {
   return made.length >= repetition && made.every((token) => token === made[0])
 }
 
-function findNotFinite(logits: Float32Array, vocabulary: number): Run['notFinite'] {
+function findNotFinite(logits: Float32Array, vocabulary: number): SmokeRun['notFinite'] {
   let count = 0
   let first = -1
   for (let i = 0; i < logits.length; i++) {

@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { lookUp } from '../checkpoint/metadata.js'
+import { metadataLookup } from '../checkpoint/metadata.js'
 import { llamaVocabulary } from '../engines/llama-vocabulary.js'
 import { sentencePieceEngine, tokenizerJsonEngine } from '../tokenizer/engine.js'
 import { type Generation, tokenizerFacts } from '../tokenizer/generation.js'
@@ -76,7 +76,7 @@ export async function readTextTokenizer(
     }
   }
   if (!hasVocabulary(checkpoint.metadata)) return undefined
-  const metadata = lookUp(checkpoint.metadata ?? [])
+  const metadata = metadataLookup(checkpoint.metadata ?? [])
   const tokens = metadata.get('tokenizer.ggml.tokens')
   const [file] = checkpoint.files
   if (tokens?.type !== 'string[]' || file === undefined) return undefined

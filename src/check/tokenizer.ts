@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { lookUp } from '../checkpoint/metadata.js'
+import { metadataLookup } from '../checkpoint/metadata.js'
 import { llamaVocabulary } from '../engines/llama-vocabulary.js'
 import { fromSystemError, inputError, OpenLlamaError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
@@ -13,7 +13,11 @@ import {
   unexplained,
 } from '../tokenizer/compare.js'
 import { readLines } from '../tokenizer/corpus.js'
-import { type Engine, sentencePieceEngine, tokenizerJsonEngine } from '../tokenizer/engine.js'
+import {
+  sentencePieceEngine,
+  type TokenizerEngine,
+  tokenizerJsonEngine,
+} from '../tokenizer/engine.js'
 import { llamaCppLimits } from '../tokenizer/generation.js'
 import { tokenizerJsonLimits } from '../tokenizer/json-limits.js'
 import { hasVocabulary } from '../tokenizer/load.js'
@@ -42,7 +46,7 @@ export interface TokenizerCheck extends ComparisonReport {
 
 /** An engine, what it runs, and what it cannot do. */
 interface Side {
-  engine: Engine
+  engine: TokenizerEngine
   origin: string
   limits: KnownLimit[]
   close?(): Promise<void>
@@ -145,7 +149,7 @@ async function llamaCppSide({ tokenizer, gguf }: OpenedTokenizer, path: string):
   const engine = await llamaVocabulary(path)
   const limits = tokenizer
     ? llamaCppLimits(tokenizer.model)
-    : byteLevelLimits(lookUp(gguf?.metadata ?? []).text('tokenizer.ggml.pre'))
+    : byteLevelLimits(metadataLookup(gguf?.metadata ?? []).text('tokenizer.ggml.pre'))
   return { engine, origin: basename(path), limits: [...limits], close: engine.close }
 }
 
@@ -202,7 +206,7 @@ function speller({ tokenizer, gguf }: OpenedTokenizer): (id: number) => string {
   if (tokenizer !== undefined) {
     return (id) => tokenizer.model.pieces[id]?.text ?? unknown(id)
   }
-  const tokens = lookUp(gguf?.metadata ?? []).get('tokenizer.ggml.tokens')
+  const tokens = metadataLookup(gguf?.metadata ?? []).get('tokenizer.ggml.tokens')
   if (tokens?.type === 'string[]') return (id) => tokens.value[id] ?? unknown(id)
   return unknown
 }

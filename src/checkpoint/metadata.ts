@@ -34,7 +34,7 @@ export interface MetadataLookup {
   text(key: string): string | undefined
 }
 
-export function lookUp(entries: readonly MetadataEntry[]): MetadataLookup {
+export function metadataLookup(entries: readonly MetadataEntry[]): MetadataLookup {
   const byKey = new Map(entries.map((entry) => [entry.key, entry]))
   const number = (key: string) => {
     const value = byKey.get(key)?.value

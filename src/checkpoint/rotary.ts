@@ -6,7 +6,7 @@ import type { ModelConfig } from './config.js'
  * Rotary embedding with its long-context scaling, computed as transformers 5 does
  * (modeling_rope_utils): everything that a configuration's fields come to.
  */
-export interface Rotary {
+export interface RotaryAngles {
   /** The angle, in radians, by which each pair of a head's rows is turned a position; head_dim / 2. */
   frequencies: Float32Array<ArrayBuffer>
   /** Cosines and sines are multiplied by it. */
@@ -55,7 +55,7 @@ export const originalField = 'original_max_position_embeddings'
  * @param path the checkpoint, for errors
  * @throws input error for a scaling that is not known, by its name, and for values that are none
  */
-export function rotaryOf(config: RotaryConfig, path: string): Rotary {
+export function rotaryOf(config: RotaryConfig, path: string): RotaryAngles {
   const rotary = computed(config, path)
   const { frequencies, attention, beyond } = rotary
   const all = [...frequencies, ...(beyond?.frequencies ?? [])]
@@ -67,7 +67,7 @@ export function rotaryOf(config: RotaryConfig, path: string): Rotary {
   )
 }
 
-function computed(config: RotaryConfig, path: string): Rotary {
+function computed(config: RotaryConfig, path: string): RotaryAngles {
   const { head_dim, rope_theta, rope_scaling } = config
   const plain = plainFrequencies(rope_theta, head_dim)
   if (rope_scaling === null) return { frequencies: plain, attention: 1 }
@@ -99,7 +99,7 @@ function computed(config: RotaryConfig, path: string): Rotary {
 }
 
 /** Whether two turn everything alike, within what f32 rounds. */
-export function sameRotary(a: Rotary, b: Rotary): boolean {
+export function sameRotary(a: RotaryAngles, b: RotaryAngles): boolean {
   return (
     isClose(a.attention, b.attention) &&
     areClose(a.frequencies, b.frequencies) &&
@@ -230,7 +230,7 @@ export function yarnFactor(config: RotaryConfig, path: string): number {
   return field.positive('factor', config.max_position_embeddings / originalContext(config))
 }
 
-function yarn(config: RotaryConfig, field: Fields): Rotary {
+function yarn(config: RotaryConfig, field: Fields): RotaryAngles {
   const factor = yarnFactor(config, '')
   const { low, high } = yarnRamp(config, '')
   const frequencies = plainFrequencies(config.rope_theta, config.head_dim)
@@ -250,7 +250,7 @@ function yarn(config: RotaryConfig, field: Fields): Rotary {
   }
 }
 
-function longrope(config: RotaryConfig, field: Fields): Rotary {
+function longrope(config: RotaryConfig, field: Fields): RotaryAngles {
   const { head_dim, rope_theta, max_position_embeddings } = config
   const length = originalContext(config)
   const factor = field.positive('factor', max_position_embeddings / length)

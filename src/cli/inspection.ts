@@ -11,7 +11,7 @@ import { formatBytes, formatCount } from '../io/units.js'
 import type { TokenizerSummary } from '../tokenizer/summary.js'
 import { describeMetadata, metadataJson } from './metadata.js'
 import { formatTable } from './table.js'
-import { tokenizerJson, tokenizerRows } from './tokenizer.js'
+import { tokenizerReport, tokenizerRows } from './tokenizer.js'
 
 /** A checkpoint, for people. */
 export function describeCheckpoint(
@@ -90,7 +90,7 @@ export function inspection(
     bytes,
     dtypes,
     config: configToHf(checkpoint.config, matrix?.dtype ?? 'f32'),
-    tokenizer: tokenizerJson(checkpoint.tokenizer, tokenizer),
+    tokenizer: tokenizerReport(checkpoint.tokenizer, tokenizer),
     ...(checkpoint.metadata ? { metadata: metadataJson(checkpoint.metadata) } : {}),
     notes: checkpoint.notes,
     ...(withTensors

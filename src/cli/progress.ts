@@ -1,4 +1,4 @@
-import type { Holder } from '../io/lock.js'
+import type { LockHolder } from '../io/lock.js'
 import { printable } from '../io/printable.js'
 import { formatBytes, formatSeconds } from '../io/units.js'
 
@@ -27,7 +27,7 @@ const phases = {
 }
 
 /** What is said while another run fetches what this one needs. */
-export function waitingFor({ host, pid }: Holder): string {
+export function waitingFor({ host, pid }: LockHolder): string {
   const who = pid > 0 ? `process ${pid} on ${host}` : 'another run'
   return `waiting for ${who}, which is fetching the same file`
 }

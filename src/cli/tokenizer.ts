@@ -37,7 +37,7 @@ export function tokenizerRows(summary: TokenizerSummary | undefined): string[][]
   ]
 }
 
-export function tokenizerJson(
+export function tokenizerReport(
   { model, beside }: TokenizerFiles,
   summary: TokenizerSummary | undefined,
 ): object {

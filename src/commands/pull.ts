@@ -5,7 +5,7 @@ import { startProgress, waitingFor } from '../cli/progress.js'
 import { describePulled } from '../cli/pulled.js'
 import { readSignedIn } from '../hub/oidc.js'
 import { pull } from '../hub/pull/pull.js'
-import type { Holder } from '../io/lock.js'
+import type { LockHolder } from '../io/lock.js'
 
 export default class Pull extends OpenLlamaCommand {
   static override summary = 'Fetch a repository from the Hub'
@@ -46,7 +46,10 @@ export default class Pull extends OpenLlamaCommand {
     const { args, flags } = await this.parse(Pull)
     const signedIn = await readSignedIn()
     const progress = await startProgress()
-    const settings = { ...signedIn, onWait: (holder: Holder) => progress.say(waitingFor(holder)) }
+    const settings = {
+      ...signedIn,
+      onWait: (holder: LockHolder) => progress.say(waitingFor(holder)),
+    }
     try {
       const pulled = await pull(args.repository, settings, {
         ...given({ out: flags.out }),

@@ -4,7 +4,7 @@ import { filterFlags } from '../cli/filter-flags.js'
 import { startProgress } from '../cli/progress.js'
 import { describePushed } from '../cli/pushed.js'
 import { push } from '../hub/push/push.js'
-import { readSettings } from '../hub/settings.js'
+import { readHubSettings } from '../hub/settings.js'
 
 export default class Push extends OpenLlamaCommand {
   static override summary = 'Publish a folder on the Hub'
@@ -55,7 +55,7 @@ export default class Push extends OpenLlamaCommand {
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Push)
-    const settings = await readSettings()
+    const settings = await readHubSettings()
     const progress = await startProgress()
     try {
       const pushed = await push(args.dir, args.repository, settings, {

@@ -4,7 +4,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { ModelConfig } from '../checkpoint/config.js'
 import { roleOf } from '../checkpoint/names.js'
 import type { Tensor } from '../checkpoint/tensor.js'
-import { lookUp } from '../io/interruption.js'
+import { giveWay } from '../io/interruption.js'
 import { tensorOf } from './diff.js'
 import { type LoadedTensor, loadTensor, type WeightFault } from './weights.js'
 
@@ -66,7 +66,7 @@ async function nearest(
 ): Promise<{ name: string; distance: number } | undefined> {
   let best: { name: string; distance: number } | undefined
   for (const name of names) {
-    await lookUp(signal)
+    await giveWay(signal)
     const tensor = tensorOf(source, name)
     if (tensor === undefined || String(tensor.shape) !== String(own.shape)) continue
     const distance = distanceOf(actual, loadTensor(tensor, source.config.head_dim))

@@ -11,7 +11,7 @@ import { fetchRegion } from '../convert/prefetcher.js'
 import { stepsBetween } from '../convert/steps.js'
 import { type Files, loadTile, memoryFor } from '../convert/tile.js'
 import { OpenLlamaError } from '../io/errors.js'
-import { lookUp } from '../io/interruption.js'
+import { giveWay } from '../io/interruption.js'
 import { alignment, loadKernels } from '../kernels/kernels.js'
 import { tokenizerDifferences } from '../tokenizer/vocabulary.js'
 import { type DType, isFloat } from '../types/dtype.js'
@@ -81,7 +81,7 @@ export async function diffCheckpoints(
   let done = 0
   try {
     for (const name of names) {
-      await lookUp(options.signal)
+      await giveWay(options.signal)
       const ours = tensorOf(a, name)
       const theirs = tensorOf(b, name)
       if (ours === undefined) tensors.push({ name, status: 'missing' })
@@ -239,7 +239,7 @@ function openComparer(budget: number): {
         // Where it is the only piece, a cast that explains all of it ends the matter.
         if (piece.region === undefined && casts.length > 0) continue
         for (const { ours, theirs, tile } of tiles(piece.a, piece.b, 'f32', piece.region)) {
-          await lookUp(signal)
+          await giveWay(signal)
           countDifferences(difference, floats(ours), floats(theirs), tile)
         }
       }
@@ -261,7 +261,7 @@ export async function areEqual(
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   for (const { ours, theirs } of tiles) {
-    await lookUp(signal)
+    await giveWay(signal)
     if (Buffer.compare(ours, theirs) !== 0) return false
   }
   return true

@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { matrixOf } from '../checkpoint/tensor.js'
-import { lookUp } from '../io/interruption.js'
+import { giveWay } from '../io/interruption.js'
 import { areEqual, floats, openTilePairs, type TilePairs, tensorOf } from './diff.js'
 
 /** A tensor of the artifact that is not what rounding makes of the source's. */
@@ -43,7 +43,7 @@ export async function compareWeights(
   const names = [...artifact.tensors.keys()]
   try {
     for (const [i, name] of names.entries()) {
-      await lookUp(signal)
+      await giveWay(signal)
       const ours = tensorOf(artifact, name)
       const theirs = tensorOf(source, name)
       if (ours === undefined || theirs === undefined) continue
@@ -76,7 +76,7 @@ async function compareTensor(
   let excess = 0
   let worst: WeightFault['worst'] = { row: 0, column: 0, values: [0, 0] }
   for (const { ours: left, theirs: right, tile } of tiles(ours, theirs, 'f32')) {
-    await lookUp(signal)
+    await giveWay(signal)
     const [a, s] = [floats(left), floats(right)]
     let squares = 0
     let total = 0

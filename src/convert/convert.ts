@@ -11,7 +11,7 @@ import { nameOf } from '../io/store.js'
 import { formatBytes } from '../io/units.js'
 import { type OpenOptions, openCheckpoint } from '../open/open.js'
 import { parseSource } from '../open/source.js'
-import { isMix, type Mix } from '../quantize/mixes.js'
+import { isMixName, type MixName } from '../quantize/mixes.js'
 import { isNBits, type NBits } from '../quantize/nbits.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
 import { type ResolvedTokens, resolveTokens } from '../tokenizer/resolved-tokens.js'
@@ -42,7 +42,7 @@ export interface ConvertOptions extends OpenOptions {
    * extension; by default a directory named after the source and the format.
    */
   out?: string
-  dtype: FloatType | Mix | NBits | 'auto'
+  dtype: FloatType | MixName | NBits | 'auto'
   /** Files that Meta's format shares the weights out to. */
   modelParallel?: number
   /** Whose configuration ONNX has beside transformers.js's. */
@@ -119,7 +119,7 @@ async function prepare(
   checkOptions(format, options)
   const { result: read, files: noted } = await noteFiles(() => openCheckpoint(source, options))
   const opened = await untieDifferentHead(read)
-  const quantization = isMix(options.dtype)
+  const quantization = isMixName(options.dtype)
     ? await chooseMix(opened, options.dtype, options.mix ?? {})
     : isNBits(options.dtype)
       ? chooseNBits(opened, options.dtype, options.mix ?? {})
@@ -149,7 +149,7 @@ async function prepare(
   const resolved = resolveTokens(opened, sources)
   const checkpoint = { ...opened, config: resolved.config }
   const wanted: TargetOptions = {
-    dtype: isMix(options.dtype) || isNBits(options.dtype) ? 'auto' : options.dtype,
+    dtype: isMixName(options.dtype) || isNBits(options.dtype) ? 'auto' : options.dtype,
     ...quantization?.target,
     ...sources,
     resolved,

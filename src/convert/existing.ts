@@ -24,7 +24,7 @@ export interface Existing {
 const carriedOver = /^(README\.md|openllama-[a-z]+\.svg|\.eval_results\/[^/]+\.yaml)$/
 
 /** How what is there is proven. */
-export interface Proof {
+export interface ProofOptions {
   /** Only names and sizes, for a run that is not to be. */
   quick?: boolean
   signal?: AbortSignal
@@ -38,7 +38,7 @@ export interface Proof {
 export async function examineExisting(
   { out, single }: Staging,
   force: boolean,
-  proof: Proof,
+  proof: ProofOptions,
 ): Promise<Existing | undefined> {
   const there = await statsOf(out)
   if (there === undefined) return single ? examineRecord(out, force) : undefined
@@ -62,7 +62,7 @@ export async function examineExisting(
 }
 
 /** @throws usage error where the folder has something in it that may not be removed */
-export async function examineFolder(folder: string, proof: Proof = {}): Promise<Existing> {
+export async function examineFolder(folder: string, proof: ProofOptions = {}): Promise<Existing> {
   const entries = (await listTree(folder)).filter(({ kind }) => kind !== 'folder')
   if (entries.length === 0) return { files: new Map(), carried: [] }
   const record = await recordAt(join(folder, provenanceName))
@@ -102,7 +102,7 @@ export async function examineFolder(folder: string, proof: Proof = {}): Promise<
 }
 
 /** The record of a single file must be of this file. */
-async function examineFile(out: string, proof: Proof): Promise<Existing> {
+async function examineFile(out: string, proof: ProofOptions): Promise<Existing> {
   const beside = provenanceBeside(out)
   const record = await recordAt(beside)
   const recorded = record?.files.get(basename(out))
@@ -179,7 +179,7 @@ async function proveFile(
   stats: TreeEntry['stats'],
   { bytes, sha256 }: Recorded,
   { mtimeNs }: OutputRecord,
-  { quick = false, signal }: Proof,
+  { quick = false, signal }: ProofOptions,
 ): Promise<void> {
   if (stats.size !== BigInt(bytes)) {
     throw refusal(path, `it has ${stats.size} bytes, its record says ${bytes}`)

@@ -19,7 +19,7 @@ import {
   isZeroed,
   parseLegacyImatrix,
 } from '../quantize/imatrix.js'
-import type { Mix } from '../quantize/mixes.js'
+import type { MixName } from '../quantize/mixes.js'
 import { assignNBits, type NBits } from '../quantize/nbits.js'
 import { isFloat } from '../types/dtype.js'
 import { type GgmlType, isGgmlType, parseGgmlType } from '../types/ggml.js'
@@ -67,7 +67,7 @@ export interface FallbackRecord {
  */
 export async function chooseMix(
   checkpoint: Checkpoint,
-  name: Mix,
+  name: MixName,
   options: MixOptions,
 ): Promise<Quantization> {
   const { config, path } = checkpoint

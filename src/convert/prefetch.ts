@@ -116,18 +116,18 @@ export function regionsOf(source: Tensor, moves: readonly Move[], most: number):
 }
 
 /** A run of bytes of a file, and where in the prefetch they go. */
-export interface Run extends Extent {
+export interface ByteRun extends Extent {
   position: number
 }
 
 /** The runs that a prefetch consists of, in the order of the files' bytes. */
-export function runsOf({ source, region }: Pick<Prefetch, 'source' | 'region'>): Run[] {
-  const runs: Run[] = []
+export function runsOf({ source, region }: Pick<Prefetch, 'source' | 'region'>): ByteRun[] {
+  const runs: ByteRun[] = []
   transferTile(source, region, (path, offset, position, length) => {
     runs.push({ path, offset, position, length })
   })
   runs.sort(compareExtents)
-  const joined: Run[] = []
+  const joined: ByteRun[] = []
   for (const run of runs) {
     const last = joined.at(-1)
     const follows =

@@ -1,7 +1,7 @@
 import { openFile } from '../io/source.js'
 import { type RemoteSource, storeOf } from '../io/store.js'
 import { slots } from './memory.js'
-import { type Prefetch, type Run, runsOf } from './prefetch.js'
+import { type ByteRun, type Prefetch, runsOf } from './prefetch.js'
 import type { Verifier } from './verifier.js'
 
 /**
@@ -116,8 +116,8 @@ export async function fetchRegion(
 }
 
 /** Runs that one request serves: long ones alone, short ones near each other together. */
-function spansOf(runs: readonly Run[]): Run[][] {
-  const spans: Run[][] = []
+function spansOf(runs: readonly ByteRun[]): ByteRun[][] {
+  const spans: ByteRun[][] = []
   for (const run of runs) {
     const span = spans.at(-1)
     const first = span?.[0]

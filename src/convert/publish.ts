@@ -64,12 +64,12 @@ async function holdStaging({ path }: Staging, files: Publication['files']): Prom
       (kind === 'file' && !known.has(name) && files.get(name) !== identityOf(stats)),
   )
   if (foreign.length > 0) {
-    throw usageError(`something came there meanwhile: ${list(foreign.map(nameOf), 5)}`, {
+    throw usageError(`something came there meanwhile: ${list(foreign.map(outputName), 5)}`, {
       path,
       suggestions: ['Move it away, and go on with --resume.'],
     })
   }
-  const there = new Set(entries.map(nameOf))
+  const there = new Set(entries.map(outputName))
   const gone = [...files.keys()].filter((name) => !there.has(name))
   if (gone.length === 0) return
   throw usageError(`what was made is gone: ${list(gone, 5)}`, {
@@ -78,7 +78,7 @@ async function holdStaging({ path }: Staging, files: Publication['files']): Prom
   })
 }
 
-function nameOf({ name }: { name: string }): string {
+function outputName({ name }: { name: string }): string {
   return name
 }
 
@@ -282,7 +282,7 @@ async function recoverFile(staging: Staging): Promise<string[]> {
   }
   if (now === undefined || !(await isRecord(beside))) return []
   if (await isRecord(kept)) await removeReplaced(staging)
-  const left = journal?.head.files.includes(file) && (await listTree(path)).map(nameOf)
+  const left = journal?.head.files.includes(file) && (await listTree(path)).map(outputName)
   // It had arrived, and only its staging directory had not been removed.
   if (left && left.length === 1 && left[0] === journalName) await discard(staging, [])
   return []

@@ -7,7 +7,7 @@ import type { Lock } from '../io/lock.js'
 import { formatBytes } from '../io/units.js'
 import type { Conversion } from './convert.js'
 import { execute, type Progress } from './execute.js'
-import { type Existing, examineExisting, type Proof } from './existing.js'
+import { type Existing, examineExisting, type ProofOptions } from './existing.js'
 import { refuseLosses } from './losses.js'
 import { lockOutput } from './output-lock.js'
 import { refuseOverlap } from './overlap.js'
@@ -110,7 +110,7 @@ function holdApart({ checkpoint, staging, options }: Conversion): Promise<void> 
 async function examine(
   staging: Staging,
   run: Pick<RunOptions, 'force' | 'resume'>,
-  proof: Proof,
+  proof: ProofOptions,
 ): Promise<{
   unfinished: Unfinished | undefined
   existing: Existing | undefined

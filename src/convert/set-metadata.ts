@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import type { Assignment } from '../formats/gguf/assign.js'
+import type { KeyAssignment } from '../formats/gguf/assign.js'
 import {
   type RecordOfFile,
   type SetOptions,
@@ -24,7 +24,7 @@ import { provenanceBeside, provenanceName } from './staging.js'
  */
 export async function setRecordedMetadata(
   file: string,
-  assignments: readonly Assignment[],
+  assignments: readonly KeyAssignment[],
   options: Omit<SetOptions, 'record'>,
 ): Promise<SetResult> {
   if (options.dryRun) return setMetadata(file, assignments, options)
@@ -69,7 +69,7 @@ async function lock(file: string): Promise<Lock[]> {
 /** The record that lists a file: its own, or its folder's. */
 async function recordOf(
   file: string,
-  assignments: readonly Assignment[],
+  assignments: readonly KeyAssignment[],
 ): Promise<RecordOfFile | undefined> {
   const name = basename(file)
   for (const path of [provenanceBeside(file), join(dirname(file), provenanceName)]) {
@@ -117,7 +117,7 @@ function changed(
   record: JsonObject,
   name: string,
   { bytes, sha256 }: { bytes: number; sha256: string },
-  assignments: readonly Assignment[],
+  assignments: readonly KeyAssignment[],
 ): JsonObject {
   const target = isJsonObject(record.target) ? record.target : {}
   const files = Array.isArray(target.files) ? target.files : []
@@ -138,7 +138,7 @@ function changed(
 }
 
 /** What `convert --metadata` would be given for the same file. */
-function withAssignments(there: Json | undefined, assignments: readonly Assignment[]): string[] {
+function withAssignments(there: Json | undefined, assignments: readonly KeyAssignment[]): string[] {
   const keys = new Set(assignments.map(({ key }) => key))
   const kept = (Array.isArray(there) ? there : []).filter((each) => typeof each === 'string')
   return [

@@ -10,7 +10,7 @@ import { pieceProbes, probes } from '../tokenizer/probes.js'
 const proved = new Set<string>()
 
 /** How a tokenizer.json that is to be written compares with SentencePiece. */
-export interface Proof {
+export interface TokenizerProof {
   /** What it approximates. */
   warnings: string[]
   /** Why it must not be written, with an example; undefined where it is right. */
@@ -21,7 +21,10 @@ export interface Proof {
  * Holds the tokenizer.json that is to be written against SentencePiece on the
  * built-in probes and on the model's own pieces.
  */
-export async function proveTokenizer(tokenizer: LoadedTokenizer, text: string): Promise<Proof> {
+export async function proveTokenizer(
+  tokenizer: LoadedTokenizer,
+  text: string,
+): Promise<TokenizerProof> {
   const key = createHash('sha256').update(tokenizer.bytes).update(text).digest('hex')
   if (proved.has(key)) return { warnings: [] }
   const proof = await prove(tokenizer, text)
@@ -29,7 +32,7 @@ export async function proveTokenizer(tokenizer: LoadedTokenizer, text: string): 
   return proof
 }
 
-async function prove(tokenizer: LoadedTokenizer, text: string): Promise<Proof> {
+async function prove(tokenizer: LoadedTokenizer, text: string): Promise<TokenizerProof> {
   const name = 'tokenizer.json'
   const texts = [...probes, ...pieceProbes(tokenizer.model)]
   const pair = await compareOn(texts, tokenizer, text, name, name)

@@ -4,7 +4,7 @@ import { OpenLlamaError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
 import { isRemote } from '../io/store.js'
 import { formatBytes } from '../io/units.js'
-import { type Prefetch, type Run, runsOf } from './prefetch.js'
+import { type ByteRun, type Prefetch, runsOf } from './prefetch.js'
 
 /**
  * Holds the content of files from elsewhere against the SHA-256 that their place
@@ -116,7 +116,7 @@ function obstacleOf(
   return `${formatBytes(left)} of it are not needed and were not fetched`
 }
 
-async function pass(file: Passing, run: Run, bytes: Uint8Array): Promise<void> {
+async function pass(file: Passing, run: ByteRun, bytes: Uint8Array): Promise<void> {
   if (run.offset > file.position) await passGap(file, run.offset)
   if (run.offset < file.position) throw new Error(`${run.path}: byte ${run.offset} came too late`)
   file.hash.update(bytes.subarray(run.position, run.position + run.length))

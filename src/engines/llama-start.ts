@@ -82,8 +82,8 @@ async function getLlama(gpu: LlamaGpu, onError: (message: string) => void): Prom
 }
 
 /** Its ids are numbers with a brand. */
-export type Token = Parameters<LlamaModel['detokenize']>[0][number]
+export type LlamaToken = Parameters<LlamaModel['detokenize']>[0][number]
 
-export function asTokens(ids: readonly number[]): Token[] {
-  return ids.filter((id): id is Token => Number.isInteger(id))
+export function asTokens(ids: readonly number[]): LlamaToken[] {
+  return ids.filter((id): id is LlamaToken => Number.isInteger(id))
 }

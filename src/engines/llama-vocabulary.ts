@@ -1,9 +1,9 @@
-import type { Engine } from '../tokenizer/engine.js'
+import type { TokenizerEngine } from '../tokenizer/engine.js'
 import { llamaCppName } from '../tokenizer/generation.js'
 import { asTokens, startLlama } from './llama-start.js'
 
 /** A vocabulary in llama.cpp; `close` gives its memory back. */
-export interface LlamaVocabulary extends Engine {
+export interface LlamaVocabulary extends TokenizerEngine {
   close(): Promise<void>
 }
 

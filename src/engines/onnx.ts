@@ -110,7 +110,7 @@ function sessionOptions(
   }
 }
 
-interface Opened {
+interface OpenedSession {
   session: InferenceSession
   device: RuntimeDevice
   notes: string[]
@@ -121,7 +121,7 @@ async function createSession(
   where: { format: string; path: string },
   device: RuntimeDevice,
   create: (fallback: boolean) => Promise<InferenceSession>,
-): Promise<Opened> {
+): Promise<OpenedSession> {
   try {
     if (device === 'cpu') return { session: await create(true), device, notes: [] }
     return await createOn(device, create)
@@ -150,7 +150,7 @@ function reasonOf(cause: unknown): string {
 async function createOn(
   device: RuntimeDevice,
   create: (fallback: boolean) => Promise<InferenceSession>,
-): Promise<Opened> {
+): Promise<OpenedSession> {
   try {
     return { session: await create(false), device, notes: [`all of it runs on ${device}`] }
   } catch (cause) {
@@ -162,7 +162,11 @@ async function createOn(
 }
 
 /** @param inputs weights that are given to every run */
-function engineOf({ session, device, notes }: Opened, config: ModelConfig, inputs: Feeds): Engine {
+function engineOf(
+  { session, device, notes }: OpenedSession,
+  config: ModelConfig,
+  inputs: Feeds,
+): Engine {
   const vocabulary = config.vocab_size
   const ends = new Set([config.eos_token_id].flat())
   return {

@@ -4,7 +4,7 @@ import type { Tensor } from '../checkpoint/tensor.js'
 import type { NBits } from '../quantize/nbits.js'
 import type { KeptFile, LoadedTokenizer } from '../tokenizer/load.js'
 import type { ResolvedTokens } from '../tokenizer/resolved-tokens.js'
-import type { SourceFile } from '../tokenizer/tokenizer-config.js'
+import type { SettingsFile } from '../tokenizer/tokenizer-config.js'
 import type { DType, FloatType } from '../types/dtype.js'
 import type { About } from './about.js'
 import type { Loss } from './losses.js'
@@ -71,7 +71,7 @@ export interface TargetOptions {
   /** Whose configuration ONNX has beside transformers.js's. */
   onnxTarget?: OnnxTarget
   /** The source's tokenizer.json, where it has nothing else. */
-  tokenizerJson?: SourceFile
+  tokenizerJson?: SettingsFile
   /** Tokenizer files that folders get as they are, in the place of ours. */
   keptTokenizer?: readonly KeptFile[]
   /** They are passed on even where they are wrong (--keep-tokenizer). */

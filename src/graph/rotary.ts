@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../checkpoint/config.js'
-import { type Rotary, rotaryOf } from '../checkpoint/rotary.js'
+import { type RotaryAngles, rotaryOf } from '../checkpoint/rotary.js'
 import { addConstant, addNode, elementTypes, type GraphBuilder } from './model.js'
 
 interface Angles {
@@ -42,7 +42,7 @@ export function rotaryAngles(of: Angles): { cos: string; sin: string } {
   }
 }
 
-function isConstant({ beyond, growing }: Rotary): boolean {
+function isConstant({ beyond, growing }: RotaryAngles): boolean {
   return beyond === undefined && growing === undefined
 }
 
@@ -61,7 +61,7 @@ function addFrequencies(
 function frequenciesOfLength(
   builder: GraphBuilder,
   { head_dim, rope_theta }: ModelConfig,
-  { frequencies, beyond, growing }: Rotary,
+  { frequencies, beyond, growing }: RotaryAngles,
 ): string {
   const scalar = (name: string, value: number) =>
     addConstant(builder, `rotary.${name}`, Float32Array.of(value), [])

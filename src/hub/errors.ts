@@ -26,7 +26,7 @@ export class Transient extends Error {
 
 /** What a status means, and what to do about it. */
 export function statusError(status: number, message: string, path: string): OpenLlamaError {
-  const said = message.trim() === '' ? '' : `: ${oneLine(message)}`
+  const said = message.trim() === '' ? '' : `: ${safeMessage(message)}`
   return hubError(`the Hub answers ${status}${said}`, {
     path,
     suggestions: [whatToDo(status, message)],
@@ -79,12 +79,12 @@ function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (error.cause instanceof Error) return reasonOf(error.cause)
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
-  const text = oneLine(error.message)
+  const text = safeMessage(error.message)
   return code === '' || text.includes(code) ? text || error.name : `${text || error.name} (${code})`
 }
 
 /** A message of others, as it may be shown. */
-export function oneLine(text: string): string {
+export function safeMessage(text: string): string {
   return withoutQueries(text).replace(/\s+/g, ' ').trim().slice(0, 500)
 }
 

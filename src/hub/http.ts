@@ -116,11 +116,11 @@ export async function pause(milliseconds: number, signal: AbortSignal | undefine
   try {
     await sleep(milliseconds, undefined, signal === undefined ? {} : { signal })
   } catch {
-    throw interrupted()
+    throw transferInterrupted()
   }
 }
 
-export function interrupted(): OpenLlamaError {
+export function transferInterrupted(): OpenLlamaError {
   return new OpenLlamaError('interrupted', 'interrupted', {
     suggestions: ['The same command goes on from here.'],
   })
@@ -142,7 +142,7 @@ async function sendOnce(
   headers.set('user-agent', 'openllama')
   const aborter = new AbortController()
   const stop = () => aborter.abort()
-  if (init.signal?.aborted) throw interrupted()
+  if (init.signal?.aborted) throw transferInterrupted()
   init.signal?.addEventListener('abort', stop, { once: true })
   let timer = setTimeout(stop, answerTime(init, patience) + bodyTime(init))
   if (init.body instanceof FileSlice) {
@@ -157,7 +157,7 @@ async function sendOnce(
     await heedProxies(process.env)
     response = await fetch(url, { ...init, headers, redirect: 'manual', signal: aborter.signal })
   } catch (error) {
-    if (init.signal?.aborted) throw interrupted()
+    if (init.signal?.aborted) throw transferInterrupted()
     // What it was to send is not there any more: the connection is not at fault.
     if (init.body instanceof FileSlice && init.body.failure) throw init.body.failure
     const reason = aborter.signal.aborted
@@ -206,12 +206,12 @@ export async function messageOf(response: Response): Promise<string> {
     return told
   }
   // Its words are a help; that they do not come is none of the failure that is told.
-  const text = await readStart(response, largestMessage, longestMessage).catch(() => '')
+  const text = await readBodyStart(response, largestMessage, longestMessage).catch(() => '')
   return /^\s*</.test(text) ? '' : text.slice(0, 300)
 }
 
 /** The text at the start of a body, which may have no end. */
-export async function readStart(
+export async function readBodyStart(
   response: Response,
   most: number,
   patience: number,
@@ -300,10 +300,10 @@ export async function readChunks(
   let received = 0
   try {
     for (;;) {
-      if (signal?.aborted) throw interrupted()
+      if (signal?.aborted) throw transferInterrupted()
       const { done, value } = await reader.read()
       timer.refresh()
-      if (signal?.aborted) throw interrupted()
+      if (signal?.aborted) throw transferInterrupted()
       if (stalled) throw new Error(`nothing came for ${Math.round(patience / 1000)} s`)
       if (done) break
       received += value.length

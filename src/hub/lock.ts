@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { type Holder, isLock, longestSilence, takeLock } from '../io/lock.js'
+import { isLock, type LockHolder, longestSilence, takeLock } from '../io/lock.js'
 import { pause } from './http.js'
 
 /** Milliseconds between two looks at a lock that another holds. */
@@ -20,7 +20,7 @@ export async function withLock<T>(
   path: string,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
-  onWait: ((holder: Holder) => void) | undefined = undefined,
+  onWait: ((holder: LockHolder) => void) | undefined = undefined,
   silence = longestSilence,
 ): Promise<T> {
   await mkdir(dirname(path), { recursive: true })

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { OpenLlamaError } from '../io/errors.js'
 import { property } from '../io/json.js'
 import { hubError } from './errors.js'
-import { readStart } from './http.js'
+import { readBodyStart } from './http.js'
 import { heedProxies } from './proxy.js'
-import { type HubSettings, readSettings } from './settings.js'
+import { type HubSettings, readHubSettings } from './settings.js'
 
 // Keyless: a CI job shows what its provider says of it, and gets a token for one hour and
 // one repository. The Hub's documentation: docs/hub/trusted-publishers; the variables are
@@ -75,7 +75,7 @@ export async function signInKeyless(
 
 /** The settings for reading: keyless only where HF_OIDC_RESOURCE asks for it. */
 export async function readSignedIn(env: Environment = process.env): Promise<HubSettings> {
-  const settings = await readSettings(env)
+  const settings = await readHubSettings(env)
   const resource = env.HF_OIDC_RESOURCE
   if (resource) await signInKeyless(settings, resource, env)
   return settings
@@ -153,7 +153,7 @@ async function ask(
       const response = await fetch(url, { ...init, redirect: 'error', signal })
       const { status } = response
       if (tries === maxTries || (status !== 429 && status < 500)) {
-        const text = await readStart(response, largestAnswer, patience)
+        const text = await readBodyStart(response, largestAnswer, patience)
         return { status, body: parsed(text) }
       }
       await response.body?.cancel()

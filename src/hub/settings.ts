@@ -1,7 +1,7 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { usageError } from '../io/errors.js'
-import type { Holder } from '../io/lock.js'
+import type { LockHolder } from '../io/lock.js'
 import { readThere } from '../io/there.js'
 
 /** What the Hub's own tools take from the environment, and so do we. */
@@ -19,12 +19,12 @@ export interface HubSettings {
   /** Milliseconds before a second try; before each further one it is twice as long. */
   firstWait: number
   /** Told, once for each file, of another run that is fetching it and is waited for. */
-  onWait?(holder: Holder): void
+  onWait?(holder: LockHolder): void
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-export async function readSettings(env: Environment = process.env): Promise<HubSettings> {
+export async function readHubSettings(env: Environment = process.env): Promise<HubSettings> {
   const home = env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'huggingface')
   return {
     endpoint: endpointOf(env),

@@ -57,7 +57,7 @@ export function parseFrontMatter(markdown: string, path: string): FrontMatter {
 }
 
 /** A field that is a list, or a single text taken as a list of one. */
-export function listOf(value: string | readonly string[] | undefined): readonly string[] {
+export function fieldList(value: string | readonly string[] | undefined): readonly string[] {
   if (value === undefined) return []
   return typeof value === 'string' ? [value] : value
 }

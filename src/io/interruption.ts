@@ -10,7 +10,7 @@ export function interrupted(suggestions: string[] = []): OpenLlamaError {
  * tiles, rows of logits, texts.
  * @throws where the program was asked to end
  */
-export async function lookUp(signal: AbortSignal | undefined): Promise<void> {
+export async function giveWay(signal: AbortSignal | undefined): Promise<void> {
   await setImmediate()
   if (signal?.aborted) throw interrupted()
 }

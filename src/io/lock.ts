@@ -15,7 +15,7 @@ const signOfLife = 5000
 export const longestSilence = 8 * signOfLife
 
 /** Who holds a lock, as its file says. */
-export interface Holder {
+export interface LockHolder {
   host: string
   pid: number
   /** Milliseconds since it last showed that it goes on. */
@@ -40,7 +40,7 @@ export interface Lock {
  * @returns the lock, or who has it
  * @throws what the system says
  */
-export async function takeLock(path: string, silence = longestSilence): Promise<Lock | Holder> {
+export async function takeLock(path: string, silence = longestSilence): Promise<Lock | LockHolder> {
   const mine = JSON.stringify({ ...self(), token: randomBytes(8).toString('hex') })
   for (;;) {
     const handle = await create(path, mine)
@@ -57,7 +57,7 @@ export async function takeLock(path: string, silence = longestSilence): Promise<
   }
 }
 
-export function isLock(taken: Lock | Holder): taken is Lock {
+export function isLock(taken: Lock | LockHolder): taken is Lock {
   return 'release' in taken
 }
 

@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path'
 import type { TokenizerFiles } from '../checkpoint/checkpoint.js'
-import { contextLength, lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
+import { contextLength, type MetadataEntry, metadataLookup } from '../checkpoint/metadata.js'
 import { gguf } from '../formats/gguf/gguf.js'
 import { firstOfSplit, readParts } from '../formats/gguf/split.js'
 import { formats } from '../formats/index.js'
@@ -81,7 +81,7 @@ export async function openTokenizer(
     ranks ??
     (metadata &&
       filesFromGguf({ path: place.gguf ?? source, tokenizer: { beside: files.beside }, metadata }))
-  const length = contextLength(lookUp(metadata ?? []))
+  const length = contextLength(metadataLookup(metadata ?? []))
   return {
     source,
     ...(tokenizer ? { tokenizer } : {}),

@@ -1,6 +1,13 @@
 import { usageError } from '../io/errors.js'
 import { type GgmlType, ggmlTypes, isBlockType, parseGgmlType, tensorBytes } from '../types/ggml.js'
-import { type Geometry, type Mix, mixes, mixType, quantizationVersion, roleOf } from './mixes.js'
+import {
+  type MixModel,
+  type MixName,
+  mixes,
+  mixRoleOf,
+  mixType,
+  quantizationVersion,
+} from './mixes.js'
 
 /** A tensor of the GGUF file to be written. */
 export interface PlainTensor {
@@ -20,7 +27,7 @@ export interface TypeOverride {
 
 /** What llama-quantize's users know as its options. */
 export interface AssignOptions {
-  mix: Mix
+  mix: MixName
   /** Gives all tensors the mix's plain type. */
   pure?: boolean
   outputType?: GgmlType
@@ -67,7 +74,7 @@ export interface Assignment {
  */
 export function assignTypes(
   tensors: readonly PlainTensor[],
-  geometry: Geometry,
+  geometry: MixModel,
   options: AssignOptions,
 ): Assignment {
   const fallbacks: Fallback[] = []
@@ -183,17 +190,17 @@ function isQuantized(
 /** Gives each tensor its type; called in the model's order, since layers are counted. */
 function chooser(
   tensors: readonly PlainTensor[],
-  geometry: Geometry,
+  geometry: MixModel,
   options: AssignOptions,
 ): (tensor: PlainTensor) => GgmlType {
   const { mix, pure, outputType, tokenEmbeddingType, overrides = [] } = options
-  const roles = tensors.map(({ name }) => roleOf(name))
+  const roles = tensors.map(({ name }) => mixRoleOf(name))
   const tied = !roles.includes('output')
   const values = roles.filter((role) => role === 'attn_v').length
   const seen = { attn_v: 0, ffn_down: 0 }
 
   return ({ name }) => {
-    const role = roleOf(name)
+    const role = mixRoleOf(name)
     if (role === 'embedding' && tokenEmbeddingType) return tokenEmbeddingType
     if (role === 'output' && outputType) return outputType
     const override = overrides.find(({ pattern }) => pattern.test(name))

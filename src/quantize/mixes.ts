@@ -1,7 +1,7 @@
 import type { GgmlType } from '../types/ggml.js'
 
 /** A model as far as the mixes look at it. */
-export interface Geometry {
+export interface MixModel {
   layers: number
   heads: number
   kvHeads: number
@@ -28,7 +28,7 @@ export const mixes = {
   q6_k: { type: 'q6_k', fileType: 18 },
 } as const satisfies Record<string, { type: GgmlType; fileType: number }>
 
-export type Mix = keyof typeof mixes
+export type MixName = keyof typeof mixes
 
 /** As users write them. */
 export const mixNames = [
@@ -46,16 +46,16 @@ export const mixNames = [
   'q5_k_s',
   'q5_k_m',
   'q6_k',
-] as const satisfies readonly Mix[]
+] as const satisfies readonly MixName[]
 
-export function isMix(name: string): name is Mix {
+export function isMixName(name: string): name is MixName {
   return Object.hasOwn(mixes, name)
 }
 
 /** What a tensor is in the model. The mixes treat all others alike. */
-export type Role = 'output' | 'embedding' | 'attn_v' | 'attn_output' | 'ffn_down' | 'other'
+export type MixRole = 'output' | 'embedding' | 'attn_v' | 'attn_output' | 'ffn_down' | 'other'
 
-export function roleOf(name: string): Role {
+export function mixRoleOf(name: string): MixRole {
   if (name === 'output.weight') return 'output'
   if (name === 'token_embd.weight') return 'embedding'
   if (name.includes('attn_v.weight')) return 'attn_v'
@@ -65,18 +65,18 @@ export function roleOf(name: string): Role {
 }
 
 /** What a tensor's type in a mix depends on. */
-export interface Place {
-  role: Role
+export interface MixPlace {
+  role: MixRole
   /** How many tensors of this role came before, of how many: layers, unless some are overridden. */
   index: number
   count: number
-  geometry: Geometry
+  geometry: MixModel
   /** Whether the quantization is guided by an importance matrix. */
   importance: boolean
 }
 
 /** The type that a mix gives a tensor whose rows fill whole blocks of any type. */
-export function mixType(mix: Mix, place: Place): GgmlType {
+export function mixType(mix: MixName, place: MixPlace): GgmlType {
   const { role, index, count } = place
   const plain = mixes[mix].type
   switch (role) {
@@ -106,7 +106,7 @@ export function mixType(mix: Mix, place: Place): GgmlType {
   }
 }
 
-function attentionValueType(mix: Mix, { index, count, geometry }: Place): GgmlType {
+function attentionValueType(mix: MixName, { index, count, geometry }: MixPlace): GgmlType {
   const sharing = Math.floor(geometry.heads / geometry.kvHeads)
   const type = ((): GgmlType => {
     if (mix === 'q2_k') return sharing >= 4 ? 'q4_k' : 'q3_k'

@@ -1,5 +1,5 @@
 import { property } from '../io/json.js'
-import { brief, listOf, refuse } from './json-vocabulary.js'
+import { brief, itemsOf, refuse } from './json-vocabulary.js'
 
 /**
  * The merges of a tokenizer.json's BPE model, as "left right"; in a file they are
@@ -18,7 +18,7 @@ export function readMerges(
   if (!Array.isArray(merges)) throw refuse(path, 'there are no merges')
   const seen = new Set<string>()
   return merges.map((merge: unknown, rank) => {
-    const parts: unknown[] = typeof merge === 'string' ? merge.split(' ') : listOf(merge)
+    const parts: unknown[] = typeof merge === 'string' ? merge.split(' ') : itemsOf(merge)
     const [left, right] = parts
     if (parts.length !== 2 || typeof left !== 'string' || typeof right !== 'string') {
       throw refuse(path, `merge ${rank} is no pair: ${brief(merge)}`)
@@ -55,14 +55,14 @@ export function checkMerges(json: unknown, path: string): void {
   ] as const) {
     if (typeof value === 'string') throw refuse(path, `its ${name} is a text`)
   }
-  for (const token of listOf(property(json, 'added_tokens'))) {
+  for (const token of itemsOf(property(json, 'added_tokens'))) {
     const content = property(token, 'content')
     if (typeof content !== 'string' || content.length <= longestToken) continue
     throw refuse(path, `an added token has ${content.length} characters`)
   }
   if (property(model, 'type') !== 'BPE') return
   const vocabulary = new Set(Object.keys(Object(property(model, 'vocab'))))
-  for (const token of listOf(property(json, 'added_tokens'))) {
+  for (const token of itemsOf(property(json, 'added_tokens'))) {
     const content = property(token, 'content')
     if (typeof content === 'string') vocabulary.add(content)
   }

@@ -4,7 +4,7 @@ import type { KnownLimit } from './compare.js'
 import { llamaCppName } from './generation.js'
 import { templateEntries } from './gguf-template.js'
 import type { GgufEntry } from './gguf-vocab.js'
-import { brief, listOf, maxTokens, readTokens, refuse } from './json-vocabulary.js'
+import { brief, itemsOf, maxTokens, readTokens, refuse } from './json-vocabulary.js'
 import {
   describeSteps,
   knownPreTokenizers,
@@ -35,7 +35,7 @@ export interface BpeVocab {
 
 const tokenTypes = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const
 
-interface Token {
+interface BpeToken {
   readonly text: string
   readonly type: keyof typeof tokenTypes
 }
@@ -134,7 +134,7 @@ function readSteps(json: unknown, path: string): SplitStep[] {
   ])
 }
 
-function tokensOf(json: unknown, path: string): Token[] {
+function tokensOf(json: unknown, path: string): BpeToken[] {
   return readTokens(json, path).map((token, id) => {
     // Ids that nobody has are padding, as the converter has it.
     if (token === undefined) return padding(id)
@@ -145,7 +145,7 @@ function tokensOf(json: unknown, path: string): Token[] {
   })
 }
 
-function padding(id: number): Token {
+function padding(id: number): BpeToken {
   return { text: `[PAD${id}]`, type: 'unused' }
 }
 
@@ -162,13 +162,13 @@ function looksSpecial(text: string): boolean {
 /** Whether a special token goes before and after a text. */
 function readTemplate(json: unknown): { before: boolean; after: boolean } {
   if (property(json, 'type') === 'Sequence') {
-    const found = listOf(property(json, 'processors')).map(readTemplate)
+    const found = itemsOf(property(json, 'processors')).map(readTemplate)
     return {
       before: found.some(({ before }) => before),
       after: found.some(({ after }) => after),
     }
   }
-  const single = listOf(property(json, 'single'))
+  const single = itemsOf(property(json, 'single'))
   const isSpecial = (item: unknown) => property(item, 'SpecialToken') !== undefined
   return { before: isSpecial(single[0]), after: single.length > 1 && isSpecial(single.at(-1)) }
 }

@@ -1,4 +1,4 @@
-import { contextLength, lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
+import { contextLength, type MetadataEntry, metadataLookup } from '../checkpoint/metadata.js'
 import { inputError } from '../io/errors.js'
 import { type ByteLevelToken, byteLevelJson } from './byte-level-json.js'
 import { templateFromGguf } from './gguf-template.js'
@@ -13,7 +13,7 @@ export interface ByteLevelFiles {
 
 /** Whether a GGUF's vocabulary is a byte-level BPE. */
 export function isByteLevelGguf(metadata: readonly MetadataEntry[]): boolean {
-  return lookUp(metadata).text('tokenizer.ggml.model') === 'gpt2'
+  return metadataLookup(metadata).text('tokenizer.ggml.model') === 'gpt2'
 }
 
 /** ggml's types of tokens, by number. */
@@ -29,7 +29,7 @@ export function byteLevelFromGguf(
   metadata: readonly MetadataEntry[],
   path: string,
 ): ByteLevelFiles {
-  const entries = lookUp(metadata)
+  const entries = metadataLookup(metadata)
   const texts = textsOf(entries, 'tokens', path)
   const merges = textsOf(entries, 'merges', path)
   const kinds = entries.get('tokenizer.ggml.token_type')?.value
@@ -97,7 +97,7 @@ export function byteLevelFromGguf(
 }
 
 function textsOf(
-  entries: ReturnType<typeof lookUp>,
+  entries: ReturnType<typeof metadataLookup>,
   name: string,
   path: string,
 ): readonly string[] {

@@ -1,4 +1,4 @@
-import type { Json } from './json.js'
+import type { OrderedJson } from './json.js'
 import { type PreTokenizer, preTokenizerJson } from './pre-tokenizer.js'
 
 /**
@@ -25,7 +25,7 @@ export interface ByteLevelParts {
 }
 
 /** The file as a value that json.ts writes. */
-export function byteLevelJson({ tokens, merges, pre, before, after }: ByteLevelParts): Json {
+export function byteLevelJson({ tokens, merges, pre, before, after }: ByteLevelParts): OrderedJson {
   // As in LLaMA 3's own file: what was added behind the vocabulary is not in it a second time.
   const last = tokens.findLastIndex(({ kind }) => kind === 'vocabulary')
   const vocabulary = tokens.slice(0, last + 1)
@@ -78,18 +78,18 @@ function template(
   tokens: readonly ByteLevelToken[],
   before: number | undefined,
   after: number | undefined,
-): Json | undefined {
+): OrderedJson | undefined {
   const textOf = (id: number | undefined) => (id === undefined ? undefined : tokens[id]?.text)
   const [first, last] = [textOf(before), textOf(after)]
   if (first === undefined && last === undefined) return undefined
-  const special = (text: string | undefined, typeId: number): Json[] =>
+  const special = (text: string | undefined, typeId: number): OrderedJson[] =>
     text === undefined ? [] : [{ SpecialToken: { id: text, type_id: typeId } }]
-  const around = (id: 'A' | 'B', typeId: number): Json[] => [
+  const around = (id: 'A' | 'B', typeId: number): OrderedJson[] => [
     ...special(first, typeId),
     { Sequence: { id, type_id: typeId } },
     ...special(last, typeId),
   ]
-  const used = [before, after].flatMap((id): [string, Json][] => {
+  const used = [before, after].flatMap((id): [string, OrderedJson][] => {
     const text = textOf(id)
     return id === undefined || text === undefined
       ? []

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import type { Engine } from './engine.js'
+import type { TokenizerEngine } from './engine.js'
 
 /** What two engines made of one text, where they differ. */
 export interface Example {
@@ -71,7 +71,7 @@ export interface CompareOptions {
  * one by one and forgotten, so memory does not grow with their number.
  */
 export async function compareEngines(
-  engines: readonly Engine[],
+  engines: readonly TokenizerEngine[],
   texts: Iterable<string> | AsyncIterable<string>,
   options: CompareOptions = {},
 ): Promise<ComparisonReport> {
@@ -117,7 +117,7 @@ export function unexplained(pair: PairReport): number {
   return pair.encodeMismatches + pair.decodeMismatches - pair.explained
 }
 
-function pairsOf(engines: readonly Engine[]): PairReport[] {
+function pairsOf(engines: readonly TokenizerEngine[]): PairReport[] {
   return engines.flatMap((left, i) =>
     engines.slice(i + 1).map((right) => ({
       engines: [left.name, right.name] as const,
@@ -137,7 +137,7 @@ function explain(pair: PairReport, limit: KnownLimit): void {
   else met.count++
 }
 
-function run(engines: readonly Engine[], text: string, reports: EngineReport[]): Side[] {
+function run(engines: readonly TokenizerEngine[], text: string, reports: EngineReport[]): Side[] {
   let reference: readonly number[] | undefined
   return engines.map((engine, i) => {
     const start = performance.now()

@@ -3,7 +3,7 @@ import { checkMerges } from './bpe-merges.js'
 import { type SentencePieceModel, writeSentencePiece } from './sentencepiece.js'
 
 /** Something that turns text into ids and back, to be held against others. */
-export interface Engine {
+export interface TokenizerEngine {
   /** What to call it in a report. */
   readonly name: string
   /** Ids of a text, without BOS and EOS. */
@@ -13,7 +13,7 @@ export interface Engine {
 }
 
 /** The real SentencePiece (C++ compiled to WebAssembly). */
-export async function sentencePieceEngine(model: SentencePieceModel): Promise<Engine> {
+export async function sentencePieceEngine(model: SentencePieceModel): Promise<TokenizerEngine> {
   // Loaded when asked for: the module is 4 MB.
   const { SentencePieceProcessor } = await import('@sctg/sentencepiece-js')
   const processor = new SentencePieceProcessor()
@@ -57,7 +57,7 @@ export async function tokenizerJsonEngine(
   text: string,
   path = 'tokenizer.json',
   name = 'tokenizer.json',
-): Promise<Engine> {
+): Promise<TokenizerEngine> {
   const { Tokenizer } = await import('@huggingface/tokenizers')
   const failed = (cause: unknown) =>
     inputError('it cannot be loaded as a tokenizer', {
@@ -66,7 +66,7 @@ export async function tokenizerJsonEngine(
       cause,
       suggestions: ['Write it anew with `openllama tokenizer convert`.'],
     })
-  let tokenizer: LoadedTokenizer
+  let tokenizer: JsonTokenizerPackage
   try {
     const json: unknown = JSON.parse(text)
     if (typeof json !== 'object' || json === null) throw new Error('it is no JSON object')
@@ -97,7 +97,7 @@ export async function tokenizerJsonEngine(
 }
 
 /** What is used of the package's Tokenizer; its own types do not resolve under NodeNext. */
-interface LoadedTokenizer {
+interface JsonTokenizerPackage {
   readonly decoder: unknown
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] }
   decode(ids: number[], options: { skip_special_tokens: boolean }): string

@@ -9,7 +9,7 @@ import {
 } from '../io/exact-json.js'
 import { property } from '../io/json.js'
 import type { KeptFile, LoadedTokenizer } from './load.js'
-import { beyondRows, type SourceFile } from './tokenizer-config.js'
+import { beyondRows, type SettingsFile } from './tokenizer-config.js'
 
 /** A tokenizer that is written as the source has it, but for tokens that the model has no rows for. */
 export interface JsonTokenizer {
@@ -22,7 +22,7 @@ export interface JsonTokenizer {
   /** The files, where the target takes them over. */
   files?: readonly KeptFile[]
   /** The parsed tokenizer.json, for GGUF. */
-  json?: SourceFile
+  json?: SettingsFile
   notes: string[]
 }
 
@@ -31,7 +31,7 @@ export interface TokenizerSources {
   /** The SentencePiece model, where there is one. */
   tokenizer?: LoadedTokenizer
   /** The source's tokenizer.json, where it has nothing else. */
-  tokenizerJson?: SourceFile
+  tokenizerJson?: SettingsFile
   /** Its files as they are, where they are to be taken over. */
   keptTokenizer?: readonly KeptFile[]
   /** They are to be taken over even where they are wrong (--keep-tokenizer). */
@@ -169,7 +169,7 @@ function lastOfTemplate(processor: unknown): string | undefined {
   return undefined
 }
 
-function withoutAdded({ name, json }: SourceFile, rows: number): SourceFile {
+function withoutAdded({ name, json }: SettingsFile, rows: number): SettingsFile {
   if (!isObject(json) || !Array.isArray(json.added_tokens)) return { name, json }
   const added = json.added_tokens.filter((token: unknown) => {
     const id = property(token, 'id')

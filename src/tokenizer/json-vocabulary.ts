@@ -32,7 +32,7 @@ export function readTokens(json: unknown, path: string): (JsonToken | undefined)
   }
   const vocabulary = property(property(json, 'model'), 'vocab')
   for (const [text, id] of entriesOf(vocabulary)) put(id, { text, kind: 'vocabulary' })
-  for (const token of listOf(property(json, 'added_tokens'))) {
+  for (const token of itemsOf(property(json, 'added_tokens'))) {
     const text = property(token, 'content')
     if (typeof text !== 'string') throw refuse(path, 'an added token has no text')
     const kind = property(token, 'special') === true ? 'special' : 'added'
@@ -48,7 +48,7 @@ export function brief(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
 }
 
-export function listOf(value: unknown): unknown[] {
+export function itemsOf(value: unknown): unknown[] {
   return Array.isArray(value) ? value : []
 }
 

@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import type { Checkpoint, TokenizerFiles } from '../checkpoint/checkpoint.js'
-import { lookUp, type MetadataEntry } from '../checkpoint/metadata.js'
+import { type MetadataEntry, metadataLookup } from '../checkpoint/metadata.js'
 import { type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
@@ -13,7 +13,7 @@ import { mergesSpacesByRecord } from './record.js'
 import { parseSentencePiece, type SentencePieceModel, writeSentencePiece } from './sentencepiece.js'
 import { isSentencePieceJson, sentencePieceFromJson } from './sentencepiece-from-json.js'
 import { filesFromTiktoken } from './tiktoken.js'
-import type { SourceFile } from './tokenizer-config.js'
+import type { SettingsFile } from './tokenizer-config.js'
 
 /** A checkpoint's tokenizer, read. */
 export interface LoadedTokenizer {
@@ -23,7 +23,7 @@ export interface LoadedTokenizer {
   /** tokenizer.model, byte for byte. */
   bytes: Uint8Array
   /** The JSON files beside it, parsed. */
-  sources: SourceFile[]
+  sources: SettingsFile[]
   /** The text of the tokenizer.json that the model was rebuilt from, where there is no other. */
   json?: string
 }
@@ -60,8 +60,8 @@ export async function loadTokenizer({
 async function readSources(
   beside: readonly string[],
   template: string | undefined,
-): Promise<SourceFile[]> {
-  const sources: SourceFile[] = []
+): Promise<SettingsFile[]> {
+  const sources: SettingsFile[] = []
   if (template !== undefined) {
     const text = await readTokenizerText(template)
     sources.push({ name: basename(template), json: { chat_template: text } })
@@ -122,7 +122,7 @@ export function filesFromGguf({
 
 /** Whether llama.cpp finds a vocabulary: asked to tokenize without one, it ends the process. */
 export function hasVocabulary(metadata: readonly MetadataEntry[] = []): boolean {
-  const found = lookUp(metadata)
+  const found = metadataLookup(metadata)
   const model = found.text('tokenizer.ggml.model')
   return (
     !(model === undefined || withoutOne.includes(model)) &&
@@ -170,7 +170,7 @@ async function embeddedTokenizer(
   path: string,
   file: string,
 ): Promise<LoadedTokenizer | undefined> {
-  const entries = lookUp(metadata)
+  const entries = metadataLookup(metadata)
   if (!sentencePieceKinds.includes(entries.text('tokenizer.ggml.model') ?? '')) return undefined
   const mergesKey = 'tokenizer.ggml.remove_extra_whitespaces'
   const merges = entries.get(mergesKey)?.value ?? (await mergesSpacesByRecord(file))
@@ -195,7 +195,7 @@ async function embeddedTokenizer(
  * The tokenizer.json of a tokenizer that exists only so (LLaMA 3's and its kin), with the
  * chat template that lies beside it.
  */
-export async function loadTokenizerJson(files: TokenizerFiles): Promise<SourceFile | undefined> {
+export async function loadTokenizerJson(files: TokenizerFiles): Promise<SettingsFile | undefined> {
   const { model, beside, template } = files
   const made = (await filesOfRanks(files))?.find(({ name }) => name === 'tokenizer.json')
   const path = made === undefined ? tokenizerJsonOf(beside) : files.tiktoken

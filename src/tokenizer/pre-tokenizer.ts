@@ -1,4 +1,4 @@
-import type { Json } from './json.js'
+import type { OrderedJson } from './json.js'
 
 /**
  * Which of llama.cpp's pre-tokenizers a tokenizer.json asks for. llama.cpp has a
@@ -189,9 +189,9 @@ export function preTokenizerNamed(name: string): PreTokenizer | undefined {
  */
 export function preTokenizerJson(
   { steps }: PreTokenizer,
-  byteLevel: (useRegex: boolean) => Json,
-): Json {
-  const written = steps.map((step): Json => {
+  byteLevel: (useRegex: boolean) => OrderedJson,
+): OrderedJson {
+  const written = steps.map((step): OrderedJson => {
     if (step.type === 'ByteLevel') return byteLevel(step.gpt2Pattern)
     // The step "Digits" is others' in JavaScript than in Rust: ½ is one there, and none here.
     const regex = step.type === 'Digits' ? '\\p{N}' : step.regex

@@ -7,7 +7,7 @@ import { inputError } from '../io/errors.js'
  */
 
 /** The bytes being read, and what to call them in an error. */
-export interface Place {
+export interface MessagePlace {
   readonly path: string
   /** The message being read: `ModelProto`, `pieces[17]`. */
   readonly message: string
@@ -20,7 +20,7 @@ interface FieldBase {
 }
 
 /** One field of a message. Fields nobody knows are kept as they are. */
-export type WireField =
+export type ModelField =
   | (FieldBase & { readonly wire: 'varint'; readonly value: bigint })
   | (FieldBase & { readonly wire: 'fixed64'; readonly value: Uint8Array })
   | (FieldBase & { readonly wire: 'bytes'; readonly value: Uint8Array })
@@ -41,9 +41,9 @@ const maxVarintBytes = 10
 export const maxFields = 2_000_000
 
 /** The fields of a message, in the order of the file. */
-export function readFields(bytes: Uint8Array, place: Place): WireField[] {
+export function readFields(bytes: Uint8Array, place: MessagePlace): ModelField[] {
   const cursor: Cursor = { bytes, offset: 0 }
-  const fields: WireField[] = []
+  const fields: ModelField[] = []
   while (cursor.offset < bytes.length) {
     if (fields.length === maxFields) throw tooMany(place)
     fields.push(readField(cursor, place))
@@ -52,11 +52,11 @@ export function readFields(bytes: Uint8Array, place: Place): WireField[] {
 }
 
 /** The error for more fields than a message is believed to have. */
-export function tooMany(place: Place): Error {
+export function tooMany(place: MessagePlace): Error {
   return malformed(place, undefined, `there are more than ${maxFields} fields`)
 }
 
-function readField(cursor: Cursor, place: Place): WireField {
+function readField(cursor: Cursor, place: MessagePlace): ModelField {
   const start = cursor.offset
   const tag = readVarint(cursor, place)
   // Field numbers have 29 bits, so a tag has 32 at most.
@@ -88,7 +88,7 @@ function readField(cursor: Cursor, place: Place): WireField {
   }
 }
 
-function readVarint(cursor: Cursor, place: Place): bigint {
+function readVarint(cursor: Cursor, place: MessagePlace): bigint {
   const start = cursor.offset
   // Nearly all take one byte; a model of 32,000 pieces has 200,000 of them.
   const first = cursor.bytes[start]
@@ -112,7 +112,7 @@ function readVarint(cursor: Cursor, place: Place): bigint {
   throw malformed(place, start, `a varint goes on after ${maxVarintBytes} bytes`)
 }
 
-function take(cursor: Cursor, length: number | bigint, place: Place): Uint8Array {
+function take(cursor: Cursor, length: number | bigint, place: MessagePlace): Uint8Array {
   const left = cursor.bytes.length - cursor.offset
   if (length > left) {
     throw malformed(
@@ -129,7 +129,7 @@ function take(cursor: Cursor, length: number | bigint, place: Place): Uint8Array
 
 /** The error for bytes that are no such message. */
 export function malformed(
-  place: Place,
+  place: MessagePlace,
   offset: number | undefined,
   what: string,
   cause?: unknown,
@@ -147,13 +147,13 @@ export function malformed(
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** A length-delimited field's bytes. */
-export function asBytes(field: WireField, place: Place): Uint8Array {
+export function asBytes(field: ModelField, place: MessagePlace): Uint8Array {
   if (field.wire !== 'bytes') throw wrongWire(field, 'bytes', place)
   return field.value
 }
 
 /** A length-delimited field as text. */
-export function asText(field: WireField, place: Place): string {
+export function asText(field: ModelField, place: MessagePlace): string {
   const bytes = asBytes(field, place)
   try {
     return utf8.decode(bytes)
@@ -164,7 +164,7 @@ export function asText(field: WireField, place: Place): string {
 }
 
 /** A varint field as int32 (negative ones are sent as 64 bits). */
-export function asInt32(field: WireField, place: Place): number {
+export function asInt32(field: ModelField, place: MessagePlace): number {
   if (field.wire !== 'varint') throw wrongWire(field, 'a varint', place)
   const value = BigInt.asIntN(64, field.value)
   if (value < -(1n << 31n) || value >= 1n << 31n) {
@@ -174,19 +174,19 @@ export function asInt32(field: WireField, place: Place): number {
 }
 
 /** A varint field as a truth value. */
-export function asBoolean(field: WireField, place: Place): boolean {
+export function asBoolean(field: ModelField, place: MessagePlace): boolean {
   if (field.wire !== 'varint') throw wrongWire(field, 'a varint', place)
   return field.value !== 0n
 }
 
 /** A 32-bit field as a float. */
-export function asFloat(field: WireField, place: Place): number {
+export function asFloat(field: ModelField, place: MessagePlace): number {
   if (field.wire !== 'fixed32') throw wrongWire(field, '32 bits', place)
   const { buffer, byteOffset } = field.value
   return new DataView(buffer, byteOffset, 4).getFloat32(0, true)
 }
 
-function wrongWire(field: WireField, expected: string, place: Place): Error {
+function wrongWire(field: ModelField, expected: string, place: MessagePlace): Error {
   return malformed(
     place,
     undefined,

@@ -85,7 +85,7 @@ export function resolveTokens(checkpoint: Checkpoint, sources: ResolveSources): 
   }
 
   /** The notes of a SentencePiece tokenizer tell of each single id that config.json claims. */
-  function isUntold({ from, to }: Change): boolean {
+  function isUntold({ from, to }: IdChange): boolean {
     return own.sentencePiece === undefined || Array.isArray(from) || Array.isArray(to)
   }
 }
@@ -134,7 +134,7 @@ function tokenizerOf(checkpoint: Checkpoint, sources: ResolveSources): OwnTokens
   }
 }
 
-type Role = 'bos' | 'eos' | 'pad'
+type IdRole = 'bos' | 'eos' | 'pad'
 type Id = number | null | undefined
 type Ends = number | readonly number[] | null | undefined
 
@@ -145,8 +145,8 @@ interface Ids {
   pad: Id
 }
 
-interface Change {
-  role: Role
+interface IdChange {
+  role: IdRole
   from: number | readonly number[]
   to: Ends
   why: string
@@ -163,9 +163,9 @@ function resolveIds(
   rows: number,
 ): {
   values: Pick<ModelConfig, 'bos_token_id' | 'eos_token_id' | 'pad_token_id'>
-  changes: Change[]
+  changes: IdChange[]
 } {
-  const changes: Change[] = []
+  const changes: IdChange[] = []
   const one = (role: 'bos' | 'pad'): number | null => {
     const from = ids[role] ?? null
     const to = own.ids[role] ?? null
@@ -191,7 +191,7 @@ function resolveEnds(
   from: Ends,
   own: OwnTokens,
   rows: number,
-): { value: number | number[] | null; change?: Change } {
+): { value: number | number[] | null; change?: IdChange } {
   if (from === null || from === undefined) return { value: null }
   const eos = own.ids.eos
   const claimed = typeof from === 'number' ? [from] : from
@@ -208,7 +208,7 @@ function resolveEnds(
   return { value, change: { role: 'eos', from, to: value, why } }
 }
 
-function changesOf(file: string, changes: readonly Change[]): string[] {
+function changesOf(file: string, changes: readonly IdChange[]): string[] {
   return changes.map(({ role, from, to, why }) => {
     const written =
       to === null || to === undefined ? 'none is written' : `${JSON.stringify(to)} is written`

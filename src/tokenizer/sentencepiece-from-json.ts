@@ -1,9 +1,9 @@
 import { property } from '../io/json.js'
 import { readMerges } from './bpe-merges.js'
-import { brief, listOf, readTokens, refuse } from './json-vocabulary.js'
+import { brief, itemsOf, readTokens, refuse } from './json-vocabulary.js'
 import type { NormalizerSpec, Piece, PieceType, SentencePieceModel } from './sentencepiece.js'
 import { buildSentencePiece } from './sentencepiece-build.js'
-import { type SourceFile, tokenText } from './tokenizer-config.js'
+import { type SettingsFile, tokenText } from './tokenizer-config.js'
 import { normalizer, spaceSymbol } from './tokenizer-json.js'
 
 /**
@@ -32,7 +32,7 @@ export function isSentencePieceJson(json: unknown): boolean {
 export function sentencePieceFromJson(
   json: unknown,
   path: string,
-  sources: readonly SourceFile[],
+  sources: readonly SettingsFile[],
 ): SentencePieceModel {
   const all = readTokens(json, path)
   // Tokens that were added behind the vocabulary are none of the model's.
@@ -103,7 +103,7 @@ function scoresOf(pieces: readonly string[], merges: readonly string[]): Map<str
 function stepsOf(json: unknown): unknown[] {
   if (json === null || json === undefined) return []
   if (property(json, 'type') !== 'Sequence') return [json]
-  return listOf(property(json, 'pretokenizers')).flatMap(stepsOf)
+  return itemsOf(property(json, 'pretokenizers')).flatMap(stepsOf)
 }
 
 /** The user-defined pieces that a step cuts out: texts, and what we write beside them (tokenizer-json.ts). */
@@ -169,12 +169,12 @@ function readNormalizer(json: unknown, steps: readonly unknown[], path: string):
 /** A normaliser as text, equal where it does the same. */
 function flatten(json: unknown): string {
   const steps = property(json, 'type') === 'Sequence' ? property(json, 'normalizers') : [json]
-  return JSON.stringify(listOf(steps))
+  return JSON.stringify(itemsOf(steps))
 }
 
 function charsmapOf(json: unknown): Uint8Array {
   const steps = property(json, 'type') === 'Sequence' ? property(json, 'normalizers') : [json]
-  const base64 = listOf(steps).map((step) => property(step, 'precompiled_charsmap'))
+  const base64 = itemsOf(steps).map((step) => property(step, 'precompiled_charsmap'))
   const found = base64.find((text) => typeof text === 'string')
   return new Uint8Array(Buffer.from(typeof found === 'string' ? found : '', 'base64'))
 }

@@ -5,12 +5,12 @@ import {
   asInt32,
   asText,
   concatenate,
+  type MessagePlace,
+  type ModelField,
   malformed,
   maxFields,
-  type Place,
   readFields,
   tooMany,
-  type WireField,
 } from './protobuf.js'
 
 /**
@@ -97,7 +97,7 @@ export interface SentencePieceModel {
   readonly normalizer: NormalizerSpec
   readonly denormalizer: NormalizerSpec | undefined
   readonly specialIds: SpecialIds
-  readonly fields: readonly WireField[]
+  readonly fields: readonly ModelField[]
 }
 
 /** The largest vocabulary that is believed: a piece is a field. */
@@ -117,12 +117,12 @@ export const longestPiece = 4 * 512
  * @throws inputError where SentencePiece itself would refuse the model, too
  */
 export function parseSentencePiece(bytes: Uint8Array, path: string): SentencePieceModel {
-  const place: Place = { path, message: 'ModelProto' }
+  const place: MessagePlace = { path, message: 'ModelProto' }
   if (bytes.length === 0) throw malformed(place, 0, 'the file is empty')
   const fields = readFields(bytes, place)
   const pieces: Piece[] = []
-  const trainerFields: WireField[] = []
-  const normalizerFields: WireField[] = []
+  const trainerFields: ModelField[] = []
+  const normalizerFields: ModelField[] = []
   let denormalizer: NormalizerSpec | undefined
   // A message sent twice is merged, field by field: the last one wins.
   for (const field of fields) {
@@ -154,16 +154,16 @@ export function writeSentencePiece(model: SentencePieceModel): Uint8Array {
   return concatenate(model.fields.map((field) => field.raw))
 }
 
-function nested(field: WireField, place: Place): WireField[] {
+function nested(field: ModelField, place: MessagePlace): ModelField[] {
   return readFields(asBytes(field, place), place)
 }
 
-function append(all: WireField[], field: WireField, place: Place): void {
+function append(all: ModelField[], field: ModelField, place: MessagePlace): void {
   for (const each of nested(field, place)) all.push(each)
   if (all.length > maxFields) throw tooMany(place)
 }
 
-function readPiece(bytes: Uint8Array, place: Place): Piece {
+function readPiece(bytes: Uint8Array, place: MessagePlace): Piece {
   let text = ''
   let score = 0
   let type: PieceType = 'normal'
@@ -187,7 +187,7 @@ function readPiece(bytes: Uint8Array, place: Place): Piece {
   return { text, score, type }
 }
 
-function asPieceType(field: WireField, place: Place): PieceType {
+function asPieceType(field: ModelField, place: MessagePlace): PieceType {
   const number = asInt32(field, place)
   const type = pieceTypeNames[number]
   if (type === undefined) {
@@ -196,7 +196,7 @@ function asPieceType(field: WireField, place: Place): PieceType {
   return type
 }
 
-function readTrainer(fields: readonly WireField[], place: Place): TrainerSpec {
+function readTrainer(fields: readonly ModelField[], place: MessagePlace): TrainerSpec {
   // The defaults of sentencepiece_model.proto.
   const trainer: Mutable<TrainerSpec> = {
     modelType: 'unigram',
@@ -266,7 +266,7 @@ function readTrainer(fields: readonly WireField[], place: Place): TrainerSpec {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-function readNormalizer(fields: readonly WireField[], place: Place): NormalizerSpec {
+function readNormalizer(fields: readonly ModelField[], place: MessagePlace): NormalizerSpec {
   const spec: Mutable<NormalizerSpec> = {
     name: '',
     precompiledCharsmap: new Uint8Array(),
@@ -301,7 +301,11 @@ function readNormalizer(fields: readonly WireField[], place: Place): NormalizerS
 }
 
 /** The rules by which SentencePiece refuses a model when it loads it. */
-function checkPieces(pieces: readonly Piece[], trainer: TrainerSpec, place: Place): SpecialIds {
+function checkPieces(
+  pieces: readonly Piece[],
+  trainer: TrainerSpec,
+  place: MessagePlace,
+): SpecialIds {
   if (pieces.length === 0) throw malformed(place, undefined, 'there is no piece')
   const ids = new Map<string, number>()
   let unk: number | undefined

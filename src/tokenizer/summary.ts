@@ -1,11 +1,11 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { lookUp } from '../checkpoint/metadata.js'
+import { metadataLookup } from '../checkpoint/metadata.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { bpeVocab } from './bpe-vocab.js'
 import { type Generation, type TokenizerFacts, tokenizerFacts } from './generation.js'
 import { loadTokenizer, loadTokenizerJson, readTokenizerFiles } from './load.js'
 import { resolveTokens } from './resolved-tokens.js'
-import { resolveTokenizer, type SourceFile, type Token } from './tokenizer-config.js'
+import { resolveTokenizer, type SettingsFile, type Token } from './tokenizer-config.js'
 
 /** What `inspect` says of a checkpoint's tokenizer. */
 export interface TokenizerSummary {
@@ -73,7 +73,7 @@ async function sentencePiece(checkpoint: Checkpoint): Promise<TokenizerSummary |
 async function byteLevel(checkpoint: Checkpoint): Promise<TokenizerSummary | undefined> {
   const json = await loadTokenizerJson(checkpoint.tokenizer)
   const entries = json && (await byteLevelEntries(checkpoint, json))
-  const metadata = lookUp([...(entries ?? checkpoint.metadata ?? [])])
+  const metadata = metadataLookup([...(entries ?? checkpoint.metadata ?? [])])
   const tokens = metadata.get('tokenizer.ggml.tokens')
   if (tokens?.type !== 'string[]') return undefined
   const token = (role: string): Token | undefined => {
@@ -95,7 +95,7 @@ async function byteLevel(checkpoint: Checkpoint): Promise<TokenizerSummary | und
   }
 }
 
-async function byteLevelEntries(checkpoint: Checkpoint, tokenizerJson: SourceFile) {
+async function byteLevelEntries(checkpoint: Checkpoint, tokenizerJson: SettingsFile) {
   const keptTokenizer = await readTokenizerFiles(checkpoint.tokenizer)
   const { json, tokens } = resolveTokens(checkpoint, { tokenizerJson, keptTokenizer })
   return bpeVocab(json?.json?.json, tokenizerJson.name, { ids: tokens }).entries

@@ -1,5 +1,5 @@
 import { list } from '../checkpoint/geometry.js'
-import { type Json, stringify } from './json.js'
+import { type OrderedJson, stringify } from './json.js'
 import type { SentencePieceModel } from './sentencepiece.js'
 
 /**
@@ -49,7 +49,7 @@ export function addedTokenJson({ text, special, lstrip, rstrip, singleWord }: Ad
 }
 
 /** JSON files found beside the model, parsed, and what to call them. */
-export interface SourceFile {
+export interface SettingsFile {
   readonly name: string
   readonly json: unknown
 }
@@ -66,7 +66,7 @@ export interface TokenizerConfigOptions {
   /** See tokenizer-json.ts. By default only where a source has a chat template or special tokens of its own. */
   readonly specialsInText?: boolean | undefined
   /** The source's tokenizer_config.json, special_tokens_map.json, added_tokens.json, tokenizer.json. */
-  readonly sources?: readonly SourceFile[]
+  readonly sources?: readonly SettingsFile[]
 }
 
 export interface TokenizerSettings {
@@ -76,7 +76,7 @@ export interface TokenizerSettings {
   readonly specialsInText: boolean
   readonly added: readonly AddedToken[]
   readonly modelMaxLength: number | undefined
-  readonly chatTemplate: Json | undefined
+  readonly chatTemplate: OrderedJson | undefined
   /** Contradictions found in the sources, and how each was resolved. */
   readonly warnings: readonly string[]
 }
@@ -184,7 +184,7 @@ export function tokenizerConfigJson(
   settings: TokenizerSettings,
   { modelOnly = false }: { modelOnly?: boolean } = {},
 ): string {
-  const beyond = settings.added.map((token): [string, Json] => [
+  const beyond = settings.added.map((token): [string, OrderedJson] => [
     String(token.id),
     addedTokenJson(token),
   ])
@@ -224,7 +224,7 @@ export function specialTokensMapJson(settings: TokenizerSettings): string {
   })
 }
 
-function claimsOf(role: SpecialRole, sources: readonly SourceFile[]) {
+function claimsOf(role: SpecialRole, sources: readonly SettingsFile[]) {
   return sources.flatMap(({ name, json }) => {
     const text = tokenText(get(json, `${role}_token`))
     return text === undefined ? [] : [{ file: name, text }]
@@ -234,7 +234,7 @@ function claimsOf(role: SpecialRole, sources: readonly SourceFile[]) {
 /** Tokens beyond the model's pieces, from whichever file names them. */
 function addedTokens(
   model: SentencePieceModel,
-  sources: readonly SourceFile[],
+  sources: readonly SettingsFile[],
   warnings: string[],
 ): AddedToken[] {
   const found = new Map<number, AddedToken>()
@@ -322,7 +322,10 @@ function flagsOf(token: unknown): Omit<AddedToken, 'id' | 'text'> {
 }
 
 /** The first there is: a file of its own comes first, as in transformers. */
-function resolveTemplate(sources: readonly SourceFile[], warnings: string[]): Json | undefined {
+function resolveTemplate(
+  sources: readonly SettingsFile[],
+  warnings: string[],
+): OrderedJson | undefined {
   const found = sources.flatMap(({ name, json }) => {
     const template = get(json, 'chat_template')
     return isJson(template) ? [{ name, template }] : []
@@ -335,12 +338,12 @@ function resolveTemplate(sources: readonly SourceFile[], warnings: string[]): Js
   return first?.template
 }
 
-function firstFlag(sources: readonly SourceFile[], key: string): boolean | undefined {
+function firstFlag(sources: readonly SettingsFile[], key: string): boolean | undefined {
   return sources.map(({ json }) => get(json, key)).find((value) => typeof value === 'boolean')
 }
 
 /** transformers writes 10^30 for "no limit", which says nothing. */
-function maxLength(sources: readonly SourceFile[]): number | undefined {
+function maxLength(sources: readonly SettingsFile[]): number | undefined {
   return sources
     .map(({ json }) => get(json, 'model_max_length'))
     .find((value): value is number => isId(value) && value > 0)
@@ -370,7 +373,7 @@ function entries(value: unknown): [string, unknown][] {
 }
 
 /** A chat template is a text, or a list of named ones; all else is left out. */
-function isJson(value: unknown): value is Json {
+function isJson(value: unknown): value is OrderedJson {
   return (
     typeof value === 'string' ||
     (Array.isArray(value) &&

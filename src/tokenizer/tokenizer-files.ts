@@ -9,7 +9,7 @@ import {
 import { tokenizerJson, whyNoTokenizerJson } from './tokenizer-json.js'
 
 /** The tokenizer's part of a Hugging Face folder. */
-export interface TokenizerFiles {
+export interface WrittenTokenizer {
   /** File name → text. */
   readonly files: {
     readonly 'tokenizer.json': string
@@ -52,7 +52,7 @@ export function tokenizerFiles(
   model: SentencePieceModel,
   path: string,
   options: TokenizerConfigOptions = {},
-): TokenizerFiles {
+): WrittenTokenizer {
   const settings = resolveTokenizer(model, options)
   const json = tokenizerJson(model, path, settings)
   return {

@@ -1,5 +1,5 @@
 import { inputError } from '../io/errors.js'
-import { type Json, stringify } from './json.js'
+import { type OrderedJson, stringify } from './json.js'
 import { brokenPieces, findMerges } from './merges.js'
 import type { NormalizerSpec, SentencePieceModel } from './sentencepiece.js'
 import { type AddedToken, addedTokenJson, type Token } from './tokenizer-config.js'
@@ -109,9 +109,9 @@ function unsupported(path: string, what: string): Error {
 }
 
 /** Hugging Face's way with special tokens: each is cut out of the text as it stands. */
-function addedTokens(model: SentencePieceModel, options: TokenizerJsonOptions): Json[] {
+function addedTokens(model: SentencePieceModel, options: TokenizerJsonOptions): OrderedJson[] {
   const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false }
-  const tokens: Json[] = []
+  const tokens: OrderedJson[] = []
   if (options.specialsInText === true) {
     for (const [id, { text, type }] of model.pieces.entries()) {
       if (type !== 'control' && type !== 'unknown') continue
@@ -129,9 +129,9 @@ function addedTokens(model: SentencePieceModel, options: TokenizerJsonOptions): 
 const atStart = '(?<![\\s\\S])'
 const atEnd = '(?![\\s\\S])'
 
-export function normalizer(spec: NormalizerSpec): Json {
+export function normalizer(spec: NormalizerSpec): OrderedJson {
   const space = spec.escapeWhitespaces ? spaceSymbol : ' '
-  const steps: Json[] = []
+  const steps: OrderedJson[] = []
   if (spec.precompiledCharsmap.length > 0) {
     const charsmap = Buffer.from(spec.precompiledCharsmap).toString('base64')
     steps.push({ type: 'Precompiled', precompiled_charsmap: charsmap })
@@ -148,13 +148,13 @@ export function normalizer(spec: NormalizerSpec): Json {
   return steps.length === 0 ? null : { type: 'Sequence', normalizers: steps }
 }
 
-function replace(pattern: Json, content: string): Json {
+function replace(pattern: OrderedJson, content: string): OrderedJson {
   return { type: 'Replace', pattern, content }
 }
 
-function decoder(model: SentencePieceModel): Json {
+function decoder(model: SentencePieceModel): OrderedJson {
   const { addDummyPrefix, removeExtraWhitespaces } = model.normalizer
-  const steps: Json[] = [replace({ String: spaceSymbol }, ' ')]
+  const steps: OrderedJson[] = [replace({ String: spaceSymbol }, ' ')]
   if (model.trainer.byteFallback) {
     steps.push({ type: 'ByteFallback' })
   } else {
@@ -177,7 +177,7 @@ function unkText(model: SentencePieceModel): string {
 }
 
 /** BOS and EOS around a text, and around each of a pair. */
-function postProcessor(model: SentencePieceModel, options: TokenizerJsonOptions): Json {
+function postProcessor(model: SentencePieceModel, options: TokenizerJsonOptions): OrderedJson {
   const token = (id: number | undefined): Token | undefined => {
     const piece = id === undefined ? undefined : model.pieces[id]
     return id === undefined || piece === undefined ? undefined : { id, text: piece.text }
@@ -190,14 +190,14 @@ function postProcessor(model: SentencePieceModel, options: TokenizerJsonOptions)
   const after = (options.addEos ?? false) ? eos : undefined
   const used = [before, after].filter((special) => special !== undefined)
   if (used.length === 0) return null
-  const special = (special: Token | undefined, typeId: number): Json[] =>
+  const special = (special: Token | undefined, typeId: number): OrderedJson[] =>
     special === undefined ? [] : [{ SpecialToken: { id: special.text, type_id: typeId } }]
-  const around = (id: 'A' | 'B', typeId: number): Json[] => [
+  const around = (id: 'A' | 'B', typeId: number): OrderedJson[] => [
     ...special(before, typeId),
     { Sequence: { id, type_id: typeId } },
     ...special(after, typeId),
   ]
-  const specialTokens = new Map<string, Json>(
+  const specialTokens = new Map<string, OrderedJson>(
     used.map(({ id, text }) => [text, { id: text, ids: [id], tokens: [text] }]),
   )
   return {
@@ -209,8 +209,8 @@ function postProcessor(model: SentencePieceModel, options: TokenizerJsonOptions)
 }
 
 interface Parts {
-  readonly preTokenizer: Json
-  readonly model: Json
+  readonly preTokenizer: OrderedJson
+  readonly model: OrderedJson
 }
 
 function bpe(model: SentencePieceModel, warnings: string[]): Parts {
@@ -276,7 +276,7 @@ function escapeRegex(text: string): string {
 }
 
 /** Every match of a regular expression becomes a segment of its own. */
-function split(regex: string): Json {
+function split(regex: string): OrderedJson {
   return { type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false }
 }
 
@@ -321,7 +321,7 @@ function unigram(model: SentencePieceModel, warnings: string[]): Parts {
     model: {
       type: 'Unigram',
       unk_id: model.specialIds.unk,
-      vocab: model.pieces.map(({ text, score, type }): Json => {
+      vocab: model.pieces.map(({ text, score, type }): OrderedJson => {
         const length = Buffer.byteLength(text)
         // As unigram_model.cc has it: they win over every other way to read them.
         if (type === 'userDefined') return [text, length * highest - 0.1]
@@ -339,7 +339,7 @@ function unigram(model: SentencePieceModel, warnings: string[]): Parts {
  * that come out of text. So a text that spells another (`<s>`, `<0x0A>`) is cut
  * before the last character of it.
  */
-function splitBeforeLast(model: SentencePieceModel): Json {
+function splitBeforeLast(model: SentencePieceModel): OrderedJson {
   const spelled = model.pieces
     .filter(({ type }) => type === 'control' || type === 'unknown' || type === 'byte')
     .map(({ text }) => Array.from(text))

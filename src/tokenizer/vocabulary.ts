@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { lookUp, type MetadataLookup } from '../checkpoint/metadata.js'
+import { type MetadataLookup, metadataLookup } from '../checkpoint/metadata.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { property } from '../io/json.js'
 import { bpeVocab } from './bpe-vocab.js'
@@ -7,7 +7,7 @@ import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson, readSettings } 
 import { preTokenizerNamed } from './pre-tokenizer.js'
 import { resolveTokens } from './resolved-tokens.js'
 import { pieceTypeNames, pieceTypes } from './sentencepiece.js'
-import type { SourceFile } from './tokenizer-config.js'
+import type { SettingsFile } from './tokenizer-config.js'
 
 /**
  * What decides which tokens a text gets, whatever file it stands in: two tokenizers that are equal
@@ -37,7 +37,7 @@ export interface Vocabulary {
 /** What was loaded of a checkpoint's tokenizer. */
 export interface LoadedParts {
   tokenizer?: LoadedTokenizer | undefined
-  json?: SourceFile | undefined
+  json?: SettingsFile | undefined
 }
 
 /** The vocabulary of a checkpoint; undefined where it has none, or none that can be compared. */
@@ -60,7 +60,7 @@ export async function vocabularyOf(
   if (tokenizer !== undefined) return { ...sentencePiece(tokenizer), ...ids }
   try {
     const entries = json && bpeVocab(json.json, json.name, { ids: tokens }).entries
-    const metadata = lookUp([...(entries ?? checkpoint.metadata ?? [])])
+    const metadata = metadataLookup([...(entries ?? checkpoint.metadata ?? [])])
     const texts = metadata.get('tokenizer.ggml.tokens')
     return texts?.type === 'string[]'
       ? { ...fromMetadata(metadata, texts.value), ...ids }

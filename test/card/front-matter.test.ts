@@ -1,8 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  type Change,
   editFrontMatter,
+  type FieldChange,
   readFrontMatter,
   splitCard,
 } from '../../src/card/front-matter.js'
@@ -12,10 +12,10 @@ import { fails } from '../support/errors.js'
 
 const test = suite('card: front matter')
 
-const edit = (yaml: string, ...changes: Change[]) =>
+const edit = (yaml: string, ...changes: FieldChange[]) =>
   editFrontMatter(yaml, changes, '\n', 'README.md')
 
-const cases: [what: string, before: string, changes: Change[], after: string][] = [
+const cases: [what: string, before: string, changes: FieldChange[], after: string][] = [
   [
     'a value is replaced, the comment behind it stays',
     '# mine\nlicense:   mit   # why not\nother: {a:  1}\n',

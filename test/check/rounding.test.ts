@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { checkArtifact } from '../../src/check/check.js'
 import { coarsestRounding } from '../../src/check/rounding.js'
-import type { Run } from '../../src/check/smoke.js'
+import type { SmokeRun } from '../../src/check/smoke.js'
 import { smokeFaults } from '../../src/check/smoke.js'
 import { prepareConversion, runConversion } from '../../src/convert/convert.js'
 import { openRunnable } from '../../src/open/runnable.js'
@@ -72,7 +72,7 @@ test('a fault in quantized weights: the place and both values; norms are told ap
 })
 
 test('evenness, certainty and repetition are no faults of an artifact whose source has them too', () => {
-  const run = (least: number, most: number, made: number[] = [1, 2]): Run => ({
+  const run = (least: number, most: number, made: number[] = [1, 2]): SmokeRun => ({
     logits: new Float32Array(0),
     made,
     notFinite: undefined,

@@ -4,7 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { prepareConversion } from '../../src/convert/convert.js'
 import { readPart } from '../../src/formats/gguf/split.js'
-import { isMix } from '../../src/quantize/mixes.js'
+import { isMixName } from '../../src/quantize/mixes.js'
 import { fails } from '../support/errors.js'
 import { fixture, shared } from '../support/paths.js'
 import { sameQuantized } from '../support/quantized.js'
@@ -23,8 +23,8 @@ for (const model of ['tiny-v1', 'tiny-v2']) {
     test(`${model}: ${file}, types, bytes and file type from three sources`, async () => {
       const expected = await readPart(join(folder, 'gguf', file))
       const dtype = file.replace('.gguf', '').toLowerCase()
-      assert.ok(isMix(dtype), dtype)
-      if (!isMix(dtype)) return
+      assert.ok(isMixName(dtype), dtype)
+      if (!isMixName(dtype)) return
       for (const source of sources) {
         const out = join(tempDir(), 'out.gguf')
         await convert(join(folder, source), { to: 'gguf', dtype, config, out })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { headName } from '../../src/architectures/roles.js'
-import { lookUp } from '../../src/checkpoint/metadata.js'
+import { metadataLookup } from '../../src/checkpoint/metadata.js'
 import { type Conversion, prepareConversion } from '../../src/convert/convert.js'
 import type { TargetFile } from '../../src/formats/format.js'
 import { parseHeader } from '../../src/formats/gguf/header.js'
@@ -244,7 +244,7 @@ async function agreesGguf([file]: readonly TargetFile[], { bos, eos }: Source): 
   const source = { path: 'x.gguf', size: file?.size ?? 0 }
   const header = parseHeader(bytes, source)
   assert.ok(header)
-  const metadata = lookUp(header.entries)
+  const metadata = metadataLookup(header.entries)
   const tokens = metadata.get('tokenizer.ggml.tokens')
   assert.is(tokens?.type === 'string[]' && tokens.value.length, rows)
   assert.is(metadata.integer('llama.vocab_size'), rows)

@@ -15,7 +15,7 @@ import { findRecord, keepCheck } from '../../src/check/recorded.js'
 import { setRecordedMetadata } from '../../src/convert/set-metadata.js'
 import { parseAssignment } from '../../src/formats/gguf/assign.js'
 import { writeUndo } from '../../src/formats/gguf/undo.js'
-import { listFolder, readOnce } from '../../src/hub/push/files.js'
+import { chosenFiles, readOnce } from '../../src/hub/push/files.js'
 import { compareHashes, compareSizes, readRecords } from '../../src/hub/push/record.js'
 import { openRunnable } from '../../src/open/runnable.js'
 import { convert } from '../support/convert.js'
@@ -61,7 +61,7 @@ async function isTaken(file: string, record: string): Promise<void> {
   assert.is(listed.bytes, statSync(file).size)
   const { checkpoint } = await openRunnable(file)
   assert.is(await findRecord(checkpoint), record)
-  const files = await listFolder(dirname(file), { include: ['*.gguf', '*.json'], exclude: [] })
+  const files = await chosenFiles(dirname(file), { include: ['*.gguf', '*.json'], exclude: [] })
   const records = await readRecords(files, dirname(file))
   compareSizes(records, files, () => true)
   for (const each of files) {

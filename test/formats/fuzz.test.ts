@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Listing, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js'
 import { listStream } from '../../src/formats/flax/easylm.js'
-import { listTree } from '../../src/formats/flax/flax.js'
+import { listParameters } from '../../src/formats/flax/flax.js'
 import { listFile } from '../../src/formats/hf/safetensors.js'
 import { OpenLlamaError } from '../../src/io/errors.js'
 import type { ByteSource } from '../../src/io/source.js'
@@ -27,7 +27,7 @@ const model: Model = {
 
 const formats: { name: string; bytes: Uint8Array; list(source: ByteSource): Promise<Listing> }[] = [
   { name: 'easylm', bytes: streamOf(arraysOf(model, 'bfloat16')), list: listStream },
-  { name: 'flax', bytes: treeOf(arraysOf(model, 'bfloat16')), list: listTree },
+  { name: 'flax', bytes: treeOf(arraysOf(model, 'bfloat16')), list: listParameters },
   {
     name: 'safetensors',
     bytes: safetensorsOf(model),

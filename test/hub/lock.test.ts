@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { withLock } from '../../src/hub/lock.js'
-import type { Holder } from '../../src/io/lock.js'
+import type { LockHolder } from '../../src/io/lock.js'
 import { fails } from '../support/errors.js'
 import { tempDir } from '../support/temp.js'
 
@@ -28,8 +28,8 @@ for (const [whose, host] of [
 test('a lock that shows signs of life is waited for, and it is said', async () => {
   const path = join(tempDir(), 'b.lock')
   writeFileSync(path, '{"host":"another-machine","pid":1,"machine":"another"}')
-  const waited: Holder[] = []
-  const told = (holder: Holder) => waited.push(holder)
+  const waited: LockHolder[] = []
+  const told = (holder: LockHolder) => waited.push(holder)
   const beat = setInterval(() => utimesSync(path, new Date(), new Date()), 100)
   try {
     await fails(() => withLock(path, AbortSignal.timeout(3500), done, told, 700), 'interrupted')

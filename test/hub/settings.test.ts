@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert'
 import { selects } from '../../src/hub/globs.js'
 import { createClient } from '../../src/hub/http.js'
 import { isSafePath, parseHubPath } from '../../src/hub/paths.js'
-import { readSettings } from '../../src/hub/settings.js'
+import { readHubSettings } from '../../src/hub/settings.js'
 import { openllama } from '../support/cli.js'
 import { fails } from '../support/errors.js'
 import { publishTiny, startSession, token } from '../support/hub/session.js'
@@ -17,7 +17,7 @@ const test = suite('hub: settings')
 
 test('takes what the Hub’s own tools take', async () => {
   const home = tempDir()
-  const given = await readSettings({
+  const given = await readHubSettings({
     HF_ENDPOINT: 'https://hub.example/',
     HF_HOME: home,
     HF_TOKEN: ' hf_a\n',
@@ -29,13 +29,13 @@ test('takes what the Hub’s own tools take', async () => {
   assert.is(given.cache, join(home, 'hub'))
   assert.is(given.offline, true)
   assert.is(given.patience, 3000)
-  const nothing = await readSettings({ HF_HOME: home })
+  const nothing = await readHubSettings({ HF_HOME: home })
   assert.is(nothing.endpoint, 'https://huggingface.co')
   assert.is(nothing.token, undefined)
   assert.is(nothing.offline, false)
-  const cache = await readSettings({ HF_HOME: home, HF_HUB_CACHE: '~/elsewhere' })
+  const cache = await readHubSettings({ HF_HOME: home, HF_HUB_CACHE: '~/elsewhere' })
   assert.is(cache.cache, join(homedir(), 'elsewhere'))
-  assert.is((await readSettings({ XDG_CACHE_HOME: '/x' })).cache, '/x/huggingface/hub')
+  assert.is((await readHubSettings({ XDG_CACHE_HOME: '/x' })).cache, '/x/huggingface/hub')
 })
 
 test('finds the token of the client’s login', async () => {
@@ -43,7 +43,7 @@ test('finds the token of the client’s login', async () => {
   writeFileSync(join(home, 'token'), 'hf_login\n')
   mkdirSync(join(home, 'other'))
   writeFileSync(join(home, 'other', 'file'), 'hf_other')
-  const tokenOf = async (env: Record<string, string>) => (await readSettings(env)).token
+  const tokenOf = async (env: Record<string, string>) => (await readHubSettings(env)).token
   assert.is(await tokenOf({ HF_HOME: home }), 'hf_login')
   assert.is(await tokenOf({ HF_HOME: home, HF_TOKEN: '' }), 'hf_login')
   assert.is(await tokenOf({ HF_HOME: home, HF_TOKEN: 'hf_own' }), 'hf_own')
@@ -53,12 +53,12 @@ test('finds the token of the client’s login', async () => {
 })
 
 test('refuses what cannot be meant, without showing a token', async () => {
-  await fails(() => readSettings({ HF_ENDPOINT: 'hub.example' }), 'usage', 'HF_ENDPOINT')
-  await fails(() => readSettings({ HF_ENDPOINT: 'ftp://hub.example' }), 'usage', 'HF_ENDPOINT')
+  await fails(() => readHubSettings({ HF_ENDPOINT: 'hub.example' }), 'usage', 'HF_ENDPOINT')
+  await fails(() => readHubSettings({ HF_ENDPOINT: 'ftp://hub.example' }), 'usage', 'HF_ENDPOINT')
   const named = { HF_ENDPOINT: 'https://me:Pass1word@hub.example' }
-  const shown = await fails(() => readSettings(named), 'usage', 'HF_ENDPOINT')
+  const shown = await fails(() => readHubSettings(named), 'usage', 'HF_ENDPOINT')
   assert.not.match(`${shown.stack} ${shown.suggestions}`, /Pass1word/)
-  const error = await fails(() => readSettings({ HF_TOKEN: 'hf_sec\nret' }), 'usage', 'HF_TOKEN')
+  const error = await fails(() => readHubSettings({ HF_TOKEN: 'hf_sec\nret' }), 'usage', 'HF_TOKEN')
   assert.not.ok(`${error.message}${error.suggestions}`.includes('sec'))
 })
 

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { findFrontMatter, listOf, parseFrontMatter } from '../../src/io/front-matter.js'
+import { fieldList, findFrontMatter, parseFrontMatter } from '../../src/io/front-matter.js'
 import { fails } from '../support/errors.js'
 
 const test = suite('io: front matter')
@@ -64,9 +64,9 @@ test('no front matter, or one without an end', () => {
 })
 
 test('one text is a list of one', () => {
-  assert.equal(listOf('a'), ['a'])
-  assert.equal(listOf(['a', 'b']), ['a', 'b'])
-  assert.equal(listOf(undefined), [])
+  assert.equal(fieldList('a'), ['a'])
+  assert.equal(fieldList(['a', 'b']), ['a', 'b'])
+  assert.equal(fieldList(undefined), [])
 })
 
 test('aliases, and the ways of saying nothing', () => {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { assignTypes } from '../../src/quantize/assign.js'
-import { isMix, type Mix } from '../../src/quantize/mixes.js'
+import { isMixName, type MixName } from '../../src/quantize/mixes.js'
 import { ggmlTypes, isBlockType } from '../../src/types/ggml.js'
 import { firstDifference, openBlockKernels } from '../kernels/blocks.js'
 import { type GgufFile, readGgufFile } from './gguf-file.js'
@@ -19,7 +19,7 @@ function number({ metadata }: GgufFile, key: string): number {
   return value
 }
 
-function check(plain: GgufFile, expected: GgufFile, mix: Mix): void {
+function check(plain: GgufFile, expected: GgufFile, mix: MixName): void {
   const geometry = {
     layers: number(plain, 'llama.block_count'),
     heads: number(plain, 'llama.attention.head_count'),
@@ -51,8 +51,8 @@ for (const model of ['tiny-v1', 'tiny-v2']) {
   for (const file of readdirSync(folder).filter((name) => name.startsWith('Q'))) {
     const mix = file.replace('.gguf', '').toLowerCase()
     test(`${model}: ${file} has llama-quantize's types and bytes`, () => {
-      assert.ok(isMix(mix), mix)
-      if (isMix(mix)) check(plain, readGgufFile(join(folder, file)), mix)
+      assert.ok(isMixName(mix), mix)
+      if (isMixName(mix)) check(plain, readGgufFile(join(folder, file)), mix)
     })
   }
 }

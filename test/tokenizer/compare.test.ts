@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { textOf } from '../../src/io/text.js'
 import { compareEngines, showExample, unexplained } from '../../src/tokenizer/compare.js'
 import { readLines } from '../../src/tokenizer/corpus.js'
-import type { Engine } from '../../src/tokenizer/engine.js'
+import type { TokenizerEngine } from '../../src/tokenizer/engine.js'
 import { llamaCppLimits, tokenizerFacts } from '../../src/tokenizer/generation.js'
 import { probes } from '../../src/tokenizer/probes.js'
 import { parseSentencePiece } from '../../src/tokenizer/sentencepiece.js'
@@ -14,17 +14,17 @@ import { fails } from '../support/errors.js'
 import { fixtureModel, realFile } from './fixtures.js'
 
 /** One id for each code point. */
-const points: Engine = {
+const points: TokenizerEngine = {
   name: 'points',
   encode: (text) => Array.from(text, (character) => character.codePointAt(0) ?? 0),
   decode: (ids) => String.fromCodePoint(...ids),
 }
-const drops: Engine = {
+const drops: TokenizerEngine = {
   ...points,
   name: 'drops x',
   encode: (text) => points.encode(text.replaceAll('x', '')),
 }
-const shouts: Engine = {
+const shouts: TokenizerEngine = {
   ...points,
   name: 'shouts',
   decode: (ids) => points.decode(ids).toUpperCase(),

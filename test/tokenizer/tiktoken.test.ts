@@ -2,7 +2,7 @@ import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { lookUp } from '../../src/checkpoint/metadata.js'
+import { metadataLookup } from '../../src/checkpoint/metadata.js'
 import { convertTokenizer } from '../../src/convert/tokenizer.js'
 import { findTokenizer } from '../../src/open/find-tokenizer.js'
 import { openCheckpoint } from '../../src/open/open.js'
@@ -131,7 +131,7 @@ test('Meta’s layout with it: to folders as a tokenizer.json, to GGUF, and to M
   const again = await convert(source, { to: 'meta' })
   equalBytes(readFileSync(join(again.out, 'tokenizer.model')), bytes, 'tokenizer.model')
   const { out } = await convert(source, { to: 'gguf', out: join(tempDir(), 'm.gguf') })
-  const metadata = lookUp((await openCheckpoint(out)).metadata ?? [])
+  const metadata = metadataLookup((await openCheckpoint(out)).metadata ?? [])
   assert.is(metadata.text('tokenizer.ggml.model'), 'gpt2')
   assert.is(metadata.text('tokenizer.ggml.pre'), 'llama-bpe')
   assert.is(metadata.integer('tokenizer.ggml.bos_token_id'), 352)

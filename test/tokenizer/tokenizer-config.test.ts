@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { SourceFile, TokenizerConfigOptions } from '../../src/tokenizer/tokenizer-config.js'
+import type { SettingsFile, TokenizerConfigOptions } from '../../src/tokenizer/tokenizer-config.js'
 import { tokenizerFiles } from '../../src/tokenizer/tokenizer-files.js'
 import { fixtureModel } from './fixtures.js'
 
@@ -15,7 +15,7 @@ function write(options: TokenizerConfigOptions = {}, model = 'tiny-v1') {
   }
 }
 
-const source = (name: string, json: unknown): SourceFile => ({ name, json })
+const source = (name: string, json: unknown): SettingsFile => ({ name, json })
 
 test('says what the model file says', () => {
   const { config, map, warnings } = write({ modelMaxLength: 2048 })

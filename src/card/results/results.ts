@@ -1,7 +1,7 @@
 import { inputError } from '../../io/errors.js'
 import { releaseOfName } from '../releases.js'
 import type { EvalRun, Score } from './lm-eval.js'
-import { describeTested, identityOf, type TestedModel } from './tested-model.js'
+import { describeTested, type TestedModel, testedIdentity } from './tested-model.js'
 
 /** Runs, by the model that each tested. */
 export interface Comparison {
@@ -40,7 +40,7 @@ export interface ResultRow {
 export function compareRuns(runs: readonly EvalRun[], own: readonly string[]): Comparison {
   const models = new Map<string, { model: TestedModel; runs: EvalRun[] }>()
   for (const run of runs) {
-    const key = identityOf(run.model)
+    const key = testedIdentity(run.model)
     const known = models.get(key)
     if (known === undefined) models.set(key, { model: run.model, runs: [run] })
     else known.runs.push(run)

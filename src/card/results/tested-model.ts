@@ -42,7 +42,7 @@ export function modelArguments(config: JsonObject, json: JsonObject, file: strin
 }
 
 /** A text that is the same for two runs of the same weights with the same tokenizer. */
-export function identityOf(model: TestedModel): string {
+export function testedIdentity(model: TestedModel): string {
   return JSON.stringify([
     model.name,
     model.revision,

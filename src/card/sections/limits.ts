@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../../checkpoint/checkpoint.js'
-import { lookUp } from '../../checkpoint/metadata.js'
+import { metadataLookup } from '../../checkpoint/metadata.js'
 import { code, plain } from '../markdown.js'
 import type { Fallback } from '../records.js'
 import type { Subject } from '../subject.js'
@@ -63,7 +63,7 @@ function fallbackLimits({ records, artifacts, config }: Subject): string[] {
 
 /** Whether a file was made in a k-quant: it says so itself, or a tensor that could be is of one. */
 function isKQuant({ metadata, tensors }: Checkpoint): boolean {
-  const type = lookUp(metadata ?? []).integer('general.file_type')
+  const type = metadataLookup(metadata ?? []).integer('general.file_type')
   // llama.h, llama_ftype: MOSTLY_Q2_K (10) to MOSTLY_Q6_K (18), and MOSTLY_Q2_K_S.
   if (type !== undefined && ((type >= 10 && type <= 18) || type === 21)) return true
   return [...tensors.values()].some(({ dtype }) => /^q\d_k$/.test(dtype))

@@ -46,7 +46,7 @@ export const flax: Format = {
     for (const file of index?.files ?? [path]) {
       const source = await openFile(file)
       try {
-        listings.push(await listTree(source))
+        listings.push(await listParameters(source))
       } finally {
         await source.close()
       }
@@ -106,7 +106,7 @@ function layOutTree(
 const maxDepth = 32
 
 /** Lists the arrays of the tree. */
-export async function listTree(source: ByteSource): Promise<Listing> {
+export async function listParameters(source: ByteSource): Promise<Listing> {
   const cursor = msgpackCursor(source, 'flax')
   const found: Leaf[] = []
   const { length } = await expectHead(cursor, 'map', 'the tree of parameters')

@@ -4,7 +4,7 @@ import { typesOf } from './keys.js'
 import { holdsBig, holdsNumber, isBigType, isNumberType, scalarTypes } from './value.js'
 
 /** A change of metadata as users write it: `key=value`, or `key:type=value`. */
-export interface Assignment {
+export interface KeyAssignment {
   key: string
   type?: MetadataValue['type']
   text: string
@@ -18,7 +18,7 @@ const types: readonly MetadataValue['type'][] = scalarTypes.flatMap(
  * Takes an assignment apart.
  * @throws usage error where it is none, or its type is none of GGUF's
  */
-export function parseAssignment(argument: string): Assignment {
+export function parseAssignment(argument: string): KeyAssignment {
   const match = /^([^=:\s]+)(?::([a-z0-9]+(?:\[\])?))?=(.*)$/s.exec(argument)
   if (match === null) {
     throw usageError(`"${argument}" is no change of metadata`, {
@@ -44,7 +44,7 @@ export function parseAssignment(argument: string): Assignment {
  * the value looks like.
  * @throws usage error where the value is none of the type
  */
-export function entryOf({ key, type, text }: Assignment, before?: MetadataValue): MetadataEntry {
+export function entryOf({ key, type, text }: KeyAssignment, before?: MetadataValue): MetadataEntry {
   const resolved = type ?? before?.type ?? typesOf(key)?.[0] ?? likelyType(key, text)
   if (!resolved.endsWith('[]')) return { key, ...scalar(key, resolved, text) }
   const element = resolved.slice(0, -2)
@@ -55,7 +55,7 @@ export function entryOf({ key, type, text }: Assignment, before?: MetadataValue)
 /** Puts entries in the place of those with their keys, and new ones at the end. */
 export function assign(
   entries: readonly MetadataEntry[],
-  assignments: readonly Assignment[],
+  assignments: readonly KeyAssignment[],
 ): MetadataEntry[] {
   const result = [...entries]
   for (const assignment of assignments) {

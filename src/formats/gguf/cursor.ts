@@ -96,7 +96,7 @@ const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const lenient = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** A string that is a value. Vocabularies have been seen with tokens that are no UTF-8. */
-export function readText(cursor: GgufCursor, what: string): string | undefined {
+export function readGgufText(cursor: GgufCursor, what: string): string | undefined {
   const bytes = readTextBytes(cursor, what)
   return bytes === undefined ? undefined : lenient.decode(bytes)
 }

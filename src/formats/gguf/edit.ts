@@ -1,6 +1,10 @@
-import { lookUp, type MetadataEntry, type MetadataValue } from '../../checkpoint/metadata.js'
+import {
+  type MetadataEntry,
+  type MetadataValue,
+  metadataLookup,
+} from '../../checkpoint/metadata.js'
 import { inputError, usageError } from '../../io/errors.js'
-import { type Assignment, entryOf } from './assign.js'
+import { entryOf, type KeyAssignment } from './assign.js'
 import type { GgufHeader } from './header.js'
 import { refuseUnreadable } from './keys.js'
 import { entryBytes, headBytes, joinBytes } from './layout.js'
@@ -10,14 +14,14 @@ export function isLayoutKey(key: string): boolean {
   return /^(general\.(alignment|architecture)|split\..*)$/.test(key)
 }
 
-export interface Change {
+export interface KeyChange {
   key: string
   before: MetadataValue | undefined
   after: MetadataValue
 }
 
 /** What a change of metadata does to a file. */
-export type Edit = { changes: Change[] } & (
+export type Edit = { changes: KeyChange[] } & (
   | { kind: 'none' }
   /** The header keeps its size: `bytes` take the place of those at `offset`. */
   | { kind: 'in place'; offset: number; bytes: Uint8Array }
@@ -34,7 +38,7 @@ export type Edit = { changes: Change[] } & (
 export function planEdit(
   header: GgufHeader,
   head: Uint8Array,
-  assignments: readonly Assignment[],
+  assignments: readonly KeyAssignment[],
   path: string,
 ): Edit {
   if (!header.littleEndian) {
@@ -58,8 +62,8 @@ export function planEdit(
       ),
     )
   }
-  const before = lookUp(header.entries)
-  const after = lookUp([...header.entries, ...set.values()])
+  const before = metadataLookup(header.entries)
+  const after = metadataLookup([...header.entries, ...set.values()])
   for (const entry of set.values()) refuseUnreadable(entry, before, after, path)
   const known = new Set(header.entries.map(({ key }) => key))
   const added = [...set.values()].filter(({ key }) => !known.has(key))

@@ -1,5 +1,5 @@
 import type { MetadataEntry } from '../../checkpoint/metadata.js'
-import { type FrontMatter, listOf } from '../../io/front-matter.js'
+import { type FrontMatter, fieldList } from '../../io/front-matter.js'
 import type { About } from '../about.js'
 import { namePartsOf, sizeLabel, titleOf } from './model-name.js'
 
@@ -48,7 +48,7 @@ export function generalEntries(
           folder.sizeLabel ??
           sizeLabel(parameters),
       ],
-      ['license', listOf(card.get('license')).join(',')],
+      ['license', fieldList(card.get('license')).join(',')],
       ['license.name', of(card, 'license_name')],
       ['license.link', of(card, 'license_link')],
       ['source.url', of(card, 'url', 'model_url')],
@@ -58,8 +58,8 @@ export function generalEntries(
     ]),
     ...originEntries('base_model', first(card, 'base_model', 'base_models', 'base_model_sources')),
     ...originEntries('dataset', first(card, 'datasets', 'dataset', 'dataset_sources')),
-    ...list('tags', [...listOf(card.get('tags')), ...listOf(card.get('pipeline_tag'))]),
-    ...list('languages', [...listOf(card.get('languages')), ...listOf(card.get('language'))]),
+    ...list('tags', [...fieldList(card.get('tags')), ...fieldList(card.get('pipeline_tag'))]),
+    ...list('languages', [...fieldList(card.get('languages')), ...fieldList(card.get('language'))]),
   ]
 }
 
@@ -138,5 +138,5 @@ function of(card: FrontMatter, ...fields: readonly string[]): string | undefined
 /** The first of several fields that is there, as a list. */
 function first(card: FrontMatter, ...fields: readonly string[]): readonly string[] | undefined {
   const field = fields.find((name) => card.has(name))
-  return field === undefined ? undefined : listOf(card.get(field))
+  return field === undefined ? undefined : fieldList(card.get(field))
 }

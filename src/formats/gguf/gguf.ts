@@ -1,5 +1,5 @@
 import type { Listing, StoredArray } from '../../checkpoint/checkpoint.js'
-import { lookUp } from '../../checkpoint/metadata.js'
+import { metadataLookup } from '../../checkpoint/metadata.js'
 import { wholePart } from '../../checkpoint/tensor.js'
 import { inputError } from '../../io/errors.js'
 import { openFile } from '../../io/source.js'
@@ -67,7 +67,7 @@ export async function listParts(parts: readonly GgufPart[], path: string): Promi
     seen.add(name)
   }
   const entries = parts[0]?.header.entries ?? []
-  const metadata = lookUp(entries)
+  const metadata = metadataLookup(entries)
   const factors = await readFactors(parts)
   const { config, notes } = configFromMetadata(metadata, path, seen.has('output.weight'), factors)
   return {

@@ -1,4 +1,4 @@
-import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
+import { type MetadataEntry, metadataLookup } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
 import type { GgufPart } from './split.js'
 
@@ -29,7 +29,7 @@ const kinds: readonly { type?: string; architecture?: string; what: string; todo
 /** @throws input error for a file that is no model, by what it is */
 export function refuseOtherKinds(parts: readonly GgufPart[], path: string): void {
   const where = { format: 'gguf', path }
-  const metadata = lookUp(parts[0]?.header.entries ?? [])
+  const metadata = metadataLookup(parts[0]?.header.entries ?? [])
   const type = metadata.text('general.type')
   const architecture = metadata.text('general.architecture')
   const found = kinds.find(
@@ -65,7 +65,7 @@ export interface VocabularyFile {
  */
 export function vocabularyIn(parts: readonly GgufPart[], path: string): VocabularyFile | undefined {
   const metadata = parts[0]?.header.entries ?? []
-  const tokens = lookUp(metadata).get(tokensKey)?.value
+  const tokens = metadataLookup(metadata).get(tokensKey)?.value
   const has = parts.some(({ header }) => header.tensors.length + header.opaque.length > 0)
   if (has || !Array.isArray(tokens)) return undefined
   return { path, files: parts.map(({ file }) => file), metadata, tokens: tokens.length }

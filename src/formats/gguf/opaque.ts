@@ -1,7 +1,7 @@
 import { architectureOfGguf } from '../../architectures/index.js'
 import type { Checkpoint, TokenizerFiles } from '../../checkpoint/checkpoint.js'
 import { defaultsOf, type ModelConfig } from '../../checkpoint/config.js'
-import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
+import { type MetadataEntry, metadataLookup } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
 import type { DType } from '../../types/dtype.js'
 import { configFromMetadata } from './config.js'
@@ -45,8 +45,8 @@ export function refuseOpaque(parts: readonly GgufPart[]): void {
 export function opaqueIn(parts: readonly GgufPart[], path: string): OpaqueGguf | undefined {
   const metadata = parts[0]?.header.entries ?? []
   const opaque = parts.flatMap(({ header }) => header.opaque)
-  const named = lookUp(metadata).text('general.architecture')
-  const type = lookUp(metadata).text('general.type') ?? 'model'
+  const named = metadataLookup(metadata).text('general.architecture')
+  const type = metadataLookup(metadata).text('general.type') ?? 'model'
   if (
     opaque.length === 0 &&
     (named === undefined || architectureOfGguf(named) !== undefined || type !== 'model')
@@ -79,7 +79,7 @@ export function opaqueCheckpoint(
 ): { checkpoint: Checkpoint; opaque: { type: string; like: DType } } | undefined {
   const { path } = found
   if (found.tensors.every(({ type }) => isRead(type))) return undefined
-  const metadata = lookUp(found.metadata)
+  const metadata = metadataLookup(found.metadata)
   const hasOutput = found.tensors.some(({ name }) => name === 'output.weight')
   // Rotary factors are data: what runs the file reads them itself.
   const { config, notes } = configFromMetadata(metadata, path, hasOutput, new Map())

@@ -5,7 +5,7 @@ import {
   llama3Defaults,
   originalContext,
   plainFrequencies,
-  type Rotary,
+  type RotaryAngles,
   rotaryOf,
   sameRotary,
   scalingType,
@@ -134,7 +134,7 @@ export const yarnFields = [
 function yarnEntries(
   config: ModelConfig,
   scaling: JsonObject,
-  rotary: Rotary,
+  rotary: RotaryAngles,
   path: string,
 ): MetadataEntry[] | undefined {
   const factor = yarnFactor(config, path)
@@ -157,7 +157,12 @@ function yarnEntries(
 }
 
 /** YaRN as ggml has it: a ramp with whole ends, of the authors' turns, that is never turned around. */
-function llamaYarn(config: ModelConfig, factor: number, attention: number, path: string): Rotary {
+function llamaYarn(
+  config: ModelConfig,
+  factor: number,
+  attention: number,
+  path: string,
+): RotaryAngles {
   const { rope_scaling, rope_theta, head_dim } = config
   const {
     beta_fast: _,
@@ -179,7 +184,7 @@ function llamaYarn(config: ModelConfig, factor: number, attention: number, path:
 function asFactors(
   config: ModelConfig,
   scaling: JsonObject,
-  { attention, frequencies }: Rotary,
+  { attention, frequencies }: RotaryAngles,
 ): Pick<GgufRope, 'entries' | 'tensors' | 'notes'> {
   const { rope_theta, head_dim, max_position_embeddings } = config
   const values = factorsOf(plainFrequencies(rope_theta, head_dim), frequencies)
@@ -199,7 +204,7 @@ function asFactors(
 function longropeEntries(
   config: ModelConfig,
   scaling: JsonObject,
-  { attention, frequencies, beyond }: Rotary,
+  { attention, frequencies, beyond }: RotaryAngles,
 ): Pick<GgufRope, 'entries' | 'tensors' | 'notes'> {
   const plain = plainFrequencies(config.rope_theta, config.head_dim)
   const context = originalContext(config)

@@ -9,11 +9,11 @@ import { removedAtExit } from '../../io/temporary.js'
 import { statThere } from '../../io/there.js'
 import { formatBytes } from '../../io/units.js'
 import { readAll, writeAll } from '../../io/whole.js'
-import type { Assignment } from './assign.js'
-import { type Change, type Edit, planEdit } from './edit.js'
+import type { KeyAssignment } from './assign.js'
+import { type Edit, type KeyChange, planEdit } from './edit.js'
 import { listParts } from './gguf.js'
 import { type GgufHeader, readHeader } from './header.js'
-import { type GgufPart, readParts, splitName, splitOf } from './split.js'
+import { type GgufPart, readParts, splitName, splitNumbers } from './split.js'
 import {
   discardUndo,
   refuseInterrupted,
@@ -35,7 +35,7 @@ export interface RecordOfFile {
   /** As it is. */
   text: string
   /** As it is to be, with sentences about that; no text where it is of other bytes already. */
-  next(before: FileState, after: FileState, changes: readonly Change[]): RecordChange
+  next(before: FileState, after: FileState, changes: readonly KeyChange[]): RecordChange
 }
 
 export interface RecordChange {
@@ -68,7 +68,7 @@ export interface SetResult {
  */
 export async function setMetadata(
   named: string,
-  assignments: readonly Assignment[],
+  assignments: readonly KeyAssignment[],
   options: SetOptions,
 ): Promise<SetResult> {
   const path = await realPathOf(named)
@@ -106,11 +106,11 @@ async function realPathOf(named: string): Promise<string> {
   })
 }
 
-async function readEdit(path: string, assignments: readonly Assignment[]): Promise<Edit> {
+async function readEdit(path: string, assignments: readonly KeyAssignment[]): Promise<Edit> {
   const source = await openFile(path)
   try {
     const header = await readHeader(source)
-    const { index, count } = splitOf({ file: { path, size: source.size }, header })
+    const { index, count } = splitNumbers({ file: { path, size: source.size }, header })
     if (index !== undefined && index > 0) {
       const first = basename(path).replace(/-\d{5}-of-\d{5}\.gguf$/i, '')
       throw inputError(`it is part ${index + 1} of a split file, the metadata are in part 1`, {

@@ -1,7 +1,7 @@
 import { basename, dirname } from 'node:path'
 import type { SourceFile } from '../../checkpoint/checkpoint.js'
 import { list } from '../../checkpoint/geometry.js'
-import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
+import { type MetadataEntry, metadataLookup } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
 import { openFile } from '../../io/source.js'
 import { join, kindOf } from '../../io/store.js'
@@ -47,12 +47,12 @@ export interface GgufPart {
  */
 export async function readParts(path: string): Promise<GgufPart[]> {
   const opened = await readPart(path)
-  const { count = 1 } = splitOf(opened)
+  const { count = 1 } = splitNumbers(opened)
   if (count === 1) return [opened]
   const paths = await siblings(path, count)
   const parts = await Promise.all(paths.map(readPart))
   parts.forEach((part, i) => {
-    const split = splitOf(part)
+    const split = splitNumbers(part)
     if (split.index !== i || split.count !== count) {
       throw inputError(
         `its metadata say it is part ${said(split.index)} of ${said(split.count, 0)}, its name part ${i + 1} of ${count}`,
@@ -60,7 +60,7 @@ export async function readParts(path: string): Promise<GgufPart[]> {
       )
     }
   })
-  const claimed = lookUp(opened.header.entries).integer('split.tensors.count')
+  const claimed = metadataLookup(opened.header.entries).integer('split.tensors.count')
   const tensors = parts.reduce(
     (sum, { header }) => sum + header.tensors.length + header.opaque.length,
     0,
@@ -92,11 +92,11 @@ function said(index: number | undefined, base = 1): string {
 }
 
 /** Which part of how many a file says that it is; the index counts from 0. */
-export function splitOf({ header }: GgufPart): {
+export function splitNumbers({ header }: GgufPart): {
   index: number | undefined
   count: number | undefined
 } {
-  const metadata = lookUp(header.entries)
+  const metadata = metadataLookup(header.entries)
   return { index: metadata.integer('split.no'), count: metadata.integer('split.count') }
 }
 

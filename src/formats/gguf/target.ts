@@ -1,6 +1,6 @@
 import { architectureOf } from '../../architectures/index.js'
 import type { Checkpoint } from '../../checkpoint/checkpoint.js'
-import { lookUp, type MetadataEntry } from '../../checkpoint/metadata.js'
+import { type MetadataEntry, metadataLookup } from '../../checkpoint/metadata.js'
 import { type Tensor, tensorBytes, wholePart } from '../../checkpoint/tensor.js'
 import { usageError } from '../../io/errors.js'
 import { resolveTokens } from '../../tokenizer/resolved-tokens.js'
@@ -156,8 +156,8 @@ function metadataOf(
     }
   }
   const entries = assign([...written, ...kept], assignments)
-  const before = lookUp([...written, ...kept])
-  const after = lookUp(entries)
+  const before = metadataLookup([...written, ...kept])
+  const after = metadataLookup(entries)
   for (const entry of entries) {
     if (assignments.some(({ key }) => key === entry.key)) refuseUnreadable(entry, before, after)
   }
@@ -207,7 +207,7 @@ function fileTypeOf(
   if (mix !== undefined) return mix.fileType
   const type = mainType(tensors)
   if (type === 'f32' || type === 'f16' || type === 'bf16') return floatFileTypes[type]
-  return metadata && lookUp(metadata).integer('general.file_type')
+  return metadata && metadataLookup(metadata).integer('general.file_type')
 }
 
 /** The type that most of the weights have. */
@@ -227,7 +227,7 @@ function stemOf(
   tensors: readonly Tensor[],
   { name, about = nothingKnown, mix }: TargetOptions,
 ): string {
-  const own = metadata && lookUp(metadata).text('general.name')
+  const own = metadata && metadataLookup(metadata).text('general.name')
   const known = name ?? own ?? nameOnCard(about) ?? about.folder
   const safe = known.trim().replace(/[\s/\\:*?"<>|]+/g, '-')
   return `${safe === '' ? 'model' : safe}-${mix?.name ?? mainType(tensors)}`

@@ -5,7 +5,7 @@ import {
   checkItems,
   type GgufCursor,
   readCount,
-  readText,
+  readGgufText,
   readUint32,
   take,
 } from './cursor.js'
@@ -140,7 +140,7 @@ export function readValue(cursor: GgufCursor, key: string): MetadataValue | unde
   if (type === undefined) return undefined
   if (type === 'array') return readArray(cursor, key)
   const what = `the value of "${key}"`
-  if (type === 'string') return found(type, readText(cursor, what))
+  if (type === 'string') return found(type, readGgufText(cursor, what))
   if (type === 'bool') return found(type, readBool(cursor, what))
   if (isBigType(type)) return found(type, readPlain(cursor, bigs[type], what))
   return found(type, readPlain(cursor, numbers[type], what))
@@ -163,7 +163,7 @@ function readArray(cursor: GgufCursor, key: string): MetadataValue | undefined {
     checkItems(cursor, count, what)
     return found(
       'string[]',
-      readMany(count, () => readText(cursor, `an element of "${key}"`)),
+      readMany(count, () => readGgufText(cursor, `an element of "${key}"`)),
     )
   }
   if (type === 'bool') {

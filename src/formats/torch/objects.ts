@@ -1,6 +1,6 @@
 import { inputError } from '../../io/errors.js'
 import type { DType } from '../../types/dtype.js'
-import { type AllowList, isKind, type PickleValue, printable } from './pickle.js'
+import { type AllowList, asciiName, isKind, type PickleValue } from './pickle.js'
 import { mergeFsdp, mergeZero } from './shards.js'
 
 /**
@@ -218,25 +218,25 @@ function isMaker(thing: TorchThing): boolean {
 function refusalOf(name: string): { what: string; suggestions: string[] } | undefined {
   if (/^torch\.distributed\.(_?tensor|_shard|_composable|fsdp|device_mesh)\b/.test(name)) {
     return {
-      what: `it is a shard of FSDP (a distributed tensor, ${printable(name)}): it holds a part of every weight`,
+      what: `it is a shard of FSDP (a distributed tensor, ${asciiName(name)}): it holds a part of every weight`,
       suggestions: [mergeFsdp],
     }
   }
   if (/^torchao\./.test(name)) {
     return {
-      what: `its weights are quantized by torchao (${printable(name)})`,
+      what: `its weights are quantized by torchao (${asciiName(name)})`,
       suggestions: ['Take the original model, in bf16 or f16.'],
     }
   }
   if (/^deepspeed\./.test(name)) {
     return {
-      what: `it is a partition of DeepSpeed's ZeRO, or its optimiser's state (${printable(name)})`,
+      what: `it is a partition of DeepSpeed's ZeRO, or its optimiser's state (${asciiName(name)})`,
       suggestions: [mergeZero],
     }
   }
   if (/^transformers\.training_args|^trl\.|^accelerate\./.test(name)) {
     return {
-      what: `it holds the settings of a training run (${printable(name)}), not weights; nothing of it was run`,
+      what: `it holds the settings of a training run (${asciiName(name)}), not weights; nothing of it was run`,
       suggestions: ['Name the file of the weights beside it.'],
     }
   }
@@ -250,7 +250,7 @@ function parseStorage(id: TorchValue, malformed: Malformed): Storage {
   const items = isKind(id, 'tuple') ? id.items : []
   const [tag, type, key, , elements, view] = items
   if (tag !== 'storage') {
-    const what = typeof tag === 'string' ? `a ${printable(tag)}` : 'something'
+    const what = typeof tag === 'string' ? `a ${asciiName(tag)}` : 'something'
     throw malformed(`refers to ${what} outside of it, not to a storage`)
   }
   if (
@@ -262,7 +262,7 @@ function parseStorage(id: TorchValue, malformed: Malformed): Storage {
     throw malformed('refers to a storage without type, key or size')
   }
   const { name, dtype, bytes } = type.thing
-  const storage = { key: printable(key), type: { name, dtype, bytes }, elements, start: 0 }
+  const storage = { key: asciiName(key), type: { name, dtype, bytes }, elements, start: 0 }
   if (view === undefined || view === null) return storage
   const [, start, length] = isKind(view, 'tuple') ? view.items : []
   if (!isSize(start) || !isSize(length) || start + length > elements) {

@@ -237,7 +237,7 @@ function find<Thing>({ allowed, cursor }: Machine<Thing>, name: string): PickleV
   const told = allowed.refused?.(name)
   if (told) throw inputError(told.what, { ...cursor.where, suggestions: told.suggestions })
   throw inputError(
-    `its pickle names ${printable(name)}, which no checkpoint of weights needs: it is refused, and nothing of it was run`,
+    `its pickle names ${asciiName(name)}, which no checkpoint of weights needs: it is refused, and nothing of it was run`,
     {
       ...cursor.where,
       suggestions: [
@@ -307,7 +307,7 @@ export function isKind<Thing, Kind extends 'tuple' | 'list' | 'dict' | 'thing'>(
 }
 
 /** A name from a file, fit for a terminal. */
-export function printable(name: string): string {
+export function asciiName(name: string): string {
   const shown = name.replace(/[^\x20-\x7e]/g, '?')
   return shown.length > 200 ? `${shown.slice(0, 200)}…` : shown
 }

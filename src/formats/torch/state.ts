@@ -2,7 +2,7 @@ import { list } from '../../checkpoint/geometry.js'
 import { inputError } from '../../io/errors.js'
 import type { Json, JsonObject } from '../../io/json.js'
 import type { TorchTensor, TorchThing, TorchValue } from './objects.js'
-import { isKind, type PickleDict, printable } from './pickle.js'
+import { asciiName, isKind, type PickleDict } from './pickle.js'
 import { mergeFsdp, mergeZero } from './shards.js'
 
 /** Keys under which training scripts put the state dict beside all else. */
@@ -37,11 +37,11 @@ export function stateDictOf(
   for (const [key, item] of isKind(dict, 'dict') ? dict.entries : []) {
     const name = typeof key === 'string' ? key : String(typeof key)
     if (!isKind(item, 'thing') || item.thing.kind !== 'tensor') {
-      others.push(printable(name))
+      others.push(asciiName(name))
     } else if (typeof key !== 'string') {
       throw inputError('a tensor of it has no name', where)
     } else if (tensors.has(name)) {
-      throw inputError('it is in the state dict twice', { ...where, tensor: printable(name) })
+      throw inputError('it is in the state dict twice', { ...where, tensor: asciiName(name) })
     } else {
       tensors.set(name, item.thing)
     }
@@ -113,7 +113,7 @@ function wrapperOf(
     const dict = value.entries.find(([key]) => key === wrapper)?.[1]
     if (!isKind(dict, 'dict')) continue
     const others = value.entries.flatMap(([key]) =>
-      typeof key === 'string' && key !== wrapper ? [printable(key)] : [],
+      typeof key === 'string' && key !== wrapper ? [asciiName(key)] : [],
     )
     return { key: wrapper, dict, others }
   }

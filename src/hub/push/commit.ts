@@ -1,7 +1,7 @@
 import { type CommitOutput, commitIter, HubApiError } from '@huggingface/hub'
 import { fromAnySystemError, OpenLlamaError } from '../../io/errors.js'
-import { hubCall, hubError, oneLine } from '../errors.js'
-import { backOff, type HubClient, interrupted, pause } from '../http.js'
+import { hubCall, hubError, safeMessage } from '../errors.js'
+import { backOff, type HubClient, pause, transferInterrupted } from '../http.js'
 import type { HubListing } from '../repository.js'
 import { isSame } from './difference.js'
 import type { ReadFile } from './files.js'
@@ -75,7 +75,7 @@ export async function sendFiles(
         left = []
       } catch (error) {
         await uploads.settle()
-        if (options.signal?.aborted) throw interrupted()
+        if (options.signal?.aborted) throw transferInterrupted()
         // A file that was written to meanwhile is not sent, however often it is tried.
         const failed = known.find(({ failure }) => failure !== undefined)?.failure
         if (failed !== undefined) throw failed
@@ -156,7 +156,7 @@ async function told(error: unknown, repo: string): Promise<unknown> {
   const system = fromAnySystemError(error)
   if (system instanceof OpenLlamaError) return system
   const message = error instanceof Error ? error.message : String(error)
-  return hubError(`sending did not succeed: ${oneLine(message)}`, {
+  return hubError(`sending did not succeed: ${safeMessage(message)}`, {
     path,
     suggestions: ['Run the command again; it goes on where it was.'],
     cause: error,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fromSystemError, inputError, usageError } from '../../io/errors.js'
 import { formatBytes } from '../../io/units.js'
 import { type Choice, selects } from '../globs.js'
-import { interrupted } from '../http.js'
+import { transferInterrupted } from '../http.js'
 import { isSafePath } from '../paths.js'
 import { changedFile, type FileStamp, stampOf } from './known-file.js'
 import { scanSecrets } from './secret-scan.js'
@@ -48,7 +48,7 @@ const piece = 1024 * 1024
  * @throws usage error for a path that is no folder; input error for names that the Hub
  *   or another system cannot have, for files too large, and for what is there to hold secrets
  */
-export async function listFolder(folder: string, choice: Choice): Promise<LocalFile[]> {
+export async function chosenFiles(folder: string, choice: Choice): Promise<LocalFile[]> {
   const there = await stat(folder).catch((error: unknown) => {
     throw fromSystemError(error, folder, 'read it')
   })
@@ -177,7 +177,7 @@ async function readWhole(
     stamp = await stampOf(handle)
     let done = 0
     for (;;) {
-      if (signal?.aborted) throw interrupted()
+      if (signal?.aborted) throw transferInterrupted()
       const { bytesRead } = await handle.read(buffer, 0, buffer.length, done)
       if (bytesRead === 0) break
       const bytes = buffer.subarray(0, bytesRead)

@@ -9,9 +9,9 @@ import type { HubSettings } from '../settings.js'
 import { readCard, validateCard } from './card.js'
 import { sendFiles } from './commit.js'
 import { differenceOf, isSame, type PushedFile } from './difference.js'
-import { listFolder, type ReadFile, readOnce } from './files.js'
+import { chosenFiles, type ReadFile, readOnce } from './files.js'
 import { compareHashes, compareSizes, readRecords, requireCheck } from './record.js'
-import { lookUpTarget, makeTarget, type TargetOptions } from './target.js'
+import { lookUpTarget, makeTarget, type PushTargetOptions } from './target.js'
 
 export interface PushOptions {
   revision?: string
@@ -69,7 +69,7 @@ export async function push(
       suggestions: ['Unset it while you push.'],
     })
   }
-  const listed = await listFolder(folder, options)
+  const listed = await chosenFiles(folder, options)
   const card = await readCard(folder)
   const records = await readRecords(listed, folder)
   compareSizes(records, listed, (path) => selects(options, path))
@@ -81,7 +81,7 @@ export async function push(
 
   const client = renewing(createClient(settings), keyless)
   const warnings = await validateCard(client, card)
-  const wanted: TargetOptions = {
+  const wanted: PushTargetOptions = {
     ...(options.revision === undefined ? {} : { revision: options.revision }),
     create: options.create,
     createPr: options.createPr,
@@ -149,7 +149,7 @@ function renewing(client: HubClient, keyless: Keyless | undefined): HubClient {
 }
 
 async function readAll(
-  listed: Awaited<ReturnType<typeof listFolder>>,
+  listed: Awaited<ReturnType<typeof chosenFiles>>,
   { token }: HubSettings,
   { signal, onProgress, env = process.env }: PushOptions,
   check: (file: ReadFile) => void,
@@ -175,7 +175,7 @@ async function send(
   client: HubClient,
   place: Awaited<ReturnType<typeof makeTarget>>,
   files: readonly ReadFile[],
-  { message }: TargetOptions,
+  { message }: PushTargetOptions,
   { signal, onProgress }: PushOptions,
 ) {
   const total = files.reduce((sum, { size }) => sum + size, 0)

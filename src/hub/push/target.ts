@@ -22,7 +22,7 @@ export interface PushTarget {
   user: string | undefined
 }
 
-export interface TargetOptions {
+export interface PushTargetOptions {
   revision?: string
   create: boolean
   createPr: boolean
@@ -41,7 +41,7 @@ const params = ({ params }: HubClient) => ({ ...params, accessToken: 'hf_' })
 export async function lookUpTarget(
   client: HubClient,
   repo: string,
-  options: TargetOptions,
+  options: PushTargetOptions,
 ): Promise<PushTarget> {
   const { revision: branch = 'main', createPr } = options
   const path = `hf://${repo}`
@@ -98,7 +98,7 @@ export async function lookUpTarget(
 export async function makeTarget(
   client: HubClient,
   target: PushTarget,
-  options: TargetOptions,
+  options: PushTargetOptions,
 ): Promise<PushTarget & { listing: HubListing }> {
   const { repo, branch, toCreate } = target
   if (toCreate === 'repository') {

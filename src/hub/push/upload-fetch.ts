@@ -1,7 +1,7 @@
 import type { OpenLlamaError } from '../../io/errors.js'
 import { isJsonObject, type Json, type JsonObject } from '../../io/json.js'
 import { hubError, statusError } from '../errors.js'
-import { type HubClient, interrupted, messageOf } from '../http.js'
+import { type HubClient, messageOf, transferInterrupted } from '../http.js'
 import { type Hashes, hashesOf } from '../stand-ins.js'
 import { FileSlice, KnownFile, type OnBytes } from './known-file.js'
 import { type BegunUpload, textsOf, type UploadJournal } from './upload-journal.js'
@@ -113,7 +113,7 @@ export function uploadFetch(
   ): Promise<Response> =>
     turn(async () => {
       let ok = false
-      if (before?.aborted) throw interrupted()
+      if (before?.aborted) throw transferInterrupted()
       try {
         const response = await send(url, { ...init, body: slice })
         ok = response.ok

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { listTree } from '../../../src/formats/flax/flax.js'
+import { listParameters } from '../../../src/formats/flax/flax.js'
 import { equalBytes } from '../../support/bytes.js'
 import { fails } from '../../support/errors.js'
 import { fixtures, hfValues, small, tensorsOf } from '../../support/llama.js'
@@ -17,7 +17,7 @@ import { arraysOf, Ndarray, packed, treeOf } from '../../support/stream.js'
 
 const test = suite('formats: flax')
 
-const list = (bytes: Uint8Array) => listTree(inMemory(bytes).source)
+const list = (bytes: Uint8Array) => listParameters(inMemory(bytes).source)
 const arrays = arraysOf(small, 'float32')
 
 for (const [file, chunked] of [
@@ -81,7 +81,7 @@ test('indexing reads no payload', async () => {
     data: new Uint8Array(2e6),
   }
   const counted = inMemory(treeOf([big]))
-  await listTree(counted.source)
+  await listParameters(counted.source)
   assert.ok(counted.bytes < 2000, `${counted.bytes} bytes were read`)
 })
 
