@@ -29,10 +29,10 @@ export interface Architecture {
 export type Naming = 'hf' | 'easylm' | 'meta' | 'gguf' | 'hf-flax'
 
 /** `half`: the first rows of all pairs, then the second; `interleaved`: pair by pair. */
-export type RotaryOrder = 'half' | 'interleaved'
+type RotaryOrder = 'half' | 'interleaved'
 
 /** The sizes that shapes are made of. */
-export const sizeNames = ['vocab', 'hidden', 'intermediate', 'query', 'key', 'head'] as const
+const sizeNames = ['vocab', 'hidden', 'intermediate', 'query', 'key', 'head'] as const
 export type SizeName = (typeof sizeNames)[number]
 
 /** Fields of a configuration that say whether some tensors are there. */
@@ -59,7 +59,7 @@ export interface Binding {
 }
 
 /** What a config.json of the architecture says beyond what all say. */
-export interface ConfigRules {
+interface ConfigRules {
   /** The fields among `Switch` that it has. */
   readonly switches: readonly Switch[]
   /** Fields that may have one value only, or be left out. */
@@ -84,13 +84,13 @@ export interface ConfigRules {
 }
 
 /** What a layer computes beyond a LLaMA's. */
-export interface Block {
+interface Block {
   /** RMSNorm of each head's queries and keys, before they are rotated. */
   readonly headNorm: boolean
 }
 
 /** What llama.cpp makes of the architecture. */
-export interface GgufTraits {
+interface GgufTraits {
   /** `general.architecture`. */
   readonly name: string
   /** Whether its graph takes factors of the rotary frequencies, which are tensors. */

@@ -24,7 +24,7 @@ export interface CardRecord {
   check?: RecordedCheck
 }
 
-export interface RecordedFiles {
+interface RecordedFiles {
   format: string
   /** Where they are from the Hub: the repository and its commit. */
   repository: string | undefined

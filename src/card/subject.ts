@@ -45,7 +45,7 @@ export interface SubjectOptions {
 }
 
 /** A license by the Hub's name for it; `other` has a name and an address of its own. */
-export interface License {
+interface License {
   id: string
   /** By the user. */
   isGiven: boolean

@@ -16,7 +16,7 @@ export interface CheckRecord {
   notes: string[]
 }
 
-export interface SmokeRecord {
+interface SmokeRecord {
   prompt: string
   /** The greedy continuation, without the prompt. */
   continuation: string

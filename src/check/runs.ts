@@ -77,7 +77,7 @@ export async function runBoth(
  * Whether an artifact is held against its source twice: as its file says, in f32, and as the engine
  * that it is made for computes it.
  */
-export function isRunTwice(artifact: Runnable, source: Runnable): boolean {
+function isRunTwice(artifact: Runnable, source: Runnable): boolean {
   const exact = exactEngineFor(artifact)
   return (
     exact !== engineFor(artifact) &&

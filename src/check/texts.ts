@@ -17,7 +17,7 @@ export interface Texts extends RunTexts {
   notes: string[]
 }
 
-export const defaultTokens = 32
+const defaultTokens = 32
 export const defaultPositions = 256
 
 /**

@@ -24,10 +24,10 @@ export type RotaryConfig = Pick<
 
 const { fround } = Math
 
-export const rotaryTypes = ['linear', 'dynamic', 'yarn', 'longrope', 'llama3'] as const
+const rotaryTypes = ['linear', 'dynamic', 'yarn', 'longrope', 'llama3'] as const
 
 /** What YaRN's authors suggest, and transformers takes where a configuration says nothing. */
-export const yarnDefaults = { beta_fast: 32, beta_slow: 1 }
+const yarnDefaults = { beta_fast: 32, beta_slow: 1 }
 
 /** What LLaMA 3.1 has, and llama.cpp's converter takes where a configuration says nothing. */
 export const llama3Defaults = { factor: 8, low_freq_factor: 1, high_freq_factor: 4 }

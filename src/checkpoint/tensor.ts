@@ -9,7 +9,7 @@ export interface Extent {
 }
 
 /** The order of the rows within each head of the query and key projections. */
-export interface Rotary {
+interface Rotary {
   /** `half`: Hugging Face's, first rows of all pairs, then the second; `interleaved`: pair by pair. */
   order: 'half' | 'interleaved'
   /** Rows of a head. */

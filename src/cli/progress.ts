@@ -3,7 +3,7 @@ import { printable } from '../io/printable.js'
 import { formatBytes, formatSeconds } from '../io/units.js'
 
 /** What is going on, and bytes of it. */
-export interface Shown {
+interface Shown {
   phase: keyof typeof phases
   done: number
   total: number

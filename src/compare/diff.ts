@@ -29,7 +29,7 @@ export type TensorDifference = { name: string } & (
   | { status: 'extra' }
 )
 
-export interface ValueDifference {
+interface ValueDifference {
   /** Values that differ, of so many. */
   count: number
   elements: number

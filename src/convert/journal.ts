@@ -16,7 +16,7 @@ import type { MadeTile, TileFacts } from './tile.js'
 export const journalName = '.journal.jsonl'
 
 /** A tile that is written, and what was seen in it. */
-export interface Done extends MadeTile {
+interface Done extends MadeTile {
   tile: number
 }
 

@@ -54,7 +54,7 @@ export interface Provenance {
 /** Changed when a reader has to know. */
 const schema = 2
 
-export interface RecordedOptions {
+interface RecordedOptions {
   dtype: string
   config?: string
   heads?: number
@@ -71,7 +71,7 @@ export interface RecordedOptions {
   allow_loss?: true
 }
 
-export interface FileRecord {
+interface FileRecord {
   name: string
   bytes: number
   /** Null where the conversion was not to hash. */

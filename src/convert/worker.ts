@@ -35,7 +35,7 @@ export type Task =
   /** Of a range of an output, by its name. */
   | { kind: 'crc32'; name: string; offset: number; length: number }
 
-export type TaskResult =
+type TaskResult =
   | ({ kind: 'tile' } & MadeTile)
   | { kind: 'sum'; crc32: number }
   | { kind: 'hash'; sha256: string }

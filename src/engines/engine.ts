@@ -12,7 +12,7 @@ export interface EngineOptions {
   hiddenStates?: boolean
 }
 
-export const engineNames = ['onnxruntime', 'llama.cpp'] as const
+const engineNames = ['onnxruntime', 'llama.cpp'] as const
 export type EngineName = (typeof engineNames)[number]
 
 /** A model that is loaded and can be run. Token lists begin with BOS where the model wants one. */

@@ -96,7 +96,7 @@ export interface TargetOptions {
 export const onnxTargets = ['transformers.js', 'genai'] as const
 export type OnnxTarget = (typeof onnxTargets)[number]
 
-export interface Mix {
+interface Mix {
   /** As users know it, in lower case: q4_k_m. */
   name: string
   /** llama.cpp's number for it, `general.file_type`. */

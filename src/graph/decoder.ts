@@ -63,7 +63,7 @@ export interface DecoderOptions {
 }
 
 /** RMSNormalization, RotaryEmbedding and Attention came with it. */
-export const opset = 23
+const opset = 23
 
 /**
  * A LLaMA decoder with a key-value cache, in standard operators.

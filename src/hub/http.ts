@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OpenLlamaError } from '../io/errors.js'
+import { interrupted } from '../io/interruption.js'
 import { hubError, networkError, statusError, Transient } from './errors.js'
 import { heedProxies } from './proxy.js'
 import { FileSlice } from './push/known-file.js'
@@ -95,7 +96,7 @@ export function redirectedTo(location: string, from: string): string {
 }
 
 /** Runs `work` until it ends otherwise than with what may go better next time. */
-export async function retrying<T>(
+async function retrying<T>(
   settings: HubSettings,
   may: (error: Transient) => boolean,
   signal: AbortSignal | undefined,
@@ -121,9 +122,7 @@ export async function pause(milliseconds: number, signal: AbortSignal | undefine
 }
 
 export function transferInterrupted(): OpenLlamaError {
-  return new OpenLlamaError('interrupted', 'interrupted', {
-    suggestions: ['The same command goes on from here.'],
-  })
+  return interrupted(['The same command goes on from here.'])
 }
 
 async function sendOnce(

@@ -41,7 +41,7 @@ export function parseHubPath(text: string): HubPath {
   }
 }
 
-export function isRepoName(text: string): boolean {
+function isRepoName(text: string): boolean {
   return repoPattern.test(text) && !text.includes('..')
 }
 

@@ -54,15 +54,9 @@ export type BlockKernel =
  * none. Bytes are those of ggml, with and without importance; those of Q4 and Q8, which make no use
  * of importance, and of their scales are ONNX Runtime's.
  */
-export type Quantize = (
-  src: number,
-  dst: number,
-  rows: number,
-  columns: number,
-  weights: number,
-) => void
+type Quantize = (src: number, dst: number, rows: number, columns: number, weights: number) => void
 /** `n` elements, whole blocks at `src`, to f32 at `dst`: the values that ggml reads. */
-export type Dequantize = (src: number, dst: number, n: number) => void
+type Dequantize = (src: number, dst: number, n: number) => void
 
 /** Gives the number of values lost to zero, where the cast can lose any. */
 export type Cast = (src: number, dst: number, n: number) => number | undefined

@@ -52,10 +52,7 @@ export function agreeing(checkpoint: Checkpoint): Checkpoint {
 }
 
 /** The same; that its graph and the configuration disagree is kept as a finding. */
-export async function readCheckpoint(
-  source: string,
-  options: OpenOptions = {},
-): Promise<Checkpoint> {
+async function readCheckpoint(source: string, options: OpenOptions = {}): Promise<Checkpoint> {
   return readSource(await findSource(source), options)
 }
 

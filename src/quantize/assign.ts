@@ -41,7 +41,7 @@ export interface AssignOptions {
 }
 
 /** A tensor whose rows do not fill blocks of the type it should have. */
-export interface Fallback {
+interface Fallback {
   tensor: string
   wanted: GgmlType
   got: GgmlType
@@ -49,7 +49,7 @@ export interface Fallback {
   reason: string
 }
 
-export interface AssignedTensor {
+interface AssignedTensor {
   name: string
   shape: readonly number[]
   type: GgmlType

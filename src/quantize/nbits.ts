@@ -25,7 +25,7 @@ export function isNBits(name: string): name is NBits {
 }
 
 /** A matrix whose rows do not fill blocks stays as it is computed with. */
-export interface NBitsFallback {
+interface NBitsFallback {
   tensor: string
   wanted: NBits
   got: 'f32' | 'f16'

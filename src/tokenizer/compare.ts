@@ -11,7 +11,7 @@ export interface Example {
   readonly sides: readonly [Side, Side]
 }
 
-export interface Side {
+interface Side {
   readonly engine: string
   readonly ids: readonly number[]
   readonly decoded: string
@@ -31,7 +31,7 @@ export interface PairReport {
   examples: Example[]
 }
 
-export interface EngineReport {
+interface EngineReport {
   readonly name: string
   /** Time spent in it, encoding and decoding. */
   seconds: number

@@ -43,7 +43,7 @@ export interface ResolvedTokens {
   notes: string[]
 }
 
-export interface TokenIds {
+interface TokenIds {
   bos?: number | undefined
   eos?: number | undefined
   unk?: number | undefined

@@ -54,7 +54,7 @@ export const modelTypes = ['unigram', 'bpe', 'word', 'char'] as const
 export type ModelType = (typeof modelTypes)[number]
 
 /** The part of `trainer_spec` that decides what the tokenizer does. */
-export interface TrainerSpec {
+interface TrainerSpec {
   readonly modelType: ModelType
   readonly byteFallback: boolean
   readonly splitDigits: boolean
@@ -79,7 +79,7 @@ export interface NormalizerSpec {
 }
 
 /** Ids by role; undefined where the model has no such piece. */
-export interface SpecialIds {
+interface SpecialIds {
   readonly unk: number
   readonly bos: number | undefined
   readonly eos: number | undefined
@@ -108,7 +108,7 @@ export const maxPieces = maxFields
  * characters (`max_sentencepiece_length`). Each place to split a piece is tried, so that one of
  * megabytes would take forever. Pieces that users define are cut out of the text as they are.
  */
-export const longestPiece = 4 * 512
+const longestPiece = 4 * 512
 
 /**
  * Parses a `tokenizer.model`.

@@ -37,7 +37,7 @@ export function openBlockKernels(n: number): BlockKernels {
   }
 }
 
-export function kernelName(type: BlockType): BlockKernel {
+function kernelName(type: BlockType): BlockKernel {
   return ggmlTypes[type].name
 }
 

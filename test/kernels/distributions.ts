@@ -1,5 +1,5 @@
 /** A source of numbers in [0, 1) that gives the same ones every time (mulberry32). */
-export function random(seed: number): () => number {
+function random(seed: number): () => number {
   let state = seed
   return () => {
     state = (state + 0x6d2b79f5) | 0

@@ -9,7 +9,7 @@ export interface LibLlama {
   quantize(input: string, output: string, options: QuantizeOptions): void
 }
 
-export interface QuantizeOptions {
+interface QuantizeOptions {
   /** llama_ftype, by its number in llama.h. */
   fileType: number
   threads: number

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { type GgmlType, ggmlTypeOfId, tensorBytes } from '../../src/types/ggml.js'
 
-export interface GgufTensor {
+interface GgufTensor {
   name: string
   /** Rows first, columns last. */
   shape: number[]

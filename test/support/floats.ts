@@ -7,7 +7,7 @@ export function f32Value(bits: number): number {
   return scratch.getFloat32(0)
 }
 
-export function f32Bits(value: number): number {
+function f32Bits(value: number): number {
   scratch.setFloat32(0, value)
   return scratch.getUint32(0)
 }
@@ -52,7 +52,7 @@ export function f32FromBf16(bits: number): number {
   return (bits << 16) >>> 0
 }
 
-export function isNan32(bits: number): boolean {
+function isNan32(bits: number): boolean {
   return (bits & 0x7fffffff) > 0x7f800000
 }
 

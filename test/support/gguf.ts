@@ -22,7 +22,7 @@ export const valueTypes = {
 } as const
 
 /** Writes numbers in one byte order. */
-export class Writer {
+class Writer {
   private readonly chunks: Uint8Array[] = []
   length = 0
 
@@ -150,7 +150,7 @@ export type GgmlFloat = 'f32' | 'f16' | 'bf16' | 'f64'
 const ggmlTypes = { f32: 0, f16: 1, f64: 28, bf16: 30 }
 
 /** Weights between −1 and 1 of a tensor, the same every time. */
-export function weightsOf({ gguf, shape }: Expected): number[] {
+function weightsOf({ gguf, shape }: Expected): number[] {
   const random = seeded(gguf.length * 7919 + shape.reduce((sum, size) => sum * 31 + size, 17))
   return Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () =>
     Math.fround(random() / 2 ** 31 - 1),
@@ -158,11 +158,7 @@ export function weightsOf({ gguf, shape }: Expected): number[] {
 }
 
 /** Elements of a type in a file's byte order. */
-export function elements(
-  values: readonly number[],
-  type: GgmlFloat,
-  bigEndian: boolean,
-): Uint8Array {
+function elements(values: readonly number[], type: GgmlFloat, bigEndian: boolean): Uint8Array {
   const writer = new Writer(!bigEndian)
   for (const value of values) {
     if (type === 'f32') writer.f32(value)

@@ -91,7 +91,7 @@ export function streamOf(arrays: readonly NumpyArray[]): Uint8Array {
 }
 
 /** Weights of a tensor in the order in which EasyLM stores them, f32 values, different for each name. */
-export function weightsOf(tensor: Expected): Float32Array {
+function weightsOf(tensor: Expected): Float32Array {
   let seed = tensor.shape.length
   for (const letter of tensor.easylm) seed = Math.imul(seed, 31) + letter.charCodeAt(0)
   const next = seeded(seed)

@@ -39,6 +39,6 @@ function shownTypes({ types }: Artifact): string {
     .join(', ')
 }
 
-export function total(files: readonly FileSize[]): number {
+function total(files: readonly FileSize[]): number {
   return files.reduce((sum, { bytes }) => sum + bytes, 0)
 }

@@ -75,12 +75,6 @@ export function putSections(text: string, sections: Sections, path: string): str
   return result + text.slice(position)
 }
 
-/** The text of a section, or undefined where the card has none. */
-export function sectionOf(text: string, name: SectionName, path: string): string | undefined {
-  const there = findSections(text, path).found.find((each) => each.name === name)
-  return there === undefined ? undefined : text.slice(there.start, there.end)
-}
-
 function beforeFirst(text: string, found: readonly Found[]): number {
   const first = found.toSorted((a, b) => a.start - b.start)[0]
   if (first === undefined) return text.length

@@ -59,7 +59,7 @@ print(model(torch.tensor([[1]])).logits.shape)`
 }
 
 /** What is right for this model's tokenizer, and what the automatic conversion would do to it. */
-export function tokenizerAdvice(subject: Subject): string {
+function tokenizerAdvice(subject: Subject): string {
   const { mergesSpaces, release, tokenizerIsChecked } = subject
   const here = placeOf(subject)
   const isOpenLlama =

@@ -65,7 +65,7 @@ export function layOutArray(dtype: DType, shape: readonly number[]): Segment[] {
   ]
 }
 
-export function segmentBytes(segments: readonly Segment[]): number {
+function segmentBytes(segments: readonly Segment[]): number {
   return segments.reduce(
     (sum, segment) => sum + ('payload' in segment ? segment.payload : segment.length),
     0,

@@ -19,7 +19,7 @@ export interface TensorInfo {
 }
 
 /** A tensor of a type that is not read here: shown by its name, and run by llama.cpp. */
-export interface OpaqueInfo {
+interface OpaqueInfo {
   name: string
   /** ggml's name of the type, or its number where ggml did not know it when this was written. */
   type: string
@@ -27,7 +27,7 @@ export interface OpaqueInfo {
 }
 
 /** An entry and the bytes that it takes in the header, key and all. */
-export type LocatedEntry = MetadataEntry & { readonly begin: number; readonly end: number }
+type LocatedEntry = MetadataEntry & { readonly begin: number; readonly end: number }
 
 export interface GgufHeader {
   version: number

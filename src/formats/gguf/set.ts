@@ -24,7 +24,7 @@ import {
 } from './undo.js'
 
 /** A file's bytes, as records name them. */
-export interface FileState {
+interface FileState {
   bytes: number
   sha256: string
 }
@@ -38,7 +38,7 @@ export interface RecordOfFile {
   next(before: FileState, after: FileState, changes: readonly KeyChange[]): RecordChange
 }
 
-export interface RecordChange {
+interface RecordChange {
   text?: string
   warnings: string[]
 }

@@ -8,7 +8,7 @@ import { modelOnlyFiles, tokenizerFiles } from '../../tokenizer/tokenizer-files.
 import type { TargetFile, TargetOptions } from '../format.js'
 
 /** Said where the source has no tokenizer that can be taken along. */
-export const noTokenizer =
+const noTokenizer =
   'no tokenizer is beside the checkpoint: the output has none (--tokenizer names one)'
 
 /** What lies beside the weights in a folder for transformers: configuration and tokenizer. */

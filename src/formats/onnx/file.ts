@@ -25,7 +25,7 @@ export interface Initializer {
 }
 
 /** What a run is given; a dimension that may have any size is undefined. */
-export interface GraphInput {
+interface GraphInput {
   name: string
   shape: (number | undefined)[]
 }

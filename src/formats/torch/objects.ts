@@ -17,7 +17,7 @@ export type TorchThing =
 
 export type TorchValue = PickleValue<TorchThing>
 
-export interface StorageType {
+interface StorageType {
   /** torch's: HalfStorage. */
   name: string
   /** Undefined for types that weights are never of. */

@@ -32,7 +32,7 @@ export interface ReadFile extends LocalFile {
  * Git LFS's transfers at the Hub end here, and so does what clients without Xet can fetch
  * (MAX_HTTP_DOWNLOAD_SIZE of huggingface_hub): larger files are for clients with Xet alone.
  */
-export const largestFile = 50e9
+const largestFile = 50e9
 
 /** Files of systems and tools that belong to a machine, not to a model. */
 const leftOut = /^(\.DS_Store|Thumbs\.db|desktop\.ini|__pycache__|\.ipynb_checkpoints|\.cache)$/
@@ -203,10 +203,6 @@ async function readWhole(
     gitOid: inGit ? git.digest('hex') : undefined,
     stamp,
   }
-}
-
-export function gitOidOf(bytes: Uint8Array): string {
-  return createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex')
 }
 
 function refuseSecrets(

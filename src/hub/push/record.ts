@@ -8,7 +8,7 @@ import { isJsonObject, type JsonObject } from '../../io/json.js'
 import type { LocalFile, ReadFile } from './files.js'
 
 /** What openllama.json says of a file of the folder. */
-export interface RecordedFile {
+interface RecordedFile {
   path: string
   bytes: number
   /** null where the conversion was told not to hash. */

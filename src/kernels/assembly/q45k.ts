@@ -144,14 +144,14 @@ function packScales(dst: usize): void {
 }
 
 /** sc of a block of the super-block at `src`. */
-export function blockScale(src: usize, block: usize): u32 {
+function blockScale(src: usize, block: usize): u32 {
   const at = src + PACKED + block
   if (block < 4) return load<u8>(at) & 63
   return (load<u8>(at, 4) & 15) | ((load<u8>(at - 4) >> 6) << 4)
 }
 
 /** m of a block of the super-block at `src`. */
-export function blockMinimum(src: usize, block: usize): u32 {
+function blockMinimum(src: usize, block: usize): u32 {
   const at = src + PACKED + block
   if (block < 4) return load<u8>(at, 4) & 63
   return (load<u8>(at, 4) >> 4) | ((load<u8>(at) >> 6) << 4)

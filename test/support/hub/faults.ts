@@ -25,7 +25,7 @@ export type Kind =
   | 'other'
 
 /** What goes wrong with a request. */
-export type Harm =
+type Harm =
   | { status: number; headers?: Record<string, string>; body?: string }
   /** The connection ends after so many bytes of the body, of whichever side sends it. */
   | { cutAfter: number }

@@ -4,7 +4,7 @@ import type { PushOptions } from '../../../src/hub/push/push.js'
 import { sha256 } from '../bytes.js'
 import { tempDir } from '../temp.js'
 
-export const card = '---\nlicense: apache-2.0\n---\n# A model\n'
+const card = '---\nlicense: apache-2.0\n---\n# A model\n'
 
 /** A folder as a conversion, a check and a card leave it. */
 export function modelFolder(

@@ -142,6 +142,6 @@ function keep(
   return sendJson(exchange, {}, { ETag: `"${tagOf(sha256)}"` })
 }
 
-export function tagOf(of: string | Uint8Array): string {
+function tagOf(of: string | Uint8Array): string {
   return createHash('md5').update(of).digest('hex')
 }
