@@ -28,6 +28,15 @@ export interface Architecture {
 /** Whose names and layout tensors have. */
 export type Naming = 'hf' | 'easylm' | 'meta' | 'gguf' | 'hf-flax'
 
+/** Those that some files are told to have: Meta's code's own, and GGUF's, which quantization goes by. */
+export const namings = { meta: 'meta', gguf: 'gguf' } as const satisfies Record<string, Naming>
+
+/**
+ * Namings that keep kernels, [in, out], where Hugging Face has [out, in]; an embedding is a table
+ * there, not a kernel.
+ */
+export const kernelNamings: ReadonlySet<Naming> = new Set<Naming>(['easylm', 'hf-flax'])
+
 /** `half`: the first rows of all pairs, then the second; `interleaved`: pair by pair. */
 type RotaryOrder = 'half' | 'interleaved'
 

@@ -3,7 +3,8 @@ import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative, sep } from 'node:path'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import { matrixOf, tensorBytes } from '../checkpoint/tensor.js'
-import { formats } from '../formats/index.js'
+import { formats, traitsOf } from '../formats/index.js'
+import { folder as graphFolder, onnx } from '../formats/onnx/onnx.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { property } from '../io/json.js'
 import { openFile, readStart } from '../io/source.js'
@@ -57,15 +58,14 @@ const maxFiles = 20_000
  */
 export async function survey(folder: string): Promise<Survey> {
   const entries = await list(folder)
-  const onnxFolder = entries.find((entry) => entry.isDirectory() && entry.name === 'onnx')
+  const onnxFolder = entries.find((entry) => entry.isDirectory() && entry.name === graphFolder)
   const names = await filesOf(folder, entries)
-  const inOnnx = onnxFolder ? await filesOf(join(folder, 'onnx')) : []
+  const inOnnx = onnxFolder ? await filesOf(join(folder, graphFolder)) : []
   const artifacts: Artifact[] = []
   const skipped: string[] = []
   const claimed = () => artifacts.flatMap(({ files }) => files.map(({ name }) => name))
   for (const format of formats) {
-    // GGUF files and graphs are models each for itself.
-    if (format.name === 'gguf' || format.name === 'onnx') continue
+    if (format.traits.standalone) continue
     const entry = format.detectDirectory?.(names)
     if (entry === undefined || claimed().includes(entry)) continue
     artifacts.push(await describe(folder, join(folder, entry), format.name))
@@ -81,7 +81,7 @@ export async function survey(folder: string): Promise<Survey> {
     }
     // Beside a model there may be an optimiser's state; a broken GGUF is to be known of.
     const artifact = await describe(folder, path, format.name).catch((error: unknown) => {
-      const beside = format.name !== 'gguf' && artifacts.length > 0
+      const beside = !format.traits.metadata && artifacts.length > 0
       if (!(beside && error instanceof OpenLlamaError && error.code === 'input')) throw error
       skipped.push(`${name} is not in the card: ${error.message}`)
       return undefined
@@ -89,7 +89,7 @@ export async function survey(folder: string): Promise<Survey> {
     if (artifact !== undefined) artifacts.push(artifact)
   }
   for (const name of inOnnx.filter((each) => each.endsWith('.onnx'))) {
-    artifacts.push(await describe(folder, join(folder, 'onnx', name), 'onnx'))
+    artifacts.push(await describe(folder, join(folder, graphFolder, name), onnx.name))
   }
   if (artifacts.length === 0) {
     throw inputError('no model is in this directory, for which a card could be written', {
@@ -112,7 +112,7 @@ const companions =
 async function describe(folder: string, path: string, format: FormatName): Promise<Artifact> {
   const checkpoint = await openOrRefuse(path, format)
   const paths = checkpoint?.files.map((file) => file.path) ?? (await graphFiles(path))
-  const all = new Set(format === 'onnx' ? [path, ...paths] : paths)
+  const all = new Set(traitsOf(format).graph ? [path, ...paths] : paths)
   const files = await sizes(
     folder,
     [...all].map((each) => relative(folder, each)),
@@ -129,7 +129,7 @@ async function openOrRefuse(path: string, format: FormatName): Promise<Checkpoin
   try {
     return await openCheckpoint(path)
   } catch (error) {
-    if (format === 'onnx' && error instanceof OpenLlamaError && error.code === 'input') {
+    if (traitsOf(format).graph && error instanceof OpenLlamaError && error.code === 'input') {
       return undefined
     }
     throw error

@@ -1,4 +1,6 @@
 import { defaultArchitecture } from '../architectures/index.js'
+import type { Traits } from '../formats/format.js'
+import { traitsOf } from '../formats/index.js'
 import type { Json, JsonObject } from '../io/json.js'
 import type { FieldChange } from './front-matter.js'
 import { oneLine } from './markdown.js'
@@ -66,36 +68,22 @@ function baseOf(json: Json | undefined): Json | undefined {
   return isEmpty || (Array.isArray(json) && json.length === 0) ? undefined : json
 }
 
-/** The Hub's name of the library that loads the files: of the first that there are. */
+/** The Hub's name of the library that loads the files: of the first of the formats that are there. */
 function libraryOf({ artifacts }: Subject): string {
-  const library = libraries.find(([format]) => artifacts.some((each) => each.format === format))
-  return library?.[1] ?? 'transformers'
+  return traitsIn(artifacts)[0]?.library ?? 'transformers'
 }
 
-/**
- * The first two are in huggingface.js's list of libraries (packages/tasks, model-libraries.ts), for
- * which the Hub shows code; `gguf` is one that it filters by (docs/hub/gguf.md). It takes any other
- * name too, and finds models by it (docs/hub/models-adding-libraries.md).
- */
-const libraries = [
-  ['safetensors', 'transformers'],
-  ['pytorch', 'transformers'],
-  ['gguf', 'gguf'],
-  ['onnx', 'transformers.js'],
-  ['easylm', 'easylm'],
-  ['flax', 'flax'],
-  ['meta', 'pytorch'],
-] as const
-
 function tagsOf({ artifacts, release, config }: Subject): string[] {
-  const formats = new Set(artifacts.map(({ format }) => format))
+  const tags = traitsIn(artifacts).toReversed()
   return [
     config?.model_type ?? defaultArchitecture,
     ...(release === undefined ? [] : ['openllama']),
-    ...(formats.has('gguf') ? ['gguf', 'llama.cpp'] : []),
-    ...(formats.has('onnx') ? ['onnx', 'transformers.js'] : []),
-    ...(formats.has('easylm') || formats.has('flax') ? ['easylm', 'jax'] : []),
-    ...(formats.has('pytorch') || formats.has('meta') ? ['pytorch'] : []),
-    ...(formats.has('safetensors') ? ['safetensors'] : []),
+    ...new Set(tags.flatMap((each) => each.tags)),
   ]
+}
+
+/** What is to be known of the formats of artifacts, in the order in which a library is chosen. */
+function traitsIn(artifacts: Subject['artifacts']): Traits[] {
+  const names = [...new Set(artifacts.map(({ format }) => format))]
+  return names.map(traitsOf).sort((a, b) => a.rank - b.rank)
 }

@@ -2,11 +2,12 @@ import { basename, join, resolve } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { configFromHf, defaultsOf, type ModelConfig } from '../checkpoint/config.js'
 import { metadataLookup } from '../checkpoint/metadata.js'
+import { formatNamed, traitsOf } from '../formats/index.js'
 import { usageError } from '../io/errors.js'
 import { parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { summarizeTokenizer, type TokenizerSummary } from '../tokenizer/summary.js'
-import type { Artifact, Survey } from './artifacts.js'
+import type { Survey } from './artifacts.js'
 import { oneLine, plain } from './markdown.js'
 import type { CardRecord } from './records.js'
 import { differenceFrom, type Release, releaseNamed, releaseOfName } from './releases.js'
@@ -66,14 +67,14 @@ export async function subjectOf(found: Survey, options: SubjectOptions): Promise
     geometries.length === 0 && config !== undefined ? [config] : geometries,
   )
   // A folder's tokenizer files say more than a GGUF's vocabulary.
-  const telling = checkpoints.find(({ format }) => format !== 'gguf') ?? checkpoints[0]
+  const telling = checkpoints.find(({ format }) => !isWithin(format)) ?? checkpoints[0]
   const { summary, notes } = telling ? await summarizeTokenizer(telling) : { notes: [] }
   warnings.push(...notes)
   const records = [
     ...new Map(artifacts.flatMap(({ record }) => (record ? [[record.path, record]] : []))).values(),
   ]
   const mergesSpaces =
-    (telling?.format === 'gguf' ? undefined : summary?.whitespace?.merged) ??
+    (telling && isWithin(telling.format) ? undefined : summary?.whitespace?.merged) ??
     records.find((record) => record.mergesSpaces !== undefined)?.mergesSpaces ??
     (release && release.tokenizer === 'v1')
   return {
@@ -205,7 +206,7 @@ function resolveRelease(
     ...(repo === undefined ? [] : [repo]),
     basename(resolve(folder)),
     ...artifacts
-      .filter(({ format }) => format === 'gguf')
+      .filter(({ format }) => traitsOf(format).metadata)
       .flatMap(({ files }) => files.map(({ name }) => name)),
   ]
   for (const name of names) {
@@ -215,6 +216,11 @@ function resolveRelease(
   return undefined
 }
 
+/** Whether a tokenizer is a vocabulary in the file, which says less than the files of one. */
+function isWithin(format: string): boolean {
+  return traitsOf(format).tokenizer === 'within'
+}
+
 function titleOf(
   { artifacts, folder }: Survey,
   { repo }: SubjectOptions,
@@ -222,7 +228,7 @@ function titleOf(
 ): string {
   if (repo !== undefined) return repo.split('/').at(-1) ?? repo
   if (release !== undefined) {
-    const formats = new Set(artifacts.map(({ format }) => formatTitles[format]))
+    const formats = new Set(artifacts.map(({ format }) => traitsOf(format).short))
     return `${release.title} (${[...formats].join(', ')})`
   }
   const metadata = artifacts.find(({ checkpoint }) => checkpoint?.metadata)?.checkpoint?.metadata
@@ -254,16 +260,5 @@ function changed(
 
 /** The format that a record names, as people call it. */
 export function shownFormat(name: string): string {
-  return plain(new Map(Object.entries(formatTitles)).get(name) ?? name)
-}
-
-/** Formats as people call them. */
-export const formatTitles: Readonly<Record<Artifact['format'], string>> = {
-  easylm: 'EasyLM',
-  flax: 'Flax',
-  safetensors: 'safetensors',
-  pytorch: 'PyTorch',
-  meta: 'Meta',
-  gguf: 'GGUF',
-  onnx: 'ONNX',
+  return plain(formatNamed(name)?.traits.short ?? name)
 }

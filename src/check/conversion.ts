@@ -1,6 +1,7 @@
 import { rotaryOf } from '../checkpoint/rotary.js'
 import type { Conversion } from '../convert/convert.js'
 import { availableMemory } from '../engines/memory.js'
+import { traitsOf } from '../formats/index.js'
 import type { Loss } from '../formats/losses.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
@@ -29,7 +30,7 @@ export async function checkConversion(
   const { checkpoint, plan } = conversion
   const artifact = await openRunnable(output)
   const reach = reachOf(conversion, availableMemory())
-  const { resolved = checkpoint.format === 'onnx' ? checkpoint.path : undefined } = checkpoint
+  const { resolved = traitsOf(checkpoint.format).graph ? checkpoint.path : undefined } = checkpoint
   // What was streamed from elsewhere must be here to be run; and a graph of its own is what runs.
   const source =
     resolved === undefined ? { checkpoint } : await openRunnable(resolved, conversion.options)
@@ -136,7 +137,11 @@ function reasonNot(
     tokenizerJsonOf(checkpoint.tokenizer.beside) !== undefined ||
     checkpoint.tokenizer.tiktoken !== undefined ||
     hasVocabulary(checkpoint.metadata)
-  if (plan.target.format === 'gguf' && quantization !== undefined && !hasTokenizer) {
+  if (
+    traitsOf(plan.target.format).engine === 'llama.cpp' &&
+    quantization !== undefined &&
+    !hasTokenizer
+  ) {
     return new OpenLlamaError(
       'input',
       'the output has no vocabulary, without which llama.cpp does not run it',

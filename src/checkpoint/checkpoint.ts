@@ -21,7 +21,8 @@ import { quantizationIn, refuseAdapters, refuseQuantized } from './quantized.js'
 import { checkRanges } from './ranges.js'
 import type { Layout, Part, Tensor } from './tensor.js'
 
-export type FormatName = 'easylm' | 'flax' | 'safetensors' | 'pytorch' | 'meta' | 'gguf' | 'onnx'
+/** As the registry of formats has it (src/formats/index.ts), and as users write it. */
+export type FormatName = string
 
 /** A file of the checkpoint, as it was when it was opened. */
 export interface SourceFile {

@@ -1,4 +1,10 @@
-import type { Architecture, Naming, Role, Switch } from '../architectures/architecture.js'
+import {
+  type Architecture,
+  kernelNamings,
+  type Naming,
+  type Role,
+  type Switch,
+} from '../architectures/architecture.js'
 import { architectures } from '../architectures/index.js'
 import { embeddingName } from '../architectures/roles.js'
 import type { Layout } from './tensor.js'
@@ -11,12 +17,6 @@ export interface Named {
   layer?: number
 }
 
-/**
- * Namings that keep kernels, [in, out], where Hugging Face has [out, in]; an embedding is a table
- * there, not a kernel.
- */
-const transposing: ReadonlySet<Naming> = new Set<Naming>(['easylm', 'hf-flax'])
-
 /** How a tensor of an architecture lies in a format of this naming. */
 export function layoutIn(
   { rotary }: Architecture,
@@ -27,7 +27,7 @@ export function layoutIn(
   const order = rotary[naming] ?? rotary.hf
   return {
     transposed:
-      transposing.has(naming) && role.shape.length === 2 && role.names.hf !== embeddingName,
+      kernelNamings.has(naming) && role.shape.length === 2 && role.names.hf !== embeddingName,
     ...(role.rotary ? { rotary: { order, headDim } } : {}),
   }
 }

@@ -1,4 +1,4 @@
-import type { Naming } from '../architectures/architecture.js'
+import { type Naming, namings } from '../architectures/architecture.js'
 import { inputError } from '../io/errors.js'
 import type { OtherArray, StoredArray } from './checkpoint.js'
 
@@ -47,7 +47,7 @@ export function stateNames(
   const second = wrapperOf(plain)
   const bare = plain.map((name) => name.slice(second.length))
   const embedding = embeddingIn(bare)
-  const naming = embedding === 'tok_embeddings.weight' ? 'meta' : 'hf'
+  const naming = embedding === 'tok_embeddings.weight' ? namings.meta : 'hf'
   // LlamaModel, saved without the model that has the head, knows no "model.".
   const headless = embedding === 'embed_tokens.weight'
   const renamed = bare.map((name) =>

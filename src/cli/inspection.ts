@@ -4,6 +4,7 @@ import { configToHf } from '../checkpoint/config.js'
 import { shown } from '../checkpoint/geometry.js'
 import { scalingType } from '../checkpoint/rotary.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
+import { gguf } from '../formats/gguf/gguf.js'
 import type { VocabularyFile } from '../formats/gguf/kinds.js'
 import type { OpaqueGguf } from '../formats/gguf/opaque.js'
 import type { JsonObject } from '../io/json.js'
@@ -118,7 +119,7 @@ export function describeOpaque(
   const size = files.reduce((sum, file) => sum + file.size, 0)
   const types = countTypes(tensors)
   const facts = [
-    ['format', 'gguf'],
+    ['format', gguf.name],
     ['files', `${files.length} (${formatBytes(size)})`],
     ['tensors', String(tensors.length)],
     ['types', [...types].map(([type, count]) => `${nameOfType(type)} × ${count}`).join(', ')],
@@ -138,7 +139,7 @@ export function opaqueInspection(
 ): object {
   return {
     path,
-    format: 'gguf',
+    format: gguf.name,
     files: files.map((file) => ({ path: file.path, bytes: file.size })),
     dtypes: Object.fromEntries(countTypes(tensors)),
     metadata: metadataJson(metadata),
@@ -162,7 +163,7 @@ function nameOfType(type: string): string {
 export function describeVocabulary({ files, metadata, tokens }: VocabularyFile): string {
   const size = files.reduce((sum, file) => sum + file.size, 0)
   const facts = [
-    ['format', 'gguf'],
+    ['format', gguf.name],
     ['files', `${files.length} (${formatBytes(size)})`],
     ['weights', 'none: it is a vocabulary alone'],
     ['tokens', String(tokens)],
@@ -174,7 +175,7 @@ export function describeVocabulary({ files, metadata, tokens }: VocabularyFile):
 export function vocabularyInspection({ path, files, metadata, tokens }: VocabularyFile): object {
   return {
     path,
-    format: 'gguf',
+    format: gguf.name,
     files: files.map(({ path, size }) => ({ path, bytes: size })),
     parameters: 0,
     tokens,

@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import type { Target } from '../formats/format.js'
+import { traitsOf } from '../formats/index.js'
 import { OpenLlamaError, usageError } from '../io/errors.js'
 import {
   filesFromGguf,
@@ -17,9 +18,6 @@ export interface Kept {
   files?: KeptFile[]
   notes: string[]
 }
-
-/** Formats that have no place for a tokenizer.json. */
-const withoutFolder: readonly FormatName[] = ['gguf', 'meta']
 
 /**
  * The source's tokenizer files that go into the output as they are: all of them
@@ -45,12 +43,13 @@ export async function keptFiles(
   const only =
     (loaded === undefined || loaded.json !== undefined) &&
     (tiktoken !== undefined || tokenizerJsonOf(beside) !== undefined)
+  const { tokenizer: place } = traitsOf(to)
   // Meta's own layout has the list of ranks itself.
-  if (to === 'meta' && tiktoken !== undefined) {
+  if (place === 'model' && tiktoken !== undefined) {
     return { files: await readTokenizerFiles({ model: tiktoken, beside: [] }), notes: [] }
   }
   if (keep || only) return { files: await readTokenizerFiles(tokenizer), notes: [] }
-  if (loaded !== undefined || withoutFolder.includes(to)) return { notes: [] }
+  if (loaded !== undefined || place !== 'beside') return { notes: [] }
   try {
     const files = filesFromGguf(checkpoint)
     return files === undefined ? { notes: [] } : { files, notes: [] }
@@ -83,7 +82,7 @@ export async function checkTargetTokenizer(
 ): Promise<CarriedTokenizer> {
   if (tokenizer.json !== undefined) {
     // Folders have the file itself; the others have what was made of it.
-    const made = withoutFolder.includes(target.format)
+    const made = traitsOf(target.format).tokenizer !== 'beside'
     return { warnings: made ? await proveRebuilt(tokenizer, tokenizer.json) : [] }
   }
   const name = target.files.find((file) => basename(file.name) === 'tokenizer.json')

@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import { namings } from '../architectures/architecture.js'
 import { architectureOf } from '../architectures/index.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { list } from '../checkpoint/geometry.js'
@@ -183,7 +184,7 @@ function refuseRequantizing({ format, path }: Checkpoint, tensor: Tensor, type: 
 
 function ggufNameOf({ name }: Tensor, { config }: Checkpoint): string {
   const named = roleOf(architectureOf(config), name, 'hf')
-  const ggufName = named && nameIn(named, 'gguf')
+  const ggufName = named && nameIn(named, namings.gguf)
   if (ggufName === undefined) throw new Error(`${name} is in no table`)
   return ggufName
 }

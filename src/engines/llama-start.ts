@@ -1,4 +1,5 @@
 import type { Llama, LlamaModelOptions } from 'node-llama-cpp'
+import { gguf } from '../formats/gguf/gguf.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { whatToInstall } from './what-to-install.js'
 
@@ -40,7 +41,7 @@ async function start(gpu: LlamaGpu): Promise<StartedLlama> {
       } catch (cause) {
         const reason = said.map((message) => message.trim()).find((message) => message !== '')
         throw inputError(`llama.cpp cannot load ${what}: ${reason ?? String(cause)}`, {
-          format: 'gguf',
+          format: gguf.name,
           path: options.modelPath,
           cause,
           suggestions: ['Write it anew with `openllama convert --to gguf`.'],

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import type { ModelConfig } from '../checkpoint/config.js'
+import { gguf } from '../formats/gguf/gguf.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { physicalCores } from './cores.js'
 import { agreedTokens, checkTokens, type Engine, type EngineOptions } from './engine.js'
@@ -187,7 +188,7 @@ async function createContext(
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new OpenLlamaError('resources', `llama.cpp has no room for ${size} tokens: ${reason}`, {
-      format: 'gguf',
+      format: gguf.name,
       path,
       cause,
       suggestions: ['Choose fewer --positions or --tokens, or the device cpu.'],
@@ -209,7 +210,7 @@ function logOf(
   if (probabilities === undefined || probabilities.size !== vocabulary) {
     throw inputError(
       `llama.cpp gives ${probabilities?.size ?? 'no'} probabilities, the vocabulary has ${vocabulary}`,
-      { format: 'gguf', path },
+      { format: gguf.name, path },
     )
   }
   const row = new Float32Array(vocabulary)

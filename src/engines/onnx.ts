@@ -1,6 +1,7 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { ModelConfig } from '../checkpoint/config.js'
 import { list } from '../checkpoint/geometry.js'
+import { onnx } from '../formats/onnx/onnx.js'
 import { decoderModel } from '../graph/decoder.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
@@ -49,7 +50,7 @@ export async function openGraphEngine(
   options: EngineOptions,
 ): Promise<Engine> {
   const device = deviceFor(options)
-  const opened = await createSession({ format: 'onnx', path }, device, (fallback) =>
+  const opened = await createSession({ format: onnx.name, path }, device, (fallback) =>
     InferenceSession.create(path, sessionOptions(device, options, fallback)),
   )
   const { session } = opened
@@ -57,7 +58,7 @@ export async function openGraphEngine(
     if (!session.inputNames.includes(name)) {
       await session.release()
       throw inputError(`the graph has no input ${name}, only ${session.inputNames.join(', ')}`, {
-        format: 'onnx',
+        format: onnx.name,
         path,
         suggestions: ['A decoder with a key-value cache is expected, as optimum exports it.'],
       })
@@ -259,7 +260,7 @@ function emptyCache({ inputMetadata }: InferenceSession): Cache {
     const [, heads, , size] = input.shape
     if (typeof heads !== 'number' || typeof size !== 'number') {
       throw inputError(`the graph's ${input.name} has no fixed heads and head_dim`, {
-        format: 'onnx',
+        format: onnx.name,
       })
     }
     const dims = [1, heads, 0, size]
@@ -316,7 +317,7 @@ function floats(tensor: Tensor | undefined): Float32Array {
   }
   throw inputError(
     `the graph's logits are ${tensor?.type ?? 'not there'}, float32 or float16 are expected`,
-    { format: 'onnx' },
+    { format: onnx.name },
   )
 }
 

@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import { traitsOf } from '../formats/index.js'
 import { inputError, type OpenLlamaError } from '../io/errors.js'
 import { hasVocabulary } from '../tokenizer/load.js'
 import { isFloat } from '../types/dtype.js'
@@ -15,7 +16,7 @@ export interface Opened {
  * of floats that has no vocabulary, over which llama.cpp's binding would end the process.
  */
 export function engineFor({ checkpoint }: Opened): EngineName {
-  if (checkpoint.format !== 'gguf') return 'onnxruntime'
+  if (traitsOf(checkpoint.format).engine === 'onnxruntime') return 'onnxruntime'
   return canTokenize(checkpoint) || !isAllFloat(checkpoint) ? 'llama.cpp' : 'onnxruntime'
 }
 

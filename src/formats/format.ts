@@ -19,6 +19,7 @@ export interface Format {
   readonly title: string
   /** What a path ends with that stands for one file of this format, such as `.gguf`. */
   readonly extension?: string
+  readonly traits: Traits
   /** Options of a conversion that only some formats know. */
   readonly options?: readonly FormatOption[]
   /** Quantized types that the format has, and what can be said of how they are made. */
@@ -36,6 +37,35 @@ export interface Format {
   homeOf?(path: string): string
   open?(path: string, loader?: string): Promise<Listing>
   describe?(checkpoint: Checkpoint, options: TargetOptions): Target | Promise<Target>
+}
+
+/** What others need to know of a format to treat its files as they are. */
+export interface Traits {
+  /** As cards and sentences call it. */
+  readonly short: string
+  /** What runs its files: ONNX Runtime, or llama.cpp, for which they are made. */
+  readonly engine: 'onnxruntime' | 'llama.cpp'
+  /** Its files carry the graph that runs them. */
+  readonly graph: boolean
+  /** Each file of a folder is a model by itself, and not a part of one. */
+  readonly standalone: boolean
+  /**
+   * Where an output has its tokenizer: within the weights' file, in the files beside them that
+   * Hugging Face's libraries read, or as the one file of SentencePiece.
+   */
+  readonly tokenizer: 'within' | 'beside' | 'model'
+  /** A README.md beside a source says what goes into the file's own metadata. */
+  readonly metadata: boolean
+  /**
+   * The Hub's `library_name`, and tags, of what is published in it. For transformers and
+   * transformers.js (huggingface.js, packages/tasks, model-libraries.ts) the Hub shows code; `gguf`
+   * is one that it filters by (docs/hub/gguf.md). It takes any other name too, and finds models by it
+   * (docs/hub/models-adding-libraries.md).
+   */
+  readonly library: string
+  readonly tags: readonly string[]
+  /** Which of several formats a card's library is that of: the lowest. */
+  readonly rank: number
 }
 
 /** As the user calls them. */

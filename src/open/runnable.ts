@@ -7,7 +7,7 @@ import { opaqueCheckpoint, opaqueIn } from '../formats/gguf/opaque.js'
 import { readParts } from '../formats/gguf/split.js'
 import { graphFacts } from '../formats/onnx/facts.js'
 import { type OnnxFile, walkOnnx } from '../formats/onnx/file.js'
-import { graphAt } from '../formats/onnx/onnx.js'
+import { graphAt, onnx as graphs } from '../formats/onnx/onnx.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
 import { join, kindOf, listFolder, resolvePath, storeOf } from '../io/store.js'
@@ -36,7 +36,7 @@ export interface Runnable {
 export async function openRunnable(given: string, options: OpenOptions = {}): Promise<Runnable> {
   const source = await findSource(await bringHere(given, options))
   const { path, folder, format } = source
-  if (format.name === 'gguf') {
+  if (format.traits.engine === 'llama.cpp') {
     const parts = await readParts(path)
     const opaque = opaqueIn(parts, path)
     const runs = opaque && opaqueCheckpoint(opaque, await findTokenizer(folder, options.tokenizer))
@@ -44,7 +44,7 @@ export async function openRunnable(given: string, options: OpenOptions = {}): Pr
     const list = () => listParts(parts, path)
     return { checkpoint: agreeing(await readSource(source, options, list)) }
   }
-  if (format.name !== 'onnx') return { checkpoint: agreeing(await readSource(source, options)) }
+  if (!format.traits.graph) return { checkpoint: agreeing(await readSource(source, options)) }
   const graph = await graphAt(path)
   const file = await openFile(graph)
   try {
@@ -69,7 +69,7 @@ export async function openRunnable(given: string, options: OpenOptions = {}): Pr
     )
     return {
       checkpoint: {
-        format: 'onnx',
+        format: format.name,
         path: source.given,
         naming: 'hf',
         files: [
@@ -100,7 +100,7 @@ async function bringHere(given: string, options: OpenOptions): Promise<string> {
   const opened = await orRefused(() => readSource(source, options))
   const weights =
     opened instanceof OpenLlamaError ? await filesIn(source.path) : opened.files.map(pathOf)
-  const graph = source.format.name === 'onnx' ? [await graphAt(source.path)] : []
+  const graph = source.format.traits.graph ? [await graphAt(source.path)] : []
   return sourceAt(await store.bring(path, [...graph, ...weights]), text)
 }
 
@@ -161,7 +161,7 @@ function configOf(found: ConfigSource | undefined, path: string): ModelConfig {
   ) {
     const missing = needed.filter((field) => given[field] === undefined)
     throw inputError(`no configuration says its ${missing.join(', ')}`, {
-      format: 'onnx',
+      format: graphs.name,
       path,
       suggestions: ['Put its config.json beside it, or name one with --config.'],
     })

@@ -44,7 +44,7 @@ export async function mergesSpacesByRecord(file: string): Promise<boolean | unde
 }
 
 function lists(target: Json | undefined, name: string): boolean {
-  if (!isJsonObject(target) || target.format !== 'gguf' || !Array.isArray(target.files)) {
+  if (!isJsonObject(target) || !Array.isArray(target.files)) {
     return false
   }
   return target.files.some((file) => isJsonObject(file) && file.name === name)

@@ -1,12 +1,13 @@
 import { architectureOf, defaultArchitecture } from '../../architectures/index.js'
+import { traitsOf } from '../../formats/index.js'
 import { formatCount } from '../../io/units.js'
 import { link, plain } from '../markdown.js'
-import { formatTitles, type Subject } from '../subject.js'
+import type { Subject } from '../subject.js'
 
 /** What the model is, in a few sentences. */
 export function aboutSection(subject: Subject): string {
   const { release, config, parameters } = subject
-  const formats = [...new Set(subject.artifacts.map(({ format }) => formatTitles[format]))]
+  const formats = [...new Set(subject.artifacts.map(({ format }) => traitsOf(format).short))]
   const inFormats = `in ${formats.length === 1 ? '' : 'the '}${list(formats)} format${formats.length === 1 ? '' : 's'}`
   // As the names of models have it: 3.43B.
   const count = parameters === undefined ? '' : formatCount(parameters).replace(' ', '')

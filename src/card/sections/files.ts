@@ -1,13 +1,14 @@
+import { traitsOf } from '../../formats/index.js'
 import { formatBytes } from '../../io/units.js'
 import type { Artifact, FileSize } from '../artifacts.js'
 import { code, plain, table } from '../markdown.js'
-import { formatTitles, type Subject } from '../subject.js'
+import type { Subject } from '../subject.js'
 
 /** What there is in the directory: weights with types and bits, and what lies beside them. */
 export function filesSection({ artifacts, others }: Subject): string {
   const rows = artifacts.map((artifact) => [
     shownFiles(artifact),
-    formatTitles[artifact.format],
+    traitsOf(artifact.format).short,
     shownTypes(artifact),
     formatBytes(total(artifact.files)),
     artifact.bitsPerWeight === undefined ? '?' : artifact.bitsPerWeight.toFixed(2),
@@ -27,7 +28,7 @@ export function filesSection({ artifacts, others }: Subject): string {
 
 function shownFiles({ files, format }: Artifact): string {
   const names = files.map(({ name }) => code(name))
-  if (format === 'onnx' || names.length <= 2) return names.join('<br>')
+  if (traitsOf(format).graph || names.length <= 2) return names.join('<br>')
   return `${names[0]} … ${names.at(-1)} (${names.length} files)`
 }
 

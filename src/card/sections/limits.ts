@@ -1,5 +1,6 @@
 import type { Checkpoint } from '../../checkpoint/checkpoint.js'
 import { metadataLookup } from '../../checkpoint/metadata.js'
+import { traitsOf } from '../../formats/index.js'
 import { code, plain } from '../markdown.js'
 import type { Fallback } from '../records.js'
 import type { Subject } from '../subject.js'
@@ -29,7 +30,7 @@ function isNews(note: string): boolean {
 
 function tokenizerLimits({ mergesSpaces, artifacts }: Subject): string[] {
   if (mergesSpaces !== true) return []
-  const inGguf = artifacts.some(({ format }) => format === 'gguf')
+  const inGguf = artifacts.some(({ format }) => traitsOf(format).engine === 'llama.cpp')
   return [
     'The tokenizer merges runs of spaces into one and drops spaces at both ends of a text, as it did in training. The model never sees indentation, which makes it a poor choice for source code.',
     ...(inGguf

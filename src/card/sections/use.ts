@@ -1,3 +1,9 @@
+import { easylm as easylmFormat } from '../../formats/flax/easylm.js'
+import { flax as flaxFormat } from '../../formats/flax/flax.js'
+import { safetensors as safetensorsFormat } from '../../formats/hf/safetensors.js'
+import { traitsOf } from '../../formats/index.js'
+import { meta as metaFormat } from '../../formats/torch/meta.js'
+import { pytorch as pytorchFormat } from '../../formats/torch/pytorch.js'
 import type { Artifact } from '../artifacts.js'
 import { codeBlock, literal, shellWord } from '../markdown.js'
 import type { Subject } from '../subject.js'
@@ -30,7 +36,7 @@ function firstOf({ artifacts }: Subject, format: Artifact['format']): Artifact |
 }
 
 function transformers(subject: Subject): string {
-  const artifact = firstOf(subject, 'safetensors') ?? firstOf(subject, 'pytorch')
+  const artifact = firstOf(subject, safetensorsFormat.name) ?? firstOf(subject, pytorchFormat.name)
   if (artifact === undefined || !has(subject, 'config.json')) return ''
   const where = literal(subject.repo ?? '.')
   // A tokenizer of somebody else's may give transformers 4 more than a model takes.
@@ -89,7 +95,7 @@ function placeOf({ repo }: Subject): string {
 }
 
 function llamaCpp(subject: Subject): string {
-  const all = subject.artifacts.filter(({ format }) => format === 'gguf')
+  const all = subject.artifacts.filter(({ format }) => traitsOf(format).engine === 'llama.cpp')
   // Most people want the usual compromise of size and quality.
   const chosen = all.find(({ files }) => /q4_k_m/i.test(files[0]?.name ?? '')) ?? all[0]
   const file = chosen?.files[0]
@@ -126,7 +132,7 @@ const graphTypes: readonly (readonly [file: string, dtype: string])[] = [
 
 function graphsOf({ artifacts }: Subject): string[] {
   return artifacts
-    .filter(({ format }) => format === 'onnx')
+    .filter(({ format }) => traitsOf(format).graph)
     .flatMap(({ files }) => files.find(({ name }) => name.endsWith('.onnx'))?.name ?? [])
 }
 
@@ -211,7 +217,7 @@ function located({ repo }: Subject, file: string): { imports: string; path: stri
 }
 
 function easylm(subject: Subject): string {
-  const file = firstOf(subject, 'easylm')?.files[0]
+  const file = firstOf(subject, easylmFormat.name)?.files[0]
   if (file === undefined) return ''
   const { imports, path } = located(subject, file.name)
   const text = `import msgpack
@@ -231,7 +237,7 @@ print(len(params), "arrays")`
 }
 
 function flax(subject: Subject): string {
-  const file = firstOf(subject, 'flax')?.files[0]
+  const file = firstOf(subject, flaxFormat.name)?.files[0]
   if (file === undefined) return ''
   const { imports, path } = located(subject, file.name)
   const text = `from flax.serialization import msgpack_restore
@@ -286,7 +292,7 @@ function serve(subject: Subject, kind: 'params' | 'flax_params', file: string): 
 }
 
 function meta(subject: Subject): string {
-  const files = firstOf(subject, 'meta')?.files ?? []
+  const files = firstOf(subject, metaFormat.name)?.files ?? []
   const [first] = files
   if (first === undefined) return ''
   const { repo } = subject

@@ -25,6 +25,17 @@ import { isStateRoot, type Leaf, listLeaves } from './train-state.js'
 export const easylm: Format = {
   name: 'easylm',
   title: 'EasyLM streaming msgpack',
+  traits: {
+    short: 'EasyLM',
+    engine: 'onnxruntime',
+    graph: false,
+    standalone: false,
+    tokenizer: 'beside',
+    metadata: false,
+    library: 'easylm',
+    tags: ['easylm', 'jax'],
+    rank: 5,
+  },
   options: ['keep-tokenizer'],
   loaders: ['params', 'trainstate_params', 'trainstate'],
 

@@ -28,6 +28,17 @@ import { isStateRoot, type Leaf, listLeaves } from './train-state.js'
 export const flax: Format = {
   name: 'flax',
   title: 'flax msgpack',
+  traits: {
+    short: 'Flax',
+    engine: 'onnxruntime',
+    graph: false,
+    standalone: false,
+    tokenizer: 'beside',
+    metadata: false,
+    library: 'flax',
+    tags: ['easylm', 'jax'],
+    rank: 6,
+  },
   options: ['keep-tokenizer'],
   // EasyLM's documentation says `flax`, its code takes `flax_params`.
   loaders: ['flax_params', 'flax'],

@@ -23,6 +23,17 @@ import { describeGguf } from './target.js'
 export const gguf: Format = {
   name: 'gguf',
   title: 'llama.cpp GGUF',
+  traits: {
+    short: 'GGUF',
+    engine: 'llama.cpp',
+    graph: false,
+    standalone: true,
+    tokenizer: 'within',
+    metadata: true,
+    library: 'gguf',
+    tags: ['gguf', 'llama.cpp'],
+    rank: 3,
+  },
   options: ['max-shard-size', 'name', 'metadata'],
   quantized: {
     types: mixNames,

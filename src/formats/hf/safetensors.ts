@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import { namings } from '../../architectures/architecture.js'
 import type { Checkpoint, OtherArray, StoredArray } from '../../checkpoint/checkpoint.js'
 import { checkArrayBytes } from '../../checkpoint/checkpoint.js'
 import { shown } from '../../checkpoint/geometry.js'
@@ -29,6 +30,17 @@ import {
 export const safetensors = {
   name: 'safetensors',
   title: 'Hugging Face safetensors',
+  traits: {
+    short: 'safetensors',
+    engine: 'onnxruntime',
+    graph: false,
+    standalone: false,
+    tokenizer: 'beside',
+    metadata: false,
+    library: 'transformers',
+    tags: ['safetensors'],
+    rank: 1,
+  },
   options: ['max-shard-size', 'keep-tokenizer'],
 
   // A u64 header length below the cap, then the header's opening brace.
@@ -72,7 +84,7 @@ export const safetensors = {
     const { notes, ...named } = stateNames(arrays, others, { format: 'safetensors', path })
     // Mistral's own layout, and Meta's, in this container.
     const told =
-      named.naming === 'meta' ? await paramsBeside(dirname(path), named.arrays) : undefined
+      named.naming === namings.meta ? await paramsBeside(dirname(path), named.arrays) : undefined
     return {
       format: 'safetensors',
       path,

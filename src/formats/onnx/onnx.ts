@@ -15,6 +15,17 @@ import type { Format } from '../format.js'
 export const onnx: Format = {
   name: 'onnx',
   title: 'ONNX',
+  traits: {
+    short: 'ONNX',
+    engine: 'onnxruntime',
+    graph: true,
+    standalone: true,
+    tokenizer: 'beside',
+    metadata: false,
+    library: 'transformers.js',
+    tags: ['onnx', 'transformers.js'],
+    rank: 4,
+  },
   options: ['max-shard-size', 'onnx-target', 'keep-tokenizer'],
   quantized: { types: nbitsNames, options: ['allow-requantize', 'strict'] },
 
@@ -92,7 +103,7 @@ const fromGraph =
   'epsilon, heads and rotary base are known of its graph; the graph does not say how long a context may be, nor the special tokens: where no config.json says them, those of LLaMA are assumed'
 
 /** Where transformers.js and optimum keep graphs, below configuration and tokenizer. */
-const folder = 'onnx'
+export const folder = 'onnx'
 
 /** Tags of producer_name, producer_version, domain, model_version, graph and opset_import. */
 const modelFields = new Set([0x12, 0x1a, 0x22, 0x28, 0x3a, 0x42])

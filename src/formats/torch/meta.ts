@@ -19,6 +19,17 @@ import { isThirdGeneration, paramsBeside, paramsFromConfig } from './meta-params
 export const meta: Format = {
   name: 'meta',
   title: 'Meta consolidated.*.pth',
+  traits: {
+    short: 'Meta',
+    engine: 'onnxruntime',
+    graph: false,
+    standalone: false,
+    tokenizer: 'model',
+    metadata: false,
+    library: 'pytorch',
+    tags: ['pytorch'],
+    rank: 7,
+  },
   options: ['model-parallel'],
 
   detect: (head, name) => filePattern.test(name) && startsTorchFile(head),

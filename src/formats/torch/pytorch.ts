@@ -25,6 +25,17 @@ import { startsTextPickle } from './pickle-opcodes.js'
 export const pytorch: Format = {
   name: 'pytorch',
   title: 'PyTorch state dict',
+  traits: {
+    short: 'PyTorch',
+    engine: 'onnxruntime',
+    graph: false,
+    standalone: false,
+    tokenizer: 'beside',
+    metadata: false,
+    library: 'transformers',
+    tags: ['pytorch'],
+    rank: 2,
+  },
   options: ['max-shard-size', 'keep-tokenizer'],
 
   detect: (head, name) =>
