@@ -8,13 +8,14 @@ if (port === null) throw new Error('this module is a worker thread')
 const setup: WorkerSetup = workerData
 const worker = startWorker(setup)
 
-port.on('message', async (task: Task | 'close') => {
+port.on('message', (task: Task | 'close') => {
   if (task === 'close') {
     worker.close()
     port.close()
     return
   }
-  port.postMessage(await answer(task))
+  // A reply that cannot be sent ends the thread, and whoever waits is told.
+  void answer(task).then((reply) => port.postMessage(reply))
 })
 
 async function answer(task: Task): Promise<Reply> {
