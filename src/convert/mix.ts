@@ -1,5 +1,4 @@
 import { basename } from 'node:path'
-import { namings } from '../architectures/architecture.js'
 import { architectureOf } from '../architectures/index.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { list } from '../checkpoint/geometry.js'
@@ -8,6 +7,8 @@ import { nameIn, roleOf } from '../checkpoint/names.js'
 import { matrixOf, type Tensor } from '../checkpoint/tensor.js'
 import type { TargetOptions } from '../formats/format.js'
 import { readPart } from '../formats/gguf/split.js'
+import { holder as gguf } from '../formats/gguf/target.js'
+import { noPlaceFor } from '../formats/target.js'
 import { inputError } from '../io/errors.js'
 import { openFile, readSmallFile } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
@@ -182,10 +183,10 @@ function refuseRequantizing({ format, path }: Checkpoint, tensor: Tensor, type: 
   })
 }
 
-function ggufNameOf({ name }: Tensor, { config }: Checkpoint): string {
-  const named = roleOf(architectureOf(config), name, 'hf')
-  const ggufName = named && nameIn(named, namings.gguf)
-  if (ggufName === undefined) throw new Error(`${name} is in no table`)
+function ggufNameOf(tensor: Tensor, checkpoint: Checkpoint): string {
+  const named = roleOf(architectureOf(checkpoint.config), tensor.name, 'hf')
+  const ggufName = named && nameIn(named, gguf.naming)
+  if (ggufName === undefined) throw noPlaceFor(tensor, gguf, checkpoint)
   return ggufName
 }
 

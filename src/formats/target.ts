@@ -51,7 +51,12 @@ function unknownThere({ naming, reader }: Holder, { config, path }: Checkpoint):
   )
 }
 
-function noPlaceFor({ name }: Tensor, { reader }: Holder, { config, path }: Checkpoint): Error {
+/** For a tensor that a format's naming of the architecture has no name for. */
+export function noPlaceFor(
+  { name }: Pick<Tensor, 'name'>,
+  { reader }: Pick<Holder, 'reader'>,
+  { config, path }: Checkpoint,
+): Error {
   const { title } = architectureOf(config)
   return inputError(`${reader} has no place for it in a ${title} model`, {
     path,

@@ -15,6 +15,7 @@ import { fails } from '../support/errors.js'
 import { expectedLogits, largestDifference } from '../support/expected.js'
 import { reorder } from '../support/faults.js'
 import { fixture } from '../support/paths.js'
+import { madeTensors, safetensorsOf } from '../support/safetensors.js'
 import { tempDir } from '../support/temp.js'
 
 const test = suite('architectures')
@@ -148,6 +149,36 @@ test('norms of heads say how many rows a head has, and a configuration must agre
   assert.equal([found.num_attention_heads, found.num_key_value_heads, found.head_dim], [4, 2, 24])
   writeFileSync(path, JSON.stringify({ ...config, num_attention_heads: 2 }))
   await fails(() => openCheckpoint(folder), 'input', '2 attention heads', '48', 'q_norm', '24')
+})
+
+test('GGUF: a bias that llama.cpp’s graph has none of is refused by name, quantized or not', async () => {
+  const source = folderOf('qwen3')
+  const folder = tempDir()
+  const whole = await openCheckpoint(source)
+  const { hidden_size, num_attention_heads, num_key_value_heads, head_dim } = whole.config
+  const [query, key] = [num_attention_heads, num_key_value_heads].map((heads) => heads * head_dim)
+  const tensors = madeTensors(whole, 'F16')
+  const sizes = { q: query, k: key, v: key, o: hidden_size }
+  for (let layer = 0; layer < whole.config.num_hidden_layers; layer++) {
+    for (const [name, rows = 0] of Object.entries(sizes)) {
+      const bias = { dtype: 'F16', shape: [rows], data: new Uint8Array(2 * rows).fill(1) }
+      tensors[`model.layers.${layer}.self_attn.${name}_proj.bias`] = bias
+    }
+  }
+  writeFileSync(join(folder, 'model.safetensors'), safetensorsOf(tensors))
+  const config = JSON.parse(readFileSync(join(source, 'config.json'), 'utf8'))
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, attention_bias: true }))
+  for (const dtype of ['f32', 'q8_0'] as const) {
+    const out = join(tempDir(), 'model.gguf')
+    await fails(
+      () => convert(folder, out, { to: 'gguf', dtype }),
+      'input',
+      'model.layers.0.self_attn.o_proj.bias',
+      'GGUF has no place',
+      'Convert it to safetensors, PyTorch or ONNX',
+    )
+    assert.is(existsSync(out), false)
+  }
 })
 
 test('a configuration that leaves fields out means what its architecture’s class means', async () => {

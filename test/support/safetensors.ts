@@ -26,13 +26,13 @@ export function safetensorsOf(
   return Buffer.concat([length, json, ...Object.values(tensors).map(({ data }) => data)])
 }
 
-/** The tensors of a checkpoint of f32 safetensors, by their names. */
-export function madeTensors({ tensors }: Checkpoint): Record<string, MadeTensor> {
+/** The tensors of a checkpoint of safetensors of one type, by their names. */
+export function madeTensors({ tensors }: Checkpoint, dtype = 'F32'): Record<string, MadeTensor> {
   const made: Record<string, MadeTensor> = {}
   for (const tensor of tensors.values()) {
     const { path = '', offset = 0 } = tensor.parts[0]?.extents[0] ?? {}
     const data = readFileSync(path).subarray(offset, offset + tensorBytes(tensor))
-    made[tensor.name] = { dtype: 'F32', shape: tensor.shape, data }
+    made[tensor.name] = { dtype, shape: tensor.shape, data }
   }
   return made
 }

@@ -82,7 +82,8 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
   }
 }
 
-const holder = { naming: 'gguf', reader: 'GGUF' } as const
+/** Whose names its tensors have. */
+export const holder = { naming: 'gguf', reader: 'GGUF' } as const
 
 /** The type that a tensor is written in. llama.cpp computes with vectors of f32 only. */
 function typeOf({ name, shape }: Tensor, source: Checkpoint, { dtype, mix }: TargetOptions): DType {
