@@ -58,7 +58,7 @@ export interface CheckOptions {
   onProgress?(phase: CheckPhase): void
 }
 
-type CheckPhase =
+export type CheckPhase =
   | 'running the artifact'
   | 'running the source'
   | 'running the artifact in f32'

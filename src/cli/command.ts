@@ -2,7 +2,7 @@ import { format } from 'node:util'
 import { Command, Flags, ux } from '@oclif/core'
 import { exitCodes, fromAnySystemError, fromSystemError, OpenLlamaError } from '../io/errors.js'
 import { printableJson, printableLines, printableSentence } from '../io/printable.js'
-import { registerStore } from '../io/store.js'
+import { registerHub } from '../library/hub-store.js'
 import { listenForSignals } from './interruption.js'
 import { waitingFor } from './progress.js'
 
@@ -21,11 +21,7 @@ export abstract class OpenLlamaCommand extends Command {
 
   override async init(): Promise<void> {
     await super.init()
-    // Loaded with the first hf:// path: most commands need none of it.
-    registerStore('hf', async () => {
-      const { openHubStore } = await import('../hub/source/store.js')
-      return openHubStore(undefined, (holder) => this.logToStderr(waitingFor(holder)))
-    })
+    registerHub((holder) => this.logToStderr(waitingFor(holder)))
     holdStreams()
     // Packages warn there of what stands in files, as it stands there.
     console.warn = (...said: unknown[]) => this.warnings([format(...said)])

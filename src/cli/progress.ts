@@ -1,23 +1,17 @@
 import type { LockHolder } from '../io/lock.js'
 import { printable } from '../io/printable.js'
 import { formatBytes, formatSeconds } from '../io/units.js'
+import type { BytesPhase, ProgressEvent } from '../library/progress.js'
 
-/** What is going on, and bytes of it. */
-interface Shown {
-  phase: keyof typeof phases
-  done: number
-  total: number
-}
+type Counted = Extract<ProgressEvent, { phase: BytesPhase }>
 
 /** Draws progress on stderr: a spinner on a terminal, plain lines elsewhere. */
 export interface ProgressDisplay {
-  update(progress: Shown): void
-  /** Says what is being done, where nothing can be counted. */
-  say(what: string): void
+  show(event: ProgressEvent): void
   stop(): void
 }
 
-const phases = {
+const phases: Record<BytesPhase, string> = {
   convert: 'converting',
   verify: 'verifying',
   compare: 'comparing',
@@ -30,6 +24,15 @@ const phases = {
 export function waitingFor({ host, pid }: LockHolder): string {
   const who = pid > 0 ? `process ${pid} on ${host}` : 'another run'
   return `waiting for ${who}, which is fetching the same file`
+}
+
+function isCounted(event: ProgressEvent): event is Counted {
+  return 'total' in event
+}
+
+/** What is being done, where nothing can be counted. */
+function sayingOf(event: Exclude<ProgressEvent, Counted>): string {
+  return event.phase === 'wait' ? waitingFor(event.holder) : event.step
 }
 
 /** Seconds between plain lines. */
@@ -68,11 +71,10 @@ async function startSpinner(): Promise<ProgressDisplay> {
   process.stderr.on('resize', resized)
   const clock = startClock()
   return {
-    update(progress) {
-      spinner.text = `${phases[progress.phase]}  ${clock(progress)}`
-    },
-    say(what) {
-      spinner.text = printable(what)
+    show(event) {
+      spinner.text = isCounted(event)
+        ? `${phases[event.phase]}  ${clock(event)}`
+        : printable(sayingOf(event))
     },
     stop() {
       process.stderr.off('resize', resized)
@@ -90,22 +92,21 @@ function startLines(): ProgressDisplay {
     process.stderr.write(`${line}\n`)
   }
   return {
-    update(progress) {
+    show(event) {
       clearTimeout(pending)
-      if (Date.now() - last < plainInterval * 1000) return
-      write(`${phases[progress.phase]}  ${clock(progress)}`)
-    },
-    // What is soon done needs no line.
-    say(what) {
-      clearTimeout(pending)
-      pending = setTimeout(write, plainInterval * 1000, printable(what))
+      if (!isCounted(event)) {
+        // What is soon done needs no line.
+        pending = setTimeout(write, plainInterval * 1000, printable(sayingOf(event)))
+      } else if (Date.now() - last >= plainInterval * 1000) {
+        write(`${phases[event.phase]}  ${clock(event)}`)
+      }
     },
     stop: () => clearTimeout(pending),
   }
 }
 
 /** Percentage, bytes, rate and remaining time, from the start of the phase. */
-function startClock(): (progress: Shown) => string {
+function startClock(): (progress: Counted) => string {
   let phase = ''
   let start = Date.now()
   let before = 0

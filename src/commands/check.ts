@@ -1,8 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { checkArtifact } from '../check/check.js'
 import { parseLimits } from '../check/limits.js'
-import { findRecord, keepCheck } from '../check/recorded.js'
-import { checkReportPath, reportPage, writeReport } from '../check/report.js'
 import { checkJson, describeCheck, describeDevices } from '../cli/check.js'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { startProgress } from '../cli/progress.js'
@@ -10,7 +7,7 @@ import { listDevices } from '../engines/devices.js'
 import { devices } from '../engines/engine.js'
 import { exitCodes, usageError } from '../io/errors.js'
 import { parseSize } from '../io/units.js'
-import { openRunnable } from '../open/runnable.js'
+import { check } from '../library/check.js'
 
 export default class Check extends OpenLlamaCommand {
   static override summary = 'Run a checkpoint, and hold it against its source'
@@ -98,42 +95,34 @@ export default class Check extends OpenLlamaCommand {
         suggestions: ['Name the one to check; --devices lists what there is to run on.'],
       })
     }
-    if (flags.report !== undefined) await checkReportPath(flags.report)
-    const limits = parseLimits(flags.limit ?? [])
     const { config, heads, tokenizer, against, prompt, positions, corpus, threads } = flags
     const memory = flags['max-memory']
-    const options = given({ config, heads, tokenizer })
-    const artifact = await openRunnable(args.artifact, options)
-    const source = against === undefined ? undefined : await openRunnable(against, options)
-    const record = flags.record ? await findRecord(artifact.checkpoint) : undefined
-    const progress = await startProgress()
-    const result = await checkArtifact(artifact, {
+    const options = {
       ...given({
-        against: source,
+        config,
+        heads,
+        tokenizer,
+        against,
         prompt,
         positions,
         corpus,
         threads,
         maxMemory: memory === undefined ? undefined : parseSize(memory, '--max-memory'),
+        report: flags.report,
       }),
+      record: flags.record,
       device: flags.device,
       tokens: flags.tokens,
-      limits,
-      signal: this.signal,
-      onProgress: progress.say,
-    }).finally(progress.stop)
-    this.warnings([
-      ...new Set([
-        ...artifact.checkpoint.notes,
-        ...(source?.checkpoint.notes ?? []),
-        ...result.record.notes,
-      ]),
-    ])
-    this.log(describeCheck(result))
-    if (flags.report !== undefined) {
-      await writeReport(flags.report, reportPage(args.artifact, result))
+      limits: parseLimits(flags.limit ?? []),
     }
-    if (record !== undefined) await keepCheck(record, result.record)
+    const progress = await startProgress()
+    const result = await check(args.artifact, {
+      ...options,
+      signal: this.signal,
+      onProgress: progress.show,
+    }).finally(progress.stop)
+    this.warnings(result.warnings)
+    this.log(describeCheck(result))
     if (result.record.verdict === 'failed') process.exitCode = exitCodes.check
     return checkJson(args.artifact, result)
   }

@@ -1,15 +1,12 @@
 import { Args, Flags } from '@oclif/core'
-import { checkConversion, planCheck } from '../check/conversion.js'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { describePlan, describeResult, planJson } from '../cli/conversion.js'
 import { mixFlags, mixOptions } from '../cli/mix-flags.js'
 import { startProgress } from '../cli/progress.js'
-import { checkFreeDisk, prepareConversion, refuseAsRun, runConversion } from '../convert/convert.js'
-import { refuseLosses } from '../convert/losses.js'
-import { defaultThreads } from '../convert/memory.js'
 import { onnxTargets } from '../formats/format.js'
 import { targetFormats } from '../formats/index.js'
 import { parseSize } from '../io/units.js'
+import { type ConvertOptions, carryOut, plan, validatePlan } from '../library/conversion.js'
 import { mixNames } from '../quantize/mixes.js'
 import { nbitsNames } from '../quantize/nbits.js'
 import { floatTypes } from '../types/dtype.js'
@@ -133,74 +130,45 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Convert)
-    const { config, heads, tokenizer, out, name, metadata } = flags
+    const { config, heads, tokenizer, out, name, metadata, threads, check, sha256 } = flags
     const shard = flags['max-shard-size']
-    const maxShardSize = shard === undefined ? undefined : parseSize(shard, '--max-shard-size')
-    const conversion = await prepareConversion(args.source, {
+    const options: ConvertOptions = {
       ...given({
         config,
         heads,
         tokenizer,
         out,
-        maxShardSize,
+        maxShardSize: shard === undefined ? undefined : parseSize(shard, '--max-shard-size'),
         name,
         metadata,
         modelParallel: flags['model-parallel'],
         onnxTarget: flags['onnx-target'],
         mix: mixOptions(flags),
+        threads,
+        check,
+        sha256,
       }),
       to: flags.to,
-      allowLoss: flags['allow-loss'],
-      keepTokenizer: flags['keep-tokenizer'],
       dtype: flags.dtype,
       maxMemory: parseSize(flags['max-memory'], '--max-memory'),
-      threads: flags.threads ?? defaultThreads(),
-    })
-    const checkPlan = planCheck(conversion, {
-      allowNonFinite: flags['allow-non-finite'] || flags['allow-overflow'],
-      asked: flags.check === true,
-    })
-    const { unchecked } = checkPlan
-    const wanted = flags.check === false ? undefined : checkPlan
-    if (flags['dry-run']) {
-      this.warnings(conversion.warnings)
-      this.log(describePlan(conversion, wanted, flags.tensors))
-      if (unchecked !== undefined && flags.check) throw unchecked
-      refuseLosses(conversion)
-      await refuseAsRun(conversion, { force: flags.force, resume: flags.resume })
-      checkFreeDisk(conversion)
-      return planJson(conversion, wanted)
+      keepTokenizer: flags['keep-tokenizer'],
+      resume: flags.resume,
+      force: flags.force,
+      keepFailed: flags['keep-failed'],
+      allowNonFinite: flags['allow-non-finite'],
+      allowOverflow: flags['allow-overflow'],
+      allowLoss: flags['allow-loss'],
     }
-    refuseLosses(conversion)
-    if (unchecked !== undefined && flags.check) throw unchecked
+    const planned = await plan(args.source, options)
+    if (flags['dry-run']) {
+      this.warnings(planned.conversion.warnings)
+      this.log(describePlan(planned.conversion, planned.check, flags.tensors))
+      await validatePlan(planned)
+      return planJson(planned.conversion, planned.check)
+    }
     const progress = await startProgress()
     try {
-      const result = await runConversion(conversion, {
-        ...(flags.check === false || unchecked !== undefined
-          ? {}
-          : {
-              check: (output: string) =>
-                checkConversion(
-                  conversion,
-                  output,
-                  given({
-                    signal: this.signal,
-                    threads: flags.threads,
-                    onProgress: progress.say,
-                  }),
-                ),
-            }),
-        checkRequired: flags.check === true,
-        ...(unchecked === undefined || flags.check === false ? {} : { unchecked: unchecked.what }),
-        keepFailed: flags['keep-failed'],
-        resume: flags.resume,
-        force: flags.force,
-        allowNonFinite: flags['allow-non-finite'],
-        allowOverflow: flags['allow-overflow'],
-        sha256: flags.sha256 ?? flags.check !== false,
-        signal: this.signal,
-        onProgress: progress.update,
-      })
+      const result = await carryOut(planned, { signal: this.signal, onProgress: progress.show })
       progress.stop()
       this.warnings(result.warnings)
       this.log(describeResult(result))

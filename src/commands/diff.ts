@@ -2,10 +2,9 @@ import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { describeDiff } from '../cli/difference.js'
 import { startProgress } from '../cli/progress.js'
-import { diffCheckpoints } from '../compare/diff.js'
 import { exitCodes } from '../io/errors.js'
 import { parseSize } from '../io/units.js'
-import { openCheckpoint } from '../open/open.js'
+import { diff } from '../library/diff.js'
 
 export default class Diff extends OpenLlamaCommand {
   static override summary = 'Tell whether two checkpoints are the same model'
@@ -35,22 +34,20 @@ export default class Diff extends OpenLlamaCommand {
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Diff)
-    const options = given({ config: flags.config, heads: flags.heads })
-    const a = await openCheckpoint(args.a, options)
-    const b = await openCheckpoint(args.b, options)
-    this.warnings([...new Set([...a.notes, ...b.notes])])
+    const { config, heads } = flags
     const progress = await startProgress()
     try {
-      const diff = await diffCheckpoints(a, b, {
+      const { warnings, ...found } = await diff(args.a, args.b, {
+        ...given({ config, heads }),
         maxMemory: parseSize(flags['max-memory'], '--max-memory'),
         signal: this.signal,
-        onProgress: (done, total) => progress.update({ phase: 'compare', done, total }),
+        onProgress: progress.show,
       })
       progress.stop()
-      this.warnings(diff.notes)
-      this.log(describeDiff(diff))
-      if (!diff.same) process.exitCode = exitCodes.check
-      return diff
+      this.warnings([...warnings, ...found.notes])
+      this.log(describeDiff(found))
+      if (!found.same) process.exitCode = exitCodes.check
+      return found
     } finally {
       progress.stop()
     }

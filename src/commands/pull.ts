@@ -1,11 +1,9 @@
 import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand } from '../cli/command.js'
 import { filterFlags } from '../cli/filter-flags.js'
-import { startProgress, waitingFor } from '../cli/progress.js'
+import { startProgress } from '../cli/progress.js'
 import { describePulled } from '../cli/pulled.js'
-import { readSignedIn } from '../hub/oidc.js'
-import { pull } from '../hub/pull/pull.js'
-import type { LockHolder } from '../io/lock.js'
+import { pull } from '../library/hub.js'
 
 export default class Pull extends OpenLlamaCommand {
   static override summary = 'Fetch a repository from the Hub'
@@ -44,21 +42,13 @@ export default class Pull extends OpenLlamaCommand {
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Pull)
-    const signedIn = await readSignedIn()
+    const { out, link, force, include, exclude } = flags
     const progress = await startProgress()
-    const settings = {
-      ...signedIn,
-      onWait: (holder: LockHolder) => progress.say(waitingFor(holder)),
-    }
     try {
-      const pulled = await pull(args.repository, settings, {
-        ...given({ out: flags.out }),
-        link: flags.link ?? false,
-        force: flags.force ?? false,
-        include: flags.include ?? [],
-        exclude: flags.exclude ?? [],
+      const pulled = await pull(args.repository, {
+        ...given({ out, link, force, include, exclude }),
         signal: this.signal,
-        onProgress: (done, total) => progress.update({ phase: 'fetch', done, total }),
+        onProgress: progress.show,
       })
       progress.stop()
       this.log(describePulled(pulled))

@@ -3,8 +3,7 @@ import { given, OpenLlamaCommand } from '../cli/command.js'
 import { filterFlags } from '../cli/filter-flags.js'
 import { startProgress } from '../cli/progress.js'
 import { describePushed } from '../cli/pushed.js'
-import { push } from '../hub/push/push.js'
-import { readHubSettings } from '../hub/settings.js'
+import { push } from '../library/hub.js'
 
 export default class Push extends OpenLlamaCommand {
   static override summary = 'Publish a folder on the Hub'
@@ -55,20 +54,18 @@ export default class Push extends OpenLlamaCommand {
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Push)
-    const settings = await readHubSettings()
+    const { revision, message, include, exclude } = flags
     const progress = await startProgress()
     try {
-      const pushed = await push(args.dir, args.repository, settings, {
-        ...given({ revision: flags.revision, message: flags.message }),
+      const pushed = await push(args.dir, args.repository, {
+        ...given({ revision, message, include, exclude }),
         create: flags.create,
         createPr: flags['create-pr'],
         private: flags.private,
-        include: flags.include ?? [],
-        exclude: flags.exclude ?? [],
         unchecked: flags.unchecked,
         dryRun: flags['dry-run'],
         signal: this.signal,
-        onProgress: (phase, done, total) => progress.update({ phase, done, total }),
+        onProgress: progress.show,
       })
       progress.stop()
       this.warnings(pushed.warnings)

@@ -10,7 +10,7 @@ import { judgeOwn, proveRebuilt, proveTokenizer } from './tokenizer-proof.js'
 /** The files that a tokenizer can be written as. */
 export const tokenizerTargets = ['tokenizer.json', 'tokenizer.model'] as const
 
-type TokenizerTarget = (typeof tokenizerTargets)[number]
+export type TokenizerTarget = (typeof tokenizerTargets)[number]
 
 export interface ConvertTokenizerOptions {
   to: TokenizerTarget

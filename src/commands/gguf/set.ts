@@ -2,8 +2,7 @@ import { Args, Flags } from '@oclif/core'
 import { OpenLlamaCommand } from '../../cli/command.js'
 import { describeEdit, editJson } from '../../cli/metadata.js'
 import { startProgress } from '../../cli/progress.js'
-import { setRecordedMetadata } from '../../convert/set-metadata.js'
-import { parseAssignment } from '../../formats/gguf/assign.js'
+import { setMetadata } from '../../library/metadata.js'
 
 export default class GgufSet extends OpenLlamaCommand {
   static override summary = 'Set metadata of a GGUF file'
@@ -36,13 +35,13 @@ A value has the type that the key has in the file. For a new key it is what GGUF
 
   async run(): Promise<object> {
     const { args, argv, flags } = await this.parse(GgufSet)
-    const assignments = argv.slice(1).map((argument) => parseAssignment(String(argument)))
+    const assignments = argv.slice(1).map(String)
     const progress = await startProgress()
     try {
-      const result = await setRecordedMetadata(args.file, assignments, {
+      const result = await setMetadata(args.file, assignments, {
         dryRun: flags['dry-run'],
         signal: this.signal,
-        onProgress: (done, total) => progress.update({ phase: 'convert', done, total }),
+        onProgress: progress.show,
       })
       progress.stop()
       this.warnings(result.warnings)

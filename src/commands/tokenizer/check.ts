@@ -1,10 +1,9 @@
 import { Args, Flags } from '@oclif/core'
-import { checkTokenizer } from '../../check/tokenizer.js'
 import { OpenLlamaCommand } from '../../cli/command.js'
 import { startProgress } from '../../cli/progress.js'
 import { describeTokenizerCheck, tokenizerCheckJson } from '../../cli/tokenizer-check.js'
 import { exitCodes } from '../../io/errors.js'
-import { openTokenizer } from '../../open/tokenizer.js'
+import { checkTokenizer } from '../../library/tokenizer.js'
 
 export default class TokenizerCheck extends OpenLlamaCommand {
   static override summary = 'Tell whether all programs get the same tokens'
@@ -34,13 +33,12 @@ SOURCE is a checkpoint, a folder with a tokenizer, a tokenizer.model, or a GGUF.
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(TokenizerCheck)
-    const opened = await openTokenizer(args.source)
     const progress = await startProgress()
     try {
-      const check = await checkTokenizer(opened, {
+      const check = await checkTokenizer(args.source, {
         corpora: flags.corpus ?? [],
         signal: this.signal,
-        onProgress: (done, total) => progress.update({ phase: 'tokenize', done, total }),
+        onProgress: progress.show,
       })
       progress.stop()
       this.warnings(check.notes)

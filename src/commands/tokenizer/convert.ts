@@ -1,8 +1,8 @@
 import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand } from '../../cli/command.js'
 import { convertedTokenizerJson, describeConvertedTokenizer } from '../../cli/tokenizer.js'
-import { convertTokenizer, tokenizerTargets } from '../../convert/tokenizer.js'
-import { openTokenizer } from '../../open/tokenizer.js'
+import { tokenizerTargets } from '../../convert/tokenizer.js'
+import { convertTokenizer } from '../../library/tokenizer.js'
 
 export default class TokenizerConvert extends OpenLlamaCommand {
   static override summary = 'Write a tokenizer as tokenizer.json or tokenizer.model'
@@ -36,13 +36,8 @@ SOURCE is a checkpoint, a folder with a tokenizer, a tokenizer.model, or a GGUF.
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(TokenizerConvert)
-    // A GGUF that is named is what is wanted, whatever lies beside it.
-    const opened = await openTokenizer(args.source, { arrays: true })
-    const converted = await convertTokenizer(opened, {
-      ...given({ out: flags.out }),
-      to: flags.to,
-      force: flags.force,
-    })
+    const { to, out, force } = flags
+    const converted = await convertTokenizer(args.source, { to, ...given({ out, force }) })
     this.warnings(converted.warnings)
     this.log(describeConvertedTokenizer(converted))
     return convertedTokenizerJson(converted)
