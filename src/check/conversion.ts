@@ -25,15 +25,17 @@ export async function checkConversion(
   options: Pick<CheckOptions, 'signal' | 'threads' | 'onProgress'>,
 ): Promise<CheckRecord> {
   // The engines' libraries are large: loaded when there is something to check.
-  const { openRunnable } = await import('../open/runnable.js')
+  const { openRunnable, runnableOf } = await import('../open/runnable.js')
   const { checkArtifact } = await import('./check.js')
   const { checkpoint, plan } = conversion
   const artifact = await openRunnable(output)
   const reach = reachOf(conversion, availableMemory())
-  const { resolved = traitsOf(checkpoint.format).graph ? checkpoint.path : undefined } = checkpoint
-  // What was streamed from elsewhere must be here to be run; and a graph of its own is what runs.
+  const { resolved } = checkpoint
+  // What was streamed from elsewhere must be here to be run.
   const source =
-    resolved === undefined ? { checkpoint } : await openRunnable(resolved, conversion.options)
+    resolved === undefined
+      ? runnableOf(checkpoint)
+      : await openRunnable(resolved, conversion.options)
   const { record } = await checkArtifact(artifact, {
     ...options,
     against: asSaid(source, artifact, plan.target.losses ?? []),

@@ -2,6 +2,7 @@ import type { Architecture, Naming, Role } from '../architectures/architecture.j
 import { architectureOf, architectures, defaultArchitecture } from '../architectures/index.js'
 import { embeddingName, headName } from '../architectures/roles.js'
 import { inputError } from '../io/errors.js'
+import type { FileCache } from '../io/file-cache.js'
 import type { Origin } from '../io/store.js'
 import { byteLength, type DType, elementCount } from '../types/dtype.js'
 import { unbind } from './bindings.js'
@@ -97,6 +98,8 @@ export interface TokenizerFiles {
   template?: string
   /** LLaMA 3's own vocabulary, which stands in the place of a SentencePiece model. */
   tiktoken?: string
+  /** What was read of them. */
+  cache?: FileCache | undefined
 }
 
 /** A checkpoint, described: nothing of its weights has been read. */
@@ -114,6 +117,8 @@ export interface Checkpoint {
   document?: NonNullable<ConfigSource['document']>
   /** The folder that a configuration and a tokenizer were looked for in. */
   folder?: string
+  /** What was read of the small files there. */
+  cache?: FileCache
   /** By Hugging Face's names, in the order of a forward pass. */
   tensors: ReadonlyMap<string, Tensor>
   tokenizer: TokenizerFiles

@@ -41,7 +41,8 @@ export default class Inspect extends OpenLlamaCommand {
     const { args, flags } = await this.parse(Inspect)
     const { config, heads, tokenizer } = flags
     const source = await findSource(args.source)
-    const parts = source.format.name === 'gguf' ? await readParts(source.path) : undefined
+    const { format, path, cache } = source
+    const parts = format.name === 'gguf' ? await cache.within(() => readParts(path)) : undefined
     const vocabulary = parts && vocabularyIn(parts, args.source)
     if (vocabulary !== undefined) {
       this.log(describeVocabulary(vocabulary))
@@ -52,7 +53,7 @@ export default class Inspect extends OpenLlamaCommand {
       this.log(describeOpaque(opaque, flags.tensors))
       return opaqueInspection(opaque, flags.tensors)
     }
-    const list = parts && (() => listParts(parts, source.path))
+    const list = parts && (() => listParts(parts, path))
     const opened = agreeing(await readSource(source, given({ config, heads, tokenizer }), list))
     const { summary, notes } = await summarizeTokenizer(opened)
     const checkpoint = { ...opened, notes: [...opened.notes, ...notes] }

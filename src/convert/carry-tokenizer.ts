@@ -46,7 +46,10 @@ export async function keptFiles(
   const { tokenizer: place } = traitsOf(to)
   // Meta's own layout has the list of ranks itself.
   if (place === 'model' && tiktoken !== undefined) {
-    return { files: await readTokenizerFiles({ model: tiktoken, beside: [] }), notes: [] }
+    return {
+      files: await readTokenizerFiles({ model: tiktoken, beside: [], cache: tokenizer.cache }),
+      notes: [],
+    }
   }
   if (keep || only) return { files: await readTokenizerFiles(tokenizer), notes: [] }
   if (loaded !== undefined || place !== 'beside') return { notes: [] }
@@ -89,7 +92,8 @@ export async function checkTargetTokenizer(
   const text = name && new TextDecoder().decode(name.literals[0]?.bytes)
   if (text === undefined && !kept) return { warnings: [] }
   const path = tokenizerJsonOf(files.beside)
-  const own = path === undefined ? undefined : { path, text: await readTokenizerText(path) }
+  const own =
+    path === undefined ? undefined : { path, text: await readTokenizerText(path, files.cache) }
   if (text === undefined || kept) {
     return { warnings: own === undefined ? [] : await judgeOwn(tokenizer, own, kept) }
   }

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { OpenLlamaError } from '../io/errors.js'
 import type { Engine, EngineName, EngineOptions } from './engine.js'
 import type { Opened } from './open.js'
@@ -25,7 +26,7 @@ export async function startEngine(
 ): Promise<Engine> {
   shared ??= startHost()
   const host = shared
-  const opened = { checkpoint, ...(graph === undefined ? {} : { graph }) }
+  const opened = { checkpoint: asData(checkpoint), ...(graph === undefined ? {} : { graph }) }
   const ask = (request: Asked, onAnswer?: (answer: Answer) => void) =>
     host.ask(request, signal, onAnswer).catch((error: unknown) => {
       throw namedAfter(error, checkpoint.path)
@@ -62,6 +63,12 @@ export async function startEngine(
       if (host.isThere()) await ask({ call: 'dispose', engine })
     },
   }
+}
+
+/** What goes to another process is data; it reads files itself. */
+function asData({ cache: _, tokenizer, ...checkpoint }: Checkpoint): Checkpoint {
+  const { cache: __, ...files } = tokenizer
+  return { ...checkpoint, tokenizer: files }
 }
 
 /** Of two models that are run, which one an engine failed over. */

@@ -48,6 +48,23 @@ export async function noteSmallFiles<T>(
   return { result: await read.run(files, work), files }
 }
 
+/** The first bytes of files by their paths, and what the files were then (`stateOf`). */
+export type Starts = Map<string, { state: string; bytes: Uint8Array }>
+
+const started = new AsyncLocalStorage<Starts>()
+
+/** A look at what a file is takes no more. */
+const mostKept = 512
+
+/**
+ * Files of this machine that `work` opens have their first bytes from `starts`, as long as they
+ * are what they were, or leave them there: a look at what a file is and the reading of its header
+ * take them once. What is elsewhere is kept by its store.
+ */
+export function keepStarts<T>(starts: Starts, work: () => Promise<T>): Promise<T> {
+  return started.run(starts, work)
+}
+
 /** Opens a file for reading, wherever it is. */
 export async function openFile(path: string): Promise<ByteSource> {
   return (await storeOf(path))?.open(path) ?? openLocal(path)
@@ -56,6 +73,7 @@ export async function openFile(path: string): Promise<ByteSource> {
 async function openLocal(path: string): Promise<ByteSource> {
   let handle: FileHandle | undefined
   let size: number
+  let state: string
   try {
     const there = await stat(path)
     if (there.isDirectory()) {
@@ -72,23 +90,32 @@ async function openLocal(path: string): Promise<ByteSource> {
     const stats = await handle.stat({ bigint: true })
     size = Number(stats.size)
     const files = noted.getStore()
-    if (files && !files.has(path)) files.set(path, stateOf(stats))
+    state = stateOf(stats)
+    if (files && !files.has(path)) files.set(path, state)
   } catch (error) {
     await handle?.close()
     throw await fromReadError(error, path)
   }
   const opened = handle
+  const starts = started.getStore()
+  const known = starts?.get(path)
+  const start = known?.state === state ? known.bytes : undefined
   return {
     path,
     size,
     async read(offset, length) {
       checkRange(path, size, offset, length)
       const bytes = new Uint8Array(length)
-      let done = 0
+      const kept = start?.subarray(offset, offset + length) ?? []
+      bytes.set(kept)
+      let done = kept.length
       while (done < length) {
         const bytesRead = await readSome(opened, path, bytes, done, offset)
         if (bytesRead === 0) throw truncated(path, offset, length, offset + done)
         done += bytesRead
+      }
+      if (offset === 0 && start === undefined) {
+        starts?.set(path, { state, bytes: bytes.slice(0, mostKept) })
       }
       return bytes
     },

@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path'
 import type { TokenizerFiles } from '../checkpoint/checkpoint.js'
 import { inputError } from '../io/errors.js'
+import type { FileCache } from '../io/file-cache.js'
 import { openFile, readStart } from '../io/source.js'
 import { join, kindOf, resolvePath } from '../io/store.js'
 import { isTiktoken } from '../tokenizer/tiktoken.js'
@@ -21,8 +22,13 @@ const templateName = 'chat_template.jinja'
  * @param folder that the checkpoint is in
  * @param choice what the user named (--tokenizer): a tokenizer.model, a tokenizer.json,
  *   or a folder with either
+ * @param cache of the source, for what is read of them
  */
-export async function findTokenizer(folder: string, choice?: string): Promise<TokenizerFiles> {
+export async function findTokenizer(
+  folder: string,
+  choice?: string,
+  cache?: FileCache,
+): Promise<TokenizerFiles> {
   const chosen = choice === undefined ? undefined : await resolvePath(choice)
   const isFolder = chosen === undefined || (await kindOf(chosen)) === 'folder'
   const place = chosen === undefined ? folder : isFolder ? chosen : dirname(chosen)
@@ -32,11 +38,16 @@ export async function findTokenizer(folder: string, choice?: string): Promise<To
     if ((await kindOf(path)) === 'file') beside.push(path)
   }
   const template = join(place, templateName)
-  const found = { beside, ...((await kindOf(template)) === 'file' ? { template } : {}) }
+  const found = {
+    beside,
+    ...(cache === undefined ? {} : { cache }),
+    ...((await kindOf(template)) === 'file' ? { template } : {}),
+  }
   const isJson = chosen !== undefined && !isFolder && basename(chosen) === 'tokenizer.json'
   const model = isFolder ? join(place, 'tokenizer.model') : chosen
   if (!isJson && model !== undefined && (await kindOf(model)) === 'file') {
-    if (!(await isTiktokenFile(model))) return { model, ...found }
+    if (!(await (cache?.within(() => isTiktokenFile(model)) ?? isTiktokenFile(model))))
+      return { model, ...found }
     // A list that was named goes before a tokenizer.json beside it.
     const others = isFolder ? beside : beside.filter((path) => !isTokenizerJson(path))
     return { ...found, beside: others, tiktoken: model }

@@ -11,8 +11,8 @@ import { presets } from '../checkpoint/presets.js'
 import { genaiDisagreements } from '../formats/onnx/genai-facts.js'
 import { inputError, OpenLlamaError, usageError } from '../io/errors.js'
 import { parseExactJson } from '../io/exact-json.js'
+import type { FileCache } from '../io/file-cache.js'
 import { parseJsonObject } from '../io/json.js'
-import { readSmallFile } from '../io/source.js'
 import { join, kindOf, listFolder, resolvePath, storeOf } from '../io/store.js'
 import { findTokenizer } from './find-tokenizer.js'
 import { hasAdapter } from './other-folders.js'
@@ -62,10 +62,10 @@ export async function readSource(
   options: OpenOptions,
   list = () => openListing(source),
 ): Promise<Checkpoint> {
-  const { path, folder } = source
-  const given = await givenConfig(folder, options)
-  const listing = await calledByName(list)
-  const tokenizer = await findTokenizer(folder, options.tokenizer)
+  const { path, folder, cache } = source
+  const given = await givenConfig(source, options)
+  const listing = await calledByName(() => cache.within(list))
+  const tokenizer = await findTokenizer(folder, options.tokenizer, cache)
   const files = await Promise.all(listing.files.map(withHash))
   const origin = (await storeOf(path))?.origin(path)
   const adapters = await adapterNotes(path)
@@ -89,6 +89,7 @@ export async function readSource(
   return {
     ...checkpoint,
     folder,
+    cache,
     ...(disagreements.length === 0 ? {} : { disagreements }),
     ...(origin === undefined ? {} : { origin, resolved: source.resolved }),
   }
@@ -124,10 +125,10 @@ async function withHash(file: SourceFile): Promise<SourceFile> {
 
 /** The configuration that was chosen, or that is in the folder. */
 export function givenConfig(
-  folder: string,
+  { folder, cache }: Pick<Source, 'folder' | 'cache'>,
   { config }: OpenOptions,
 ): Promise<ConfigSource | undefined> {
-  return config === undefined ? configBeside(folder) : chosenConfig(config)
+  return config === undefined ? configBeside(folder, cache) : chosenConfig(config, cache)
 }
 
 async function openListing({ format, path, loader }: Source): Promise<Listing> {
@@ -149,23 +150,23 @@ async function calledByName(list: () => Promise<Listing>): Promise<Listing> {
 /** A config.json has some kilobytes. */
 const maxConfig = 4 * 1024 * 1024
 
-async function configBeside(folder: string): Promise<ConfigSource | undefined> {
+async function configBeside(folder: string, cache: FileCache): Promise<ConfigSource | undefined> {
   const path = join(folder, 'config.json')
-  return (await kindOf(path)) !== undefined ? readConfig(path) : undefined
+  return (await kindOf(path)) !== undefined ? readConfig(path, cache) : undefined
 }
 
-async function chosenConfig(choice: string): Promise<ConfigSource> {
+async function chosenConfig(choice: string, cache: FileCache): Promise<ConfigSource> {
   const preset = presets.get(choice)
   if (preset !== undefined) return { values: preset, from: `the preset ${choice}` }
   const path = await resolvePath(choice)
-  if ((await kindOf(path)) !== undefined) return readConfig(path)
+  if ((await kindOf(path)) !== undefined) return readConfig(path, cache)
   throw usageError(`"${choice}" is no preset, and no file of that name is there`, {
     suggestions: [`Presets are ${[...presets.keys()].join(', ')}.`],
   })
 }
 
-async function readConfig(path: string): Promise<ConfigSource> {
-  const bytes = await readSmallFile(path, maxConfig)
+async function readConfig(path: string, cache: FileCache): Promise<ConfigSource> {
+  const bytes = await cache.read(path, maxConfig)
   const json = parseJsonObject(bytes, path)
   const values = configFromHf(json, path)
   const [architecture] = Array.isArray(json.architectures) ? json.architectures : []

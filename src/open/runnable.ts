@@ -5,9 +5,10 @@ import type { ConfigSource } from '../checkpoint/geometry.js'
 import { listParts } from '../formats/gguf/gguf.js'
 import { opaqueCheckpoint, opaqueIn } from '../formats/gguf/opaque.js'
 import { readParts } from '../formats/gguf/split.js'
+import { traitsOf } from '../formats/index.js'
 import { graphFacts } from '../formats/onnx/facts.js'
 import { type OnnxFile, walkOnnx } from '../formats/onnx/file.js'
-import { graphAt, onnx as graphs } from '../formats/onnx/onnx.js'
+import { graphAt, onnx as graphs, listGraph } from '../formats/onnx/onnx.js'
 import { inputError, OpenLlamaError } from '../io/errors.js'
 import { openFile } from '../io/source.js'
 import { join, kindOf, listFolder, resolvePath, storeOf } from '../io/store.js'
@@ -35,23 +36,26 @@ export interface Runnable {
  */
 export async function openRunnable(given: string, options: OpenOptions = {}): Promise<Runnable> {
   const source = await findSource(await bringHere(given, options))
-  const { path, folder, format } = source
+  const { path, folder, format, cache } = source
   if (format.traits.engine === 'llama.cpp') {
-    const parts = await readParts(path)
+    const parts = await cache.within(() => readParts(path))
     const opaque = opaqueIn(parts, path)
-    const runs = opaque && opaqueCheckpoint(opaque, await findTokenizer(folder, options.tokenizer))
+    const runs =
+      opaque && opaqueCheckpoint(opaque, await findTokenizer(folder, options.tokenizer, cache))
     if (runs !== undefined) return runs
     const list = () => listParts(parts, path)
     return { checkpoint: agreeing(await readSource(source, options, list)) }
   }
   if (!format.traits.graph) return { checkpoint: agreeing(await readSource(source, options)) }
   const graph = await graphAt(path)
-  const file = await openFile(graph)
+  const file = await cache.within(() => openFile(graph))
   try {
     const onnx = await walkOnnx(file)
     const nbits = typeOf(onnx)
     const opened =
-      nbits === undefined ? await orRefused(() => readSource(source, options)) : undefined
+      nbits === undefined
+        ? await orRefused(() => readSource(source, options, () => listGraph(onnx, graph)))
+        : undefined
     if (opened !== undefined && !(opened instanceof OpenLlamaError)) {
       return { checkpoint: opened, graph }
     }
@@ -59,7 +63,7 @@ export async function openRunnable(given: string, options: OpenOptions = {}): Pr
       opened === undefined
         ? []
         : [`its weights are not understood, it only runs: ${opened.message}`]
-    const given = await givenConfig(folder, options)
+    const given = await givenConfig(source, options)
     const config = configOf(given, graph)
     const disagreements = await disagreementsOf(
       await graphFacts(onnx),
@@ -78,7 +82,7 @@ export async function openRunnable(given: string, options: OpenOptions = {}): Pr
         ],
         config,
         tensors: new Map(),
-        tokenizer: await findTokenizer(folder, options.tokenizer),
+        tokenizer: await findTokenizer(folder, options.tokenizer, cache),
         notes,
         ...(disagreements.length === 0 ? {} : { disagreements }),
       },
@@ -88,6 +92,13 @@ export async function openRunnable(given: string, options: OpenOptions = {}): Pr
   } finally {
     await file.close()
   }
+}
+
+/** A checkpoint of this machine that was read already: an ONNX graph runs itself. */
+export function runnableOf(checkpoint: Checkpoint): Runnable {
+  const [graph] = checkpoint.files
+  if (!traitsOf(checkpoint.format).graph || graph === undefined) return { checkpoint }
+  return { checkpoint, graph: graph.path }
 }
 
 /** An engine runs what is on this machine: what is elsewhere comes first, as far as it is needed. */

@@ -4,6 +4,7 @@ import type { Format } from '../formats/format.js'
 import { formatOfLoader, formats, loaders } from '../formats/index.js'
 import { isBesideWeights } from '../formats/torch/pytorch.js'
 import { inputError, usageError } from '../io/errors.js'
+import { type FileCache, openFileCache } from '../io/file-cache.js'
 import { openFile, readStart } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
 import { isFolder, join, kindOf, listFolder, resolvePath } from '../io/store.js'
@@ -47,6 +48,8 @@ export interface Source {
   path: string
   /** The folder that a configuration and a tokenizer are looked for in. */
   folder: string
+  /** What is read of its files. */
+  cache: FileCache
 }
 
 /** Finds out what a source is, by its name and its first bytes. */
@@ -54,13 +57,17 @@ export async function findSource(given: string): Promise<Source> {
   const text = parseSource(given)
   const resolved = await resolvePath(text.path)
   const { loader } = text
-  const found = loader === undefined ? await locate(resolved) : await locateLoaded(loader, resolved)
+  const cache = openFileCache()
+  const found = await cache.within(() =>
+    loader === undefined ? locate(resolved) : locateLoaded(loader, resolved),
+  )
   const folder = found.format.homeOf?.(found.path) ?? (await folderOf(found.path))
   return {
     given,
     resolved: sourceAt(resolved, text),
     ...found,
     folder,
+    cache,
     ...(loader === undefined ? {} : { loader }),
   }
 }

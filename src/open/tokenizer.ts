@@ -5,6 +5,7 @@ import { gguf } from '../formats/gguf/gguf.js'
 import { firstOfSplit, readParts } from '../formats/gguf/split.js'
 import { formats } from '../formats/index.js'
 import { inputError } from '../io/errors.js'
+import { type FileCache, openFileCache } from '../io/file-cache.js'
 import { refuseStandIns } from '../io/stand-ins.js'
 import { isFolder, join, listFolder, resolvePath } from '../io/store.js'
 import {
@@ -53,8 +54,10 @@ export async function openTokenizer(
   source: string,
   { arrays = false }: OpenTokenizerOptions = {},
 ): Promise<OpenedTokenizer> {
-  const place = await locate(source)
-  const parts = place.gguf === undefined ? undefined : await readParts(place.gguf)
+  const cache = openFileCache()
+  const place = await cache.within(() => locate(source, cache))
+  const { gguf: file } = place
+  const parts = file === undefined ? undefined : await cache.within(() => readParts(file))
   const metadata = parts?.[0]?.header.entries
   const own = arrays && place.isGguf
   const files: TokenizerFiles = own ? { beside: [] } : place.files
@@ -89,11 +92,13 @@ export async function openTokenizer(
     ...(made === undefined ? {} : { made }),
     ...(jsonPath === undefined
       ? {}
-      : { json: { path: jsonPath, text: await readTokenizerText(jsonPath) } }),
+      : { json: { path: jsonPath, text: await readTokenizerText(jsonPath, files.cache) } }),
     ...(place.gguf === undefined || metadata === undefined
       ? {}
       : { gguf: { path: place.gguf, metadata } }),
-    configured: own ? { ids: {}, modelMaxLength: length } : await configuredIds(place.folder),
+    configured: own
+      ? { ids: {}, modelMaxLength: length }
+      : await configuredIds(place.folder, cache),
     notes: place.notes,
   }
 }
@@ -108,38 +113,45 @@ interface Place {
   notes: string[]
 }
 
-async function locate(source: string): Promise<Place> {
+async function locate(source: string, cache: FileCache): Promise<Place> {
   const { loader, path } = parseSource(source)
   const inner = await resolvePath(path)
   if (loader !== undefined) formatOfLoadType(loader)
-  if (await isFolder(inner)) return locateInFolder(inner)
+  if (await isFolder(inner)) return locateInFolder(inner, cache)
   const name = basename(inner)
   const folder = dirname(inner)
   const head = await headOf(inner)
   refuseStandIns(inner, head)
   const place = { folder, isGguf: false, notes: [] }
   if (gguf.detect?.(head, name)) {
-    return { ...place, gguf: inner, isGguf: true, files: await findTokenizer(folder) }
+    return {
+      ...place,
+      gguf: inner,
+      isGguf: true,
+      files: await findTokenizer(folder, undefined, cache),
+    }
   }
-  if (name === 'tokenizer.json') return { ...place, files: await findTokenizer(folder, inner) }
+  if (name === 'tokenizer.json')
+    return { ...place, files: await findTokenizer(folder, inner, cache) }
   const format = formats.find(({ detect }) => detect?.(head, name))
   if (format !== undefined || name.endsWith('.index.json')) {
     const home = format?.homeOf?.(inner) ?? folder
-    return { ...place, folder: home, files: await findTokenizer(home) }
+    return { ...place, folder: home, files: await findTokenizer(home, undefined, cache) }
   }
   // Files beside a model of another name need not be its own.
-  if (name === 'tokenizer.model') return { ...place, files: await findTokenizer(folder, inner) }
+  if (name === 'tokenizer.model')
+    return { ...place, files: await findTokenizer(folder, inner, cache) }
   const files = isTiktoken(head) ? { tiktoken: inner } : { model: inner }
-  return { ...place, files: { ...files, beside: [] } }
+  return { ...place, files: { ...files, beside: [], cache } }
 }
 
-async function locateInFolder(folder: string): Promise<Place> {
+async function locateInFolder(folder: string, cache: FileCache): Promise<Place> {
   const names = (await listFolder(folder)).filter((name) => name.toLowerCase().endsWith('.gguf'))
   const name = firstOfSplit(names) ?? names.toSorted()[0]
   const others = firstOfSplit(names) === undefined ? names.length - 1 : 0
   return {
     folder,
-    files: await findTokenizer(folder),
+    files: await findTokenizer(folder, undefined, cache),
     ...(name === undefined ? {} : { gguf: join(folder, name) }),
     isGguf: false,
     notes:

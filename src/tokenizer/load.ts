@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import type { Checkpoint, TokenizerFiles } from '../checkpoint/checkpoint.js'
 import { type MetadataEntry, metadataLookup } from '../checkpoint/metadata.js'
+import type { FileCache } from '../io/file-cache.js'
 import { type JsonObject, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { refuseStandIns } from '../io/stand-ins.js'
@@ -41,66 +42,64 @@ const maxTokenizer = 128 * 1024 * 1024
 export async function loadTokenizer({
   path: checkpoint,
   files,
-  tokenizer: { model: path, beside, template },
+  tokenizer: found,
   metadata,
 }: Pick<Checkpoint, 'path' | 'files' | 'tokenizer' | 'metadata'>): Promise<
   LoadedTokenizer | undefined
 > {
+  const { model: path, cache } = found
   if (path === undefined) {
     const embedded =
-      metadata && (await embeddedTokenizer(metadata, checkpoint, files[0]?.path ?? checkpoint))
-    return embedded ?? rebuiltTokenizer(beside, template, metadata)
+      metadata &&
+      (await embeddedTokenizer(metadata, checkpoint, files[0]?.path ?? checkpoint, cache))
+    return embedded ?? rebuiltTokenizer(found, metadata)
   }
-  const bytes = await readWhole(path)
-  const sources = await readSources(beside, template)
+  const bytes = await readWhole(path, cache)
+  const sources = await readSources(found)
   return { path, model: parseSentencePiece(bytes, path), bytes, sources }
 }
 
 /** In the order in which they count: a template of its own before one within a file. */
-async function readSources(
-  beside: readonly string[],
-  template: string | undefined,
-): Promise<SettingsFile[]> {
+async function readSources({ beside, template, cache }: TokenizerFiles): Promise<SettingsFile[]> {
   const sources: SettingsFile[] = []
   if (template !== undefined) {
-    const text = await readTokenizerText(template)
+    const text = await readTokenizerText(template, cache)
     sources.push({ name: basename(template), json: { chat_template: text } })
   }
   for (const file of beside) {
-    sources.push({ name: basename(file), json: await readJson(file) })
+    sources.push({ name: basename(file), json: await readJson(file, cache) })
   }
   return sources
 }
 
 /** @throws input error that calls a stand-in (an LFS pointer, a web page) by its name */
-async function readWhole(path: string): Promise<Uint8Array> {
-  const bytes = await readSmallFile(path, maxTokenizer)
+async function readWhole(path: string, cache: FileCache | undefined): Promise<Uint8Array> {
+  const bytes = await (cache?.read(path, maxTokenizer) ?? readSmallFile(path, maxTokenizer))
   if (bytes.length > 0) refuseStandIns(path, bytes.subarray(0, 512))
   return bytes
 }
 
-async function readJson(path: string): Promise<JsonObject> {
-  return parseJsonObject(await readWhole(path), path)
+async function readJson(path: string, cache: FileCache | undefined): Promise<JsonObject> {
+  return parseJsonObject(await readWhole(path, cache), path)
 }
 
 /** The model that a tokenizer.json of SentencePiece's kind stands for, where it is all there is. */
 async function rebuiltTokenizer(
-  beside: readonly string[],
-  template: string | undefined,
+  files: TokenizerFiles,
   metadata: readonly MetadataEntry[] | undefined,
 ): Promise<LoadedTokenizer | undefined> {
-  const path = tokenizerJsonOf(beside)
+  const path = tokenizerJsonOf(files.beside)
   if (path === undefined || hasVocabulary(metadata)) return undefined
-  const json = await readJson(path)
+  const json = await readJson(path, files.cache)
   if (!isSentencePieceJson(json)) return undefined
-  const sources = await readSources(beside, template)
+  const sources = await readSources(files)
   const model = sentencePieceFromJson(json, path, sources)
   return {
     path,
     model,
     bytes: writeSentencePiece(model),
     sources,
-    json: await readTokenizerText(path),
+    json: await readTokenizerText(path, files.cache),
   }
 }
 
@@ -144,9 +143,10 @@ let lastMade: { bytes: Uint8Array; path: string; files: Promise<KeptFile[]> } | 
 export async function filesOfRanks({
   tiktoken: path,
   beside,
+  cache,
 }: TokenizerFiles): Promise<KeptFile[] | undefined> {
   if (path === undefined || tokenizerJsonOf(beside) !== undefined) return undefined
-  const bytes = await readWhole(path)
+  const bytes = await readWhole(path, cache)
   if (lastMade?.path !== path || Buffer.compare(lastMade.bytes, bytes) !== 0) {
     lastMade = { bytes, path, files: makeFiles(bytes, path) }
   }
@@ -169,11 +169,12 @@ async function embeddedTokenizer(
   metadata: readonly MetadataEntry[],
   path: string,
   file: string,
+  cache: FileCache | undefined,
 ): Promise<LoadedTokenizer | undefined> {
   const entries = metadataLookup(metadata)
   if (!sentencePieceKinds.includes(entries.text('tokenizer.ggml.model') ?? '')) return undefined
   const mergesKey = 'tokenizer.ggml.remove_extra_whitespaces'
-  const merges = entries.get(mergesKey)?.value ?? (await mergesSpacesByRecord(file))
+  const merges = entries.get(mergesKey)?.value ?? (await mergesSpacesByRecord(file, cache))
   const model = sentencePieceFromGguf(
     (key) => (key === mergesKey ? merges : entries.get(key)?.value),
     path,
@@ -196,23 +197,20 @@ async function embeddedTokenizer(
  * chat template that lies beside it.
  */
 export async function loadTokenizerJson(files: TokenizerFiles): Promise<SettingsFile | undefined> {
-  const { model, beside, template } = files
+  const { model, beside, cache } = files
   const made = (await filesOfRanks(files))?.find(({ name }) => name === 'tokenizer.json')
   const path = made === undefined ? tokenizerJsonOf(beside) : files.tiktoken
   if (model !== undefined || path === undefined) return undefined
-  const json = made === undefined ? await readJson(path) : parseJsonObject(made.bytes, path)
+  const json = made === undefined ? await readJson(path, cache) : parseJsonObject(made.bytes, path)
   if (isSentencePieceJson(json)) return undefined
-  return { name: path, json: { ...json, chat_template: await readTemplate(beside, template) } }
+  return { name: path, json: { ...json, chat_template: await readTemplate(files) } }
 }
 
-async function readTemplate(
-  beside: readonly string[],
-  template: string | undefined,
-): Promise<unknown> {
-  if (template !== undefined) return readTokenizerText(template)
+async function readTemplate({ beside, template, cache }: TokenizerFiles): Promise<unknown> {
+  if (template !== undefined) return readTokenizerText(template, cache)
   const config = beside.find((file) => basename(file) === 'tokenizer_config.json')
   if (config === undefined) return undefined
-  return (await readJson(config)).chat_template
+  return (await readJson(config, cache)).chat_template
 }
 
 /** The path of the tokenizer.json among a tokenizer's files. */
@@ -221,21 +219,24 @@ export function tokenizerJsonOf(beside: readonly string[]): string | undefined {
 }
 
 /** The text of a tokenizer.json. */
-export async function readTokenizerText(path: string): Promise<string> {
-  return new TextDecoder().decode(await readWhole(path))
+export async function readTokenizerText(
+  path: string,
+  cache: FileCache | undefined,
+): Promise<string> {
+  return new TextDecoder().decode(await readWhole(path, cache))
 }
 
 /** All files of a tokenizer, byte for byte, by the names that transformers knows them by. */
 export async function readTokenizerFiles(files: TokenizerFiles): Promise<KeptFile[]> {
-  const { model, beside, template } = files
+  const { model, beside, template, cache } = files
   const names = new Set(beside.map((path) => basename(path)))
   const made = await filesOfRanks(files)
   const kept = made?.filter(({ name }) => !names.has(name)) ?? []
   if (model !== undefined) {
-    kept.push({ name: 'tokenizer.model', bytes: await readWhole(model) })
+    kept.push({ name: 'tokenizer.model', bytes: await readWhole(model, cache) })
   }
   for (const path of [...beside, ...(template === undefined ? [] : [template])]) {
-    kept.push({ name: basename(path), bytes: await readWhole(path) })
+    kept.push({ name: basename(path), bytes: await readWhole(path, cache) })
   }
   return kept
 }
@@ -247,7 +248,10 @@ export async function readSettings(files: TokenizerFiles): Promise<KeptFile[]> {
   if (made !== undefined) return made.filter(({ name }) => isSmall(name))
   const small = files.beside.filter((path) => isSmall(basename(path)))
   return Promise.all(
-    small.map(async (path) => ({ name: basename(path), bytes: await readWhole(path) })),
+    small.map(async (path) => ({
+      name: basename(path),
+      bytes: await readWhole(path, files.cache),
+    })),
   )
 }
 
@@ -262,10 +266,10 @@ export interface ConfiguredIds {
 }
 
 /** The config.json of a folder, as far as it concerns the tokenizer; of whatever model it is. */
-export async function configuredIds(folder: string): Promise<ConfiguredIds> {
+export async function configuredIds(folder: string, cache: FileCache): Promise<ConfiguredIds> {
   const path = join(folder, 'config.json')
   if ((await kindOf(path)) !== 'file') return { ids: {} }
-  const bytes = await readSmallFile(path, maxTokenizer).catch(undefinedForInput)
+  const bytes = await cache.read(path, maxTokenizer).catch(undefinedForInput)
   if (bytes === undefined) return { ids: {} }
   const json = parseJsonObject(bytes, path)
   const number = (value: unknown) =>

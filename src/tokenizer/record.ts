@@ -1,4 +1,5 @@
 import { basename, dirname } from 'node:path'
+import type { FileCache } from '../io/file-cache.js'
 import { isJsonObject, type Json, parseJsonObject } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { join, kindOf } from '../io/store.js'
@@ -29,10 +30,14 @@ const maxRecord = 16 * 1024 * 1024
  * Whether the record beside a GGUF says that its tokenizer merges spaces.
  * @returns undefined where there is no record, or it is of other files
  */
-export async function mergesSpacesByRecord(file: string): Promise<boolean | undefined> {
+export async function mergesSpacesByRecord(
+  file: string,
+  cache?: FileCache,
+): Promise<boolean | undefined> {
   for (const path of [`${file}.openllama.json`, join(dirname(file), 'openllama.json')]) {
     if ((await kindOf(path)) !== 'file') continue
-    const bytes = await readSmallFile(path, maxRecord).catch(undefinedForInput)
+    const read = cache?.read(path, maxRecord) ?? readSmallFile(path, maxRecord)
+    const bytes = await read.catch(undefinedForInput)
     if (bytes === undefined) continue
     const { target, tokenizer } = parseJsonObject(bytes, path)
     if (!lists(target, basename(file)) || !isJsonObject(tokenizer)) continue

@@ -1,5 +1,6 @@
 import { basename, dirname } from 'node:path'
 import { windowedArchitecture } from '../../architectures/index.js'
+import type { Listing } from '../../checkpoint/checkpoint.js'
 import type { ModelConfig } from '../../checkpoint/config.js'
 import { type GraphFacts, thetaOf } from '../../checkpoint/graph-facts.js'
 import { inputError } from '../../io/errors.js'
@@ -7,6 +8,7 @@ import { openFile } from '../../io/source.js'
 import { isFolder, join, listFolder } from '../../io/store.js'
 import { nbitsNames } from '../../quantize/nbits.js'
 import type { Format } from '../format.js'
+import type { OnnxFile } from './file.js'
 
 /**
  * ONNX: a graph, and its weights in it or in files beside it. Its messages take a tenth of a second
@@ -47,25 +49,10 @@ export const onnx: Format = {
 
   async open(given) {
     const { walkOnnx } = await import('./file.js')
-    const { weightsOf } = await import('./weights.js')
-    const { graphFacts } = await import('./facts.js')
     const path = await graphAt(given)
     const source = await openFile(path)
     try {
-      const file = await walkOnnx(source)
-      const facts = await graphFacts(file)
-      const config = configOfFacts(facts)
-      return {
-        format: 'onnx',
-        path,
-        naming: 'hf',
-        files: file.files,
-        arrays: weightsOf(file, path),
-        ...(config === undefined
-          ? { notes: [] }
-          : { config: { values: config, from: 'its graph' }, notes: [fromGraph] }),
-        facts,
-      }
+      return await listGraph(await walkOnnx(source), path)
     } finally {
       await source.close()
     }
@@ -74,6 +61,25 @@ export const onnx: Format = {
   async describe(checkpoint, options) {
     return (await import('./target.js')).describeOnnx(checkpoint, options)
   },
+}
+
+/** What a graph that was walked comes to as a checkpoint. */
+export async function listGraph(file: OnnxFile, path: string): Promise<Listing> {
+  const { weightsOf } = await import('./weights.js')
+  const { graphFacts } = await import('./facts.js')
+  const facts = await graphFacts(file)
+  const config = configOfFacts(facts)
+  return {
+    format: 'onnx',
+    path,
+    naming: 'hf',
+    files: file.files,
+    arrays: weightsOf(file, path),
+    ...(config === undefined
+      ? { notes: [] }
+      : { config: { values: config, from: 'its graph' }, notes: [fromGraph] }),
+    facts,
+  }
 }
 
 /** A configuration for a graph that has none beside it, where it says all that is computed with. */
