@@ -39,6 +39,7 @@ const variable = 'OPENLLAMA_TEST_INJECTION'
 
 let armed: Injection | undefined
 let counts = new Map<Kind, number>()
+let calls: { kind: Kind; path: string }[] = []
 /** Calls below this folder are counted. */
 let counted: string | undefined
 
@@ -59,11 +60,17 @@ export function disarm(): void {
 export function startCounting(root: string): void {
   disarm()
   counts = new Map()
+  calls = []
   counted = root
 }
 
 export function callsOf(): ReadonlyMap<Kind, number> {
   return counts
+}
+
+/** The calls of this thread below the folder that is counted, in their order. */
+export function callsInOrder(): readonly { kind: Kind; path: string }[] {
+  return calls
 }
 
 const numbers: Record<string, number> = {
@@ -105,6 +112,7 @@ function fate(kind: Kind, syscall: string, path: string | undefined): Error | 's
   if (whole !== root && !whole.startsWith(root + sep)) return undefined
   const count = (counts.get(kind) ?? 0) + 1
   counts.set(kind, count)
+  if (counted !== undefined) calls.push({ kind, path: whole })
   if (armed === undefined || armed.kind !== kind) return undefined
   const { nth, lasting, error, log } = armed
   if (count < nth || (count > nth && !lasting)) return undefined
