@@ -88,7 +88,7 @@ function quantized(
 }
 
 /** From the coarsest to the finest. */
-const coarsest: readonly LimitType[] = [
+export const limitTypes: readonly LimitType[] = [
   ...(['q2_k', 'q3_k', 'q4f16', 'q4', 'q4_0', 'q4_1', 'q4_k', 'q5_0', 'q5_1', 'q5_k'] as const),
   ...(['q6_k', 'q8', 'q8_0', 'bf16', 'f16', 'f32', 'exact'] as const),
 ]
@@ -96,7 +96,7 @@ const coarsest: readonly LimitType[] = [
 /** The coarsest of some types: the one that limits have to allow for. */
 export function coarsestOf(types: Iterable<DType | LimitType>): LimitType {
   const all = new Set<string>(types)
-  return coarsest.find((type) => all.has(type)) ?? 'f32'
+  return limitTypes.find((type) => all.has(type)) ?? 'f32'
 }
 
 /**

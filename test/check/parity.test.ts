@@ -1,8 +1,17 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { limitsFor, parseLimits, roundingBetween, weightLimit } from '../../src/check/limits.js'
+import {
+  limitsFor,
+  limitTypes,
+  parseLimits,
+  roundingBetween,
+  weightLimit,
+} from '../../src/check/limits.js'
 import { compareLogits, entropies } from '../../src/check/parity.js'
 import { fails } from '../support/errors.js'
+import { root } from '../support/paths.js'
 
 const test = suite('check: parity')
 
@@ -82,6 +91,73 @@ test('limits: what the target’s type rounds, nothing where a wider one was mad
   assert.ok((strict.logit ?? 1) <= 1e-3)
   // A permuted matrix is at 2, one of zeros at 1: no type may allow for either.
   assert.ok(weightLimit('q2_k').distance < 0.5)
+})
+
+/**
+ * The table of docs/check.md, where the reasons stand: what is published for LLaMA 3 8B by
+ * llama.cpp (mean KL, same top token), twice; the 99.9th percentile forty times; and how much of a
+ * tensor's square and of the perplexity a type may cost.
+ */
+const published: Record<string, [kld: number, top1: number, nmse: number, perplexity: number]> = {
+  q8_0: [0.0014, 97.7, 0.002, 0.02],
+  q8: [0.0014, 97.7, 0.002, 0.02],
+  q6_k: [0.0055, 96, 0.005, 0.08],
+  q5_k: [0.017, 94, 0.01, 0.15],
+  q5_1: [0.018, 94, 0.01, 0.15],
+  q5_0: [0.022, 94, 0.01, 0.15],
+  q4_k: [0.043, 90, 0.03, 0.3],
+  q4_1: [0.072, 88, 0.03, 0.3],
+  q4_0: [0.072, 88, 0.03, 0.3],
+  q4: [0.072, 88, 0.03, 0.3],
+  q4f16: [0.072, 88, 0.03, 0.3],
+  q3_k: [0.23, 82, 0.1, 0.6],
+  q2_k: [0.45, 71, 0.2, 1.2],
+}
+
+test('the limits of each type are those that their reasons give', () => {
+  const rounded = (value: number | null) => (value === null ? null : Number(value.toPrecision(9)))
+  const rows = limitTypes.map((type) => {
+    const still = { type, activations: false }
+    const limits = limitsFor(still, still, type)
+    return [type, Object.values(limits).map(rounded)]
+  })
+  const expected = [
+    ['exact', [1e-6, 1e-6, 1e-5, 0.99, 1e-3, 1e-8, 1e-4]],
+    ['f32', [1e-6, 1e-6, 1e-5, 0.99, 1e-3, 1e-8, 1e-4]],
+    ['f16', [1e-4, 1e-4, 4e-3, 0.985, 0.25, 1e-5, 5e-3]],
+    ['bf16', [5e-4, 2e-4, 2e-2, 0.97, 0.5, 1e-4, 2e-2]],
+    ...Object.entries(published).map(([type, [kld, top1, nmse, perplexity]]) => [
+      type,
+      [2 * kld, 2 * kld, 40 * kld, 1 - (2 * (100 - top1)) / 100, null, nmse, perplexity].map(
+        rounded,
+      ),
+    ]),
+  ]
+  const byType = (list: unknown[][]) => Object.fromEntries(list)
+  assert.equal(byType(rows), byType(expected))
+})
+
+test('the limits in the documentation are those of the program', () => {
+  const text = readFileSync(join(root, 'docs', 'check.md'), 'utf8')
+  const lines = [
+    ...text.matchAll(/^\| ((?:q\w+|f16|bf16)[\w, ]*) \| ([^|]+) \| ([^|]+) \| ([^|]+) % \|/gm),
+  ]
+  const told = new Set<string>()
+  for (const [, types = '', kld = '', p999 = '', top1 = ''] of lines) {
+    for (const type of limitTypes.filter((each) => types.split(', ').includes(each))) {
+      told.add(type)
+      const still = { type, activations: false }
+      const limits = limitsFor(still, still, type)
+      const within = (range: string, value: number) => {
+        const [least = 0, most = least] = range.split('–').map(Number)
+        assert.ok(value >= least * 0.97 && value <= most * 1.03, `${type}: ${value} for ${range}`)
+      }
+      within(kld, limits.kldMean)
+      within(p999, limits.kldP999)
+      within(top1, 100 * limits.top1)
+    }
+  }
+  assert.is(told.size, limitTypes.length - 2, [...told].join())
 })
 
 test('--limit: metrics by name, anything else is refused with the names', async () => {

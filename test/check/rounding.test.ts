@@ -81,6 +81,13 @@ test('evenness, certainty and repetition are no faults of an artifact whose sour
   const even = run(Math.log(512), Math.log(512))
   const certain = run(0, 0)
   const sound = run(1, 5)
+  const repeating = run(1, 5, [7, 7, 7, 7, 7, 7, 7, 7])
+  assert.match(smokeFaults(repeating, 512).join(), 'one token again and again: 7, 8 times')
+  assert.match(smokeFaults(repeating, 512, sound).join(), 'one token again and again')
+  assert.equal(smokeFaults(repeating, 512, repeating), [])
+  // Fewer may be a word.
+  assert.equal(smokeFaults(run(1, 5, [7, 7, 7, 7, 7, 7, 7]), 512), [])
+  assert.equal(smokeFaults(run(1, 5, [7, 7, 7, 7, 7, 7, 7, 8]), 512), [])
   assert.match(smokeFaults(even, 512).join(), 'every token is equally likely')
   assert.match(smokeFaults(even, 512, sound).join(), 'every token is equally likely')
   assert.equal(smokeFaults(even, 512, even), [])

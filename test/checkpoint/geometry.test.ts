@@ -288,6 +288,33 @@ test('release shapes: the OpenLLaMA release is assumed, and said so with what el
   }
 })
 
+test('presets of the same shapes: in what they differ, field by field', () => {
+  const shapes = new Map<string, string[]>()
+  for (const [name, { hidden_size, num_hidden_layers, intermediate_size }] of presets) {
+    const key = String([hidden_size, num_hidden_layers, intermediate_size])
+    shapes.set(key, [...(shapes.get(key) ?? []), name])
+  }
+  const told = new Set<string>()
+  for (const [first = '', ...others] of shapes.values()) {
+    const taken = presets.get(first)
+    assert.ok(taken)
+    const { notes } = read(listingOf(modelOf(taken)), {})
+    for (const name of others) {
+      const other = presets.get(name)
+      const differing = (['rms_norm_eps', 'rope_theta', 'max_position_embeddings'] as const).filter(
+        (field) => other?.[field] !== taken[field],
+      )
+      const line = notes.find((note) => note.startsWith(`${name} has the same shapes`))
+      assert.is(line === undefined, differing.length === 0, name)
+      for (const field of differing) {
+        assert.match(line ?? '', `${field} ${other?.[field]} for ${taken[field]}`)
+        told.add(field)
+      }
+    }
+  }
+  assert.is(told.size, 3, 'all three fields differ somewhere')
+})
+
 test('each preset fits a checkpoint of its own shapes', () => {
   for (const [name, preset] of presets) {
     const choice = { given: { values: preset, from: name } }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -34,6 +34,17 @@ const ranges: readonly (readonly [offset: number, length: number])[] = [
   [digestBuffer + 100, digestBuffer + 2],
   [size - 9, 9],
 ]
+
+test('hashing looks up for signals on the way through a long file', async () => {
+  const long = join(tempDir(), 'long')
+  const handle = openSync(long, 'w')
+  ftruncateSync(handle, 200 * 1024 * 1024)
+  closeSync(handle)
+  const controller = new AbortController()
+  // What a signal's handler does: it runs when the thread looks up, and not before.
+  setImmediate(() => controller.abort())
+  await fails(() => hashFile(long, [], controller.signal), 'interrupted')
+})
 
 test('sums up ranges of a file', async () => {
   assert.is(plainCrc32(Buffer.from('123456789')), 0xcbf43926)

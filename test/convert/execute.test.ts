@@ -346,6 +346,23 @@ test('NaN and infinities: how many, in which tensor and file; kept only when all
   }
 })
 
+test('a NaN or an infinity would spoil a block, and stays out of it whatever is allowed', async () => {
+  const model = { ...small, hidden: 64, intermediate: 64, heads: 4, kvHeads: 2, headDim: 16 }
+  for (const value of [Number.NaN, Number.NEGATIVE_INFINITY]) {
+    const made = makeSource(model, 'float32', withValues(query, [value], 50))
+    for (const [to, dtype] of [
+      ['gguf', 'q8_0'],
+      ['gguf', 'q4_0'],
+      ['onnx', 'q8'],
+      ['onnx', 'q4'],
+    ] as const) {
+      const { plan } = await prepare(made, { to, dtype, out: join(made.folder, `${to}-${dtype}`) })
+      const what = Number.isNaN(value) ? '1 NaN' : '1 infinite'
+      await fails(() => run(plan, { allowNonFinite: true }), 'input', query, what)
+    }
+  }
+})
+
 test('overflow: refused, and counted when allowed; what vanishes is counted', async () => {
   const made = makeSource(
     small,

@@ -56,6 +56,24 @@ test('an answer without end is given up', () =>
     await fails(() => client.fetch(`${settings.endpoint}/api/whoami-v2`), 'hub', 'goes on')
   }))
 
+test('what the Hub has to work on gets more patience than a question', () =>
+  serving(
+    (_, response) => {
+      setTimeout(() => response.end('{}'), 600)
+    },
+    async (_, settings) => {
+      const client = createClient({ ...settings, patience: 200 })
+      const url = `${settings.endpoint}/api/models/a/b/commit/main`
+      const answer = await client.send(url, { method: 'POST', body: '{}' })
+      assert.is(answer.status, 200)
+      const ended = await client.send(url, {}).then(
+        () => 'answered',
+        () => 'given up',
+      )
+      assert.is(ended, 'given up')
+    },
+  ))
+
 test('the words of an error are a few, however many come', () =>
   serving(
     (request, response) => {
