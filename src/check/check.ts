@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import { defaultsOf } from '../checkpoint/config.js'
 import {
   configFaults,
   departureOf,
@@ -101,7 +102,7 @@ export async function checkArtifact(
       notes.push(...judgement.notes)
     }
     const runs = await runBoth(artifact, texts, options, notes)
-    const judged = smokeOf(runs, texts, reader, own, options)
+    const judged = smokeOf(artifact, runs, texts, reader, own, options)
     // The graph is what runs, and what others run it by is the configuration.
     judged.smoke.faults.push(...(artifact.checkpoint.disagreements ?? []))
     faults.push(...(against?.checkpoint.disagreements ?? []).map((each) => `the source: ${each}`))
@@ -192,6 +193,7 @@ function checkMemory(
 }
 
 function smokeOf(
+  artifact: Runnable,
   runs: Runs,
   { promptText, prompt, vocabulary, passage }: Texts,
   reader: TextTokenizer | undefined,
@@ -199,10 +201,14 @@ function smokeOf(
   { against }: CheckOptions,
 ): { smoke: CheckRecord['smoke']; continuations: CheckResult['continuations'] } {
   const made = runs.artifact.made
+  const { config } = artifact.checkpoint
   const faults = smokeFaults(runs.artifact, vocabulary, runs.source)
-  // Without BOS these models answer nonsense; whether the tokenizer files say so is their check's.
+  // Without BOS those trained with one answer nonsense; whether the tokenizer files say so is their
+  // check's.
   const bos = own?.bos
-  if (own !== undefined && (bos === null || (against === undefined && passage[0] !== bos))) {
+  const wanted = defaultsOf(config.model_type).bos_token_id !== null || bos !== null
+  const begins = bos !== null && (against !== undefined || passage[0] === bos)
+  if (own !== undefined && wanted && !begins) {
     faults.push('neither its configuration nor its tokenizer has a BOS token')
   }
   const spell = (tokens: readonly number[]) => continuation(prompt, tokens, reader)

@@ -1,3 +1,4 @@
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,7 +9,10 @@ import { smokeFaults } from '../../src/check/smoke.js'
 import { prepareConversion, runConversion } from '../../src/convert/convert.js'
 import { openRunnable } from '../../src/open/runnable.js'
 import { runOptions } from '../support/conversion.js'
+import { convert } from '../support/convert.js'
 import { type Spoiled, spoiled, type Values } from '../support/faults.js'
+import { fixture } from '../support/paths.js'
+import { tempDir } from '../support/temp.js'
 
 const test = suite('check: rounding')
 const on = { device: 'cpu', threads: 1, positions: 64, tokens: 8 } as const
@@ -69,6 +73,33 @@ test('a fault in quantized weights: the place and both values; norms are told ap
   )
   assert.match(said, `${first}: it has the values of ${second}`)
   assert.match(said, `${second}: it has the values of ${first}`)
+})
+
+test('a model that begins its texts with BOS and has none is at fault', async () => {
+  const folder = join(tempDir(), 'model')
+  await convert(fixture('tiny-v2', 'easylm', 'streaming_params_bf16'), folder, {
+    to: 'safetensors',
+    config: fixture('tiny-v2', 'config.json'),
+  })
+  // A tokenizer that says nothing of BOS itself.
+  for (const file of ['tokenizer.model', 'tokenizer_config.json', 'special_tokens_map.json']) {
+    rmSync(join(folder, file))
+  }
+  copyFileSync(fixture('tokenizer', 'byte-level.json'), join(folder, 'tokenizer.json'))
+  const path = join(folder, 'config.json')
+  const config = JSON.parse(readFileSync(path, 'utf8'))
+  const faultsOf = async (changed: object) => {
+    writeFileSync(path, JSON.stringify({ ...config, ...changed }))
+    const { record } = await checkArtifact(await openRunnable(folder), {
+      device: 'cpu',
+      threads: 1,
+    })
+    return record.smoke.faults.filter((fault) => fault.includes('BOS'))
+  }
+  assert.equal(await faultsOf({}), [])
+  assert.equal(await faultsOf({ bos_token_id: null }), [
+    'neither its configuration nor its tokenizer has a BOS token',
+  ])
 })
 
 test('evenness, certainty and repetition are no faults of an artifact whose source has them too', () => {

@@ -1,4 +1,7 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { ModelProtoSchema, TensorProto_DataType, ValueInfoProtoSchema } from 'onnx-buf'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -9,11 +12,27 @@ import { tempDir } from '../support/temp.js'
 
 const test = suite('graph: padding')
 
+/** The graph with its mask among its outputs, beside the graph itself. */
+function showingMask(folder: string): string {
+  const model = fromBinary(ModelProtoSchema, readFileSync(join(folder, 'model.onnx')))
+  assert.ok(model.graph)
+  const elemType = TensorProto_DataType.BOOL
+  model.graph.output.push(
+    create(ValueInfoProtoSchema, {
+      name: 'mask.allowed',
+      type: { value: { case: 'tensorType', value: { elemType } } },
+    }),
+  )
+  const path = join(folder, 'mask.onnx')
+  writeFileSync(path, toBinary(ModelProtoSchema, model))
+  return path
+}
+
 test('padding on the left changes nothing, and its own rows are finite', async () => {
   const source = fixture('architectures', 'qwen3')
   const out = join(tempDir(), 'onnx')
   await convert(source, out, { to: 'onnx', dtype: 'f32' })
-  const session = await InferenceSession.create(join(out, 'onnx', 'model.onnx'))
+  const session = await InferenceSession.create(showingMask(join(out, 'onnx')))
   const [first, second] = expectedLogits(source)
   assert.ok(first && second)
   const short = second.ids.slice(0, 9)
@@ -29,13 +48,25 @@ test('padding on the left changes nothing, and its own rows are finite', async (
       .filter((name) => name.startsWith('past_key_values'))
       .map((name) => [name, new Tensor('float32', new Float32Array(0), [2, 2, 0, 24])]),
   )
-  const { logits } = await session.run({
+  const { logits, 'mask.allowed': allowed } = await session.run({
     input_ids: whole(ids),
     attention_mask: whole(mask),
     position_ids: whole(positions),
     ...empty,
   })
   assert.ok(logits?.data instanceof Float32Array)
+  // A row of padding attends to itself alone: where it attends to nothing, some runtimes make NaN
+  // of it, others the mean of everything.
+  assert.ok(allowed)
+  assert.equal(allowed.dims, [2, 1, length, length])
+  for (let row = 0; row < length; row++) {
+    const from = (length + row) * length
+    const seen = Array.from(allowed.data.slice(from, from + length), Number)
+    const expected = seen.map((_, column) =>
+      row < padding ? Number(column === row) : Number(column >= padding && column <= row),
+    )
+    assert.equal(seen, expected, `row ${row}`)
+  }
   assert.ok(logits.data.every(Number.isFinite), 'a row without anything to attend to is NaN')
   const vocabulary = 67
   const rows = (batch: number, from: number, count: number) =>

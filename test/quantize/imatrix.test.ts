@@ -150,6 +150,8 @@ test('a matrix of which no column counts becomes zeros in some types, which is s
     if (extent === undefined) throw new Error('it has no bytes')
     const bytes = readFileSync(out).subarray(extent.offset, extent.offset + extent.length)
     const isZero = kernels.dequantize(type, bytes, 256 * 256).every((value) => value === 0)
+    const record = JSON.parse(readFileSync(`${out}.openllama.json`, 'utf8'))
+    assert.is(record.options.mix.imatrix, 'imatrix.dat')
     const said = warnings.filter((warning) => warning.includes('no column of'))
     assert.is(said.length, isZero ? 1 : 0, type)
     if (isZero) assert.match(said.join(), 'imatrix.dat no column of blk.0.attn_q.weight counts')

@@ -129,6 +129,12 @@ test('pads to the embedding, and adds the tokens of a fine-tune', () => {
   assert.is(String(types).split(',').slice(512).join(), '3,4,5,5')
 })
 
+test('a tokenizer larger than the embedding is refused with both numbers', () => {
+  const vocab = (vocabSize: number) => () => ggufVocab(fixtureModel('tiny-v1'), 'm', { vocabSize })
+  assert.throws(vocab(511), /512 tokens, and only 511 rows/)
+  assert.not.throws(vocab(512))
+})
+
 test('an added token far beyond the embedding is refused before there is padding up to it', () => {
   const added = [{ id: Number.MAX_SAFE_INTEGER, text: 'far', special: false }]
   const vocab = (options: object) => () => ggufVocab(fixtureModel('tiny-v1'), 'm', options)
