@@ -3,8 +3,7 @@
 // regular expression behind `rope`, those cases that match.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openLlamaEngine } from '../../dist/engines/llama.js'
-import { openCheckpoint } from '../../dist/open/open.js'
+import { largestDifference, llamaLogits } from './llama.js'
 import { check, fixtures, openllama, report, temporary } from './session.js'
 
 /** Seeded, so that every run has the same constants. */
@@ -101,25 +100,11 @@ export async function checkRope(pythons) {
 }
 
 async function checkLlama(name, folder, ids) {
-  const path = join(folder, 'model.gguf')
-  const { config } = await openCheckpoint(path)
-  const engine = await openLlamaEngine(path, config, { device: 'cpu', threads: 2 })
-  const logits = await engine.logits(ids)
-  await engine.dispose()
+  const { rows, vocabulary } = await llamaLogits(join(folder, 'model.gguf'), [ids])
   const file = readFileSync(join(folder, 'logits.safetensors'))
   const begin = 8 + Number(file.readBigUInt64LE(0))
   const theirs = new Float32Array(file.buffer.slice(file.byteOffset + begin))
-  const vocabulary = config.vocab_size
-  let worst = 0
-  for (let row = 0; row < ids.length; row++) {
-    // Rows agree up to a constant each: llama.cpp's binding gives probabilities.
-    const of = (all) => all.subarray(row * vocabulary, (row + 1) * vocabulary)
-    const [a, b] = [of(logits), of(theirs)].map((each) => {
-      const mean = each.reduce((sum, value) => sum + value, 0) / vocabulary
-      return each.map((value) => value - mean)
-    })
-    for (let i = 0; i < vocabulary; i++) worst = Math.max(worst, Math.abs(a[i] - b[i]))
-  }
+  const worst = largestDifference(rows[0], theirs, vocabulary)
   report(worst < 1e-3, `llama.cpp ${name}: logits within ${worst.toExponential(1)}`)
 }
 

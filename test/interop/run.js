@@ -1,7 +1,8 @@
 // The live cross-checks: our output in the formats' own software. Needs Python 3; its packages are
 // installed on first use. Prints a line a check, and fails if any does.
-//   node test/interop/run.js [hub|tokenizers|formats|kinds|rope|settlement|cards]
+//   node test/interop/run.js [hub|tokenizers|formats|architectures|kinds|rope|settlement|cards]
 import { rmSync } from 'node:fs'
+import { checkArchitectures } from './architectures.js'
 import { checkCards, checkReleaseCard } from './cards.js'
 import { checkHub } from './exchange.js'
 import { checkFormats } from './formats.js'
@@ -16,6 +17,7 @@ const parts = {
   hub: checkHub,
   tokenizers: checkTokenizers,
   formats: (pythons) => eachModel((model) => checkFormats(pythons, model)),
+  architectures: (pythons) => checkArchitectures(pythons),
   kinds: (pythons) => eachModel((model) => checkKinds(pythons, model)),
   rope: checkRope,
   settlement: checkSettlement,
