@@ -1,5 +1,5 @@
 import { inputError } from '../io/errors.js'
-import { isJsonObject, type Json } from '../io/json.js'
+import { isJsonObject, type Json, parseJson } from '../io/json.js'
 import { readSmallFile } from '../io/source.js'
 import { oneLine } from './markdown.js'
 
@@ -90,7 +90,7 @@ function jsonLines(lines: readonly string[], path: string): LogLine[] {
     if (text.trim() === '') return []
     let value: Json
     try {
-      value = JSON.parse(text)
+      value = parseJson(text)
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       throw inputError(`line ${i + 1} is no JSON: ${reason}`, {

@@ -4,8 +4,7 @@ import { configFromHf, defaultsOf, type ModelConfig } from '../checkpoint/config
 import { metadataLookup } from '../checkpoint/metadata.js'
 import { formatNamed, traitsOf } from '../formats/index.js'
 import { usageError } from '../io/errors.js'
-import { parseJsonObject } from '../io/json.js'
-import { readSmallFile } from '../io/source.js'
+import { readJsonObject } from '../io/json.js'
 import { summarizeTokenizer, type TokenizerSummary } from '../tokenizer/summary.js'
 import type { Survey } from './artifacts.js'
 import { oneLine, plain } from './markdown.js'
@@ -143,7 +142,7 @@ const maxConfig = 4 * 1024 * 1024
 async function configBeside({ folder, others }: Survey): Promise<ModelConfig | undefined> {
   if (!others.some(({ name }) => name === 'config.json')) return undefined
   const path = join(folder, 'config.json')
-  const config = configFromHf(parseJsonObject(await readSmallFile(path, maxConfig), path), path)
+  const config = configFromHf(await readJsonObject(path, maxConfig), path)
   const { vocab_size, hidden_size, intermediate_size, num_hidden_layers } = config
   const { num_attention_heads: heads, num_key_value_heads = heads } = config
   if (

@@ -2,6 +2,7 @@ import { basename } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { metadataLookup } from '../checkpoint/metadata.js'
 import { llamaVocabulary } from '../engines/llama-vocabulary.js'
+import { entriesOf, property } from '../io/json.js'
 import { sentencePieceEngine, tokenizerJsonEngine } from '../tokenizer/engine.js'
 import { type Generation, tokenizerFacts } from '../tokenizer/generation.js'
 import { hasVocabulary, loadTokenizer, loadTokenizerJson } from '../tokenizer/load.js'
@@ -103,15 +104,10 @@ export async function openTextTokenizer(
 /** A tokenizer.json's vocabulary, { model: { vocab: { piece: id } } }. */
 function piecesOf(json: unknown): string[] {
   const pieces: string[] = []
-  if (!isRecord(json) || !isRecord(json.model) || !isRecord(json.model.vocab)) return pieces
-  for (const [piece, id] of Object.entries(json.model.vocab)) {
+  for (const [piece, id] of entriesOf(property(property(json, 'model'), 'vocab'))) {
     if (typeof id === 'number') pieces[id] = piece
   }
   return pieces
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
 }
 
 /** What the comparison of two tokenizers came to, in sentences. */

@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import { metadataLookup } from '../checkpoint/metadata.js'
 import { llamaVocabulary } from '../engines/llama-vocabulary.js'
 import { fromSystemError, inputError, OpenLlamaError } from '../io/errors.js'
+import { parseJson } from '../io/json.js'
 import { isRemote } from '../io/store.js'
 import type { OpenedTokenizer } from '../open/tokenizer.js'
 import { byteLevelLimits } from '../tokenizer/bpe-vocab.js'
@@ -121,7 +122,7 @@ async function tokenizerJsonSide(
   const name = 'tokenizer.json'
   if (json !== undefined) {
     const engine = await tokenizerJsonEngine(json.text, json.path, name)
-    const limits = tokenizerJsonLimits(name, JSON.parse(json.text), tokenizer?.model)
+    const limits = tokenizerJsonLimits(name, parseJson(json.text), tokenizer?.model)
     return { engine, origin: 'the one that is there', limits }
   }
   const bytes = made?.find((file) => file.name === name)?.bytes
@@ -130,7 +131,7 @@ async function tokenizerJsonSide(
     return {
       engine: await tokenizerJsonEngine(text, name, name),
       origin: `made from ${basename(gguf?.path ?? source)}, as convert writes it`,
-      limits: tokenizerJsonLimits(name, JSON.parse(text), undefined),
+      limits: tokenizerJsonLimits(name, parseJson(text), undefined),
     }
   }
   if (tokenizer === undefined) return undefined
@@ -141,7 +142,7 @@ async function tokenizerJsonSide(
   return {
     engine: await tokenizerJsonEngine(text, name, name),
     origin: `made from ${basename(path)}, as convert writes it`,
-    limits: tokenizerJsonLimits(name, JSON.parse(text), model),
+    limits: tokenizerJsonLimits(name, parseJson(text), model),
   }
 }
 

@@ -151,7 +151,12 @@ export const sourceFlags = {
 export function given<T extends object>(flags: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   const result: { [K in keyof T]?: Exclude<T[K], undefined> } = {}
   for (const key in flags) {
-    if (flags[key] !== undefined) Object.assign(result, { [key]: flags[key] })
+    const value = flags[key]
+    if (isDefined(value)) result[key] = value
   }
   return result
+}
+
+function isDefined<T>(value: T): value is Exclude<T, undefined> {
+  return value !== undefined
 }

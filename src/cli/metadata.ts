@@ -20,7 +20,7 @@ export function describeMetadata(entries: readonly MetadataEntry[]): string {
 /** The same for programs: numbers that JSON cannot hold as text, arrays as counts. */
 export function metadataJson(entries: readonly MetadataEntry[]): object {
   return Object.fromEntries(
-    entries.map(({ key, type, value }) => {
+    entries.map(({ key, type, value }): [string, Json] => {
       if (typeof value === 'object') return [key, { type, length: value.length }]
       return [key, { type, value: typeof value === 'bigint' ? String(value) : value }]
     }),

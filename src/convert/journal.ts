@@ -4,7 +4,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { fromSystemError, inputError, usageError } from '../io/errors.js'
-import { isJsonObject, type Json } from '../io/json.js'
+import { isJsonObject, type Json, parseJsonIfAny } from '../io/json.js'
 import { isRemote } from '../io/store.js'
 import { stateOf } from '../io/tree.js'
 import { version } from '../version.js'
@@ -189,14 +189,10 @@ function lineOf(content: Content): string {
 
 /** @returns undefined for a line that is not as it was written */
 function parseLine(line: string): { plan?: Json; done?: Json } | undefined {
-  try {
-    const value: Json = JSON.parse(line)
-    if (!isJsonObject(value)) return undefined
-    const { crc32: sum, ...content } = value
-    return sum === crc32(JSON.stringify(content)) ? content : undefined
-  } catch {
-    return undefined
-  }
+  const value = parseJsonIfAny(line)
+  if (!isJsonObject(value)) return undefined
+  const { crc32: sum, ...content } = value
+  return sum === crc32(JSON.stringify(content)) ? content : undefined
 }
 
 function headOf(value: Json | undefined): Head | undefined {

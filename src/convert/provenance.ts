@@ -4,9 +4,8 @@ import { basename, join } from 'node:path'
 import type { CheckRecord } from '../check/record.js'
 import type { FormatName } from '../checkpoint/checkpoint.js'
 import type { Loss } from '../formats/losses.js'
-import { formatJson, type JsonObject, parseJsonObject } from '../io/json.js'
+import { formatJson, type JsonObject, readJsonObject } from '../io/json.js'
 import { originOf } from '../io/snapshot.js'
-import { readSmallFile } from '../io/source.js'
 import type { Origin } from '../io/store.js'
 import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
 import { version } from '../version.js'
@@ -169,7 +168,7 @@ const maxRecord = 16 * 1024 * 1024
  * @throws input error for what is no JSON object
  */
 export async function readProvenance(path: string): Promise<JsonObject> {
-  return parseJsonObject(await readSmallFile(path, maxRecord), path)
+  return readJsonObject(path, maxRecord)
 }
 
 /** Writes and syncs the record into the staging directory. */

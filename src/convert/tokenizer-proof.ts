@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { OpenLlamaError } from '../io/errors.js'
+import { parseJson } from '../io/json.js'
 import { compareEngines, type PairReport, showExample, unexplained } from '../tokenizer/compare.js'
 import { sentencePieceEngine, tokenizerJsonEngine } from '../tokenizer/engine.js'
 import { tokenizerJsonLimits } from '../tokenizer/json-limits.js'
@@ -132,7 +133,7 @@ async function compareOn(
   name: string,
 ): Promise<PairReport> {
   const engines = [await sentencePieceEngine(model), await tokenizerJsonEngine(text, path, name)]
-  const limits = tokenizerJsonLimits(name, JSON.parse(text), model)
+  const limits = tokenizerJsonLimits(name, parseJson(text), model)
   const { pairs } = await compareEngines(engines, texts, { limits, maxExamples: 1 })
   const [pair] = pairs
   if (pair === undefined) throw new Error('no pair was compared')

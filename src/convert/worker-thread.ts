@@ -5,6 +5,7 @@ import { type Reply, startWorker, type Task, type WorkerSetup } from './worker.j
 // One of the executor's workers: takes tasks one at a time and answers each.
 const port = parentPort
 if (port === null) throw new Error('this module is a worker thread')
+// oxlint-disable-next-line typescript/no-unsafe-assignment -- it comes from startThreadWorker alone
 const setup: WorkerSetup = workerData
 const worker = startWorker(setup)
 

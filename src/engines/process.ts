@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process'
+import { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { OpenLlamaError } from '../io/errors.js'
@@ -176,7 +177,7 @@ function lastWords({ stderr }: ChildProcess): () => string {
   stderr?.on('data', (chunk: string) => {
     words = (words + chunk).slice(-mostWords)
   })
-  if (stderr && 'unref' in stderr && typeof stderr.unref === 'function') stderr.unref()
+  if (stderr instanceof Socket) stderr.unref()
   return () =>
     words
       .split('\n')

@@ -300,13 +300,15 @@ export async function readChunks(
   try {
     for (;;) {
       if (signal?.aborted) throw transferInterrupted()
-      const { done, value } = await reader.read()
+      const read = await reader.read()
       timer.refresh()
       if (signal?.aborted) throw transferInterrupted()
       if (stalled) throw new Error(`nothing came for ${Math.round(patience / 1000)} s`)
-      if (done) break
-      received += value.length
-      if (!(await take(value))) return
+      if (read.done) break
+      const chunk: unknown = read.value
+      if (!(chunk instanceof Uint8Array)) throw new TypeError('a body gave no bytes')
+      received += chunk.length
+      if (!(await take(chunk))) return
     }
     const announced = headers.get('content-length')
     const plain = headers.get('content-encoding') === null

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { OpenLlamaError } from '../io/errors.js'
-import { property } from '../io/json.js'
+import { parseJsonIfAny, property } from '../io/json.js'
 import { hubError } from './errors.js'
 import { readBodyStart } from './http.js'
 import { heedProxies } from './proxy.js'
@@ -154,7 +154,7 @@ async function ask(
       const { status } = response
       if (tries === maxTries || (status !== 429 && status < 500)) {
         const text = await readBodyStart(response, largestAnswer, patience)
-        return { status, body: parsed(text) }
+        return { status, body: parseJsonIfAny(text) }
       }
       await response.body?.cancel()
     } catch {
@@ -169,14 +169,6 @@ async function ask(
 
 /** An answer with a token in it has some kilobytes. */
 const largestAnswer = 1024 * 1024
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
 
 /** What a header can carry. */
 function isToken(text: string): boolean {

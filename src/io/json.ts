@@ -1,5 +1,6 @@
 import { inputError } from './errors.js'
 import { doubledKey, measure } from './json-keys.js'
+import { readSmallFile } from './source.js'
 import { refuseStandIns } from './stand-ins.js'
 
 export type Json = null | boolean | number | string | Json[] | JsonObject
@@ -10,6 +11,36 @@ export interface JsonOptions {
   uniqueKeys?: boolean
   /** Objects, arrays and keys at most: each takes several times its bytes in memory. */
   maxParts?: number
+}
+
+/**
+ * The one place in which text becomes JSON.
+ * @throws SyntaxError for what is none
+ */
+export function parseJson(text: string): Json {
+  // oxlint-disable-next-line typescript/no-unsafe-return -- what JSON.parse gives is JSON
+  return JSON.parse(text)
+}
+
+/** The same, where what is none is left for what it is. */
+export function parseJsonIfAny(text: string): Json | undefined {
+  try {
+    return parseJson(text)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Reads a small file that is a JSON object.
+ * @param limit the size in bytes above which it is not believed to be one
+ */
+export async function readJsonObject(
+  path: string,
+  limit: number,
+  options: JsonOptions = {},
+): Promise<JsonObject> {
+  return parseJsonObject(await readSmallFile(path, limit), path, options)
 }
 
 /** Parses a JSON object; whatever else the bytes are is an input error that names `path`. */
@@ -28,11 +59,15 @@ export function parseJsonObject(
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-    value = JSON.parse(text)
+    value = parseJson(text)
   } catch (error) {
     if (bytes.length > 0) refuseStandIns(path, bytes.subarray(0, 512))
     const reason = error instanceof Error ? error.message : String(error)
-    throw inputError(`it is not valid JSON: ${reason}`, { path, cause: error })
+    throw inputError(`it is not valid JSON: ${reason}`, {
+      path,
+      suggestions: ['It may be damaged or cut off: get it again, or mend it at that place.'],
+      cause: error,
+    })
   }
   if (!isJsonObject(value)) throw inputError('a JSON object is expected', { path })
   if (depth > maxDepth) {
@@ -96,4 +131,18 @@ export function property(value: unknown, key: string): unknown {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
   const found: unknown = Reflect.get(value, key)
   return found
+}
+
+/** The elements of what may or may not be a list. */
+export function itemsOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+/** The properties of what may or may not be an object. */
+export function entriesOf(value: unknown): [string, unknown][] {
+  return isObject(value) ? Object.entries(value) : []
+}
+
+export function isObject(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -3,7 +3,7 @@ import { readFileSync, readlinkSync } from 'node:fs'
 import { type FileHandle, link, open, readFile, rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
-import { isJsonObject } from './json.js'
+import { isJsonObject, parseJsonIfAny } from './json.js'
 
 /** Milliseconds after which a holder shows again that it goes on. */
 const signOfLife = 5000
@@ -249,16 +249,12 @@ function isRunning(pid: number): boolean {
 }
 
 function parse(text: string): Identity | undefined {
-  try {
-    const value = JSON.parse(text)
-    if (!isJsonObject(value)) return undefined
-    const { host, pid, machine, started } = value
-    if (typeof host !== 'string' || typeof pid !== 'number' || !(pid > 0)) return undefined
-    const known = (each: unknown) => (typeof each === 'string' ? each : null)
-    return { host, pid, machine: known(machine), started: known(started) }
-  } catch {
-    return undefined
-  }
+  const value = parseJsonIfAny(text)
+  if (!isJsonObject(value)) return undefined
+  const { host, pid, machine, started } = value
+  if (typeof host !== 'string' || typeof pid !== 'number' || !(pid > 0)) return undefined
+  const known = (each: unknown) => (typeof each === 'string' ? each : null)
+  return { host, pid, machine: known(machine), started: known(started) }
 }
 
 function hasCode(error: unknown, code: string): boolean {

@@ -9,7 +9,7 @@ import {
   visit,
 } from 'yaml'
 import { inputError } from './errors.js'
-import type { Json } from './json.js'
+import { type Json, parseJson } from './json.js'
 
 /**
  * Cards of models with thousands of benchmark figures have some 300 kB of YAML. The parser takes
@@ -91,10 +91,7 @@ export function parseYaml(text: string, path: string, options: YamlOptions = {})
  */
 export function yamlToJson(doc: Document.Parsed, path: string): Json {
   try {
-    const value: Json = JSON.parse(
-      JSON.stringify(doc.toJS({ maxAliasCount: maxAliases })) ?? 'null',
-    )
-    return value
+    return parseJson(JSON.stringify(doc.toJS({ maxAliasCount: maxAliases })) ?? 'null')
   } catch (cause) {
     throw inputError('the aliases in its YAML grow beyond all bounds, or are in themselves', {
       path,

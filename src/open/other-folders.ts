@@ -2,8 +2,7 @@ import { list } from '../checkpoint/geometry.js'
 import { mergeFirst } from '../checkpoint/quantized.js'
 import { mergeFsdp, mergeZero } from '../formats/torch/shards.js'
 import { inputError } from '../io/errors.js'
-import { parseJsonObject } from '../io/json.js'
-import { readSmallFile } from '../io/source.js'
+import { readJsonObject } from '../io/json.js'
 import { isRemote, join, kindOf, listFolder } from '../io/store.js'
 
 /** What PEFT saves of an adapter. */
@@ -26,7 +25,7 @@ const maxConfig = 4 * 1024 * 1024
 /** The error for a folder that has an adapter and no model. */
 export async function adapterAlone(folder: string): Promise<Error> {
   const path = join(folder, adapterConfig)
-  const json = parseJsonObject(await readSmallFile(path, maxConfig), path)
+  const json = await readJsonObject(path, maxConfig)
   const { base_model_name_or_path: base, peft_type: type } = json
   const kind =
     typeof type === 'string' && type !== 'LORA' ? `an adapter (${type})` : 'a LoRA adapter'

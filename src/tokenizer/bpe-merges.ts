@@ -1,5 +1,5 @@
-import { property } from '../io/json.js'
-import { brief, itemsOf, refuse } from './json-vocabulary.js'
+import { entriesOf, itemsOf, property } from '../io/json.js'
+import { brief, refuse } from './json-vocabulary.js'
 
 /**
  * The merges of a tokenizer.json's BPE model, as "left right"; in a file they are
@@ -61,7 +61,7 @@ export function checkMerges(json: unknown, path: string): void {
     throw refuse(path, `an added token has ${content.length} characters`)
   }
   if (property(model, 'type') !== 'BPE') return
-  const vocabulary = new Set(Object.keys(Object(property(model, 'vocab'))))
+  const vocabulary = new Set(entriesOf(property(model, 'vocab')).map(([text]) => text))
   for (const token of itemsOf(property(json, 'added_tokens'))) {
     const content = property(token, 'content')
     if (typeof content === 'string') vocabulary.add(content)

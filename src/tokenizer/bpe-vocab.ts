@@ -1,10 +1,10 @@
-import { property } from '../io/json.js'
+import { itemsOf, property } from '../io/json.js'
 import { readMerges } from './bpe-merges.js'
 import type { KnownLimit } from './compare.js'
 import { llamaCppName } from './generation.js'
 import { templateEntries } from './gguf-template.js'
 import type { GgufEntry } from './gguf-vocab.js'
-import { brief, itemsOf, maxTokens, readTokens, refuse } from './json-vocabulary.js'
+import { brief, maxTokens, readTokens, refuse } from './json-vocabulary.js'
 import {
   describeSteps,
   knownPreTokenizers,

@@ -6,7 +6,7 @@ import { stringify } from './json.js'
 import { preTokenizerNamed, readableNames } from './pre-tokenizer.js'
 
 /** A byte-level BPE as the files that transformers loads. */
-export interface ByteLevelFiles {
+export type ByteLevelFiles = {
   readonly 'tokenizer.json': string
   readonly 'tokenizer_config.json': string
 }

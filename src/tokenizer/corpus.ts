@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs'
+import { chunksOf } from '../io/chunks.js'
 import { fromSystemError } from '../io/errors.js'
 import { textReader } from '../io/text.js'
 
@@ -18,7 +18,7 @@ export async function* readLines(path: string): AsyncGenerator<string> {
   // It carries characters that a chunk cuts in two.
   const text = textReader(path)
   try {
-    for await (const chunk of createReadStream(path)) {
+    for await (const chunk of chunksOf(path)) {
       const lines = (rest + text.read(chunk)).split('\n')
       rest = lines.pop() ?? ''
       for (const line of lines) yield* cut(line)

@@ -1,4 +1,5 @@
 import { inputError, OpenLlamaError } from '../io/errors.js'
+import { parseJson } from '../io/json.js'
 import { checkMerges } from './bpe-merges.js'
 import { type SentencePieceModel, writeSentencePiece } from './sentencepiece.js'
 
@@ -58,6 +59,8 @@ export async function tokenizerJsonEngine(
   path = 'tokenizer.json',
   name = 'tokenizer.json',
 ): Promise<TokenizerEngine> {
+  // Its own types do not resolve under NodeNext.
+  // oxlint-disable-next-line typescript/no-unsafe-assignment
   const { Tokenizer } = await import('@huggingface/tokenizers')
   const failed = (cause: unknown) =>
     inputError('it cannot be loaded as a tokenizer', {
@@ -68,9 +71,10 @@ export async function tokenizerJsonEngine(
     })
   let tokenizer: JsonTokenizerPackage
   try {
-    const json: unknown = JSON.parse(text)
+    const json: unknown = parseJson(text)
     if (typeof json !== 'object' || json === null) throw new Error('it is no JSON object')
     checkMerges(json, path)
+    // oxlint-disable-next-line typescript/no-unsafe-assignment, typescript/no-unsafe-call
     tokenizer = new Tokenizer(json, { clean_up_tokenization_spaces: false })
   } catch (cause) {
     if (cause instanceof OpenLlamaError) throw cause
@@ -96,7 +100,7 @@ export async function tokenizerJsonEngine(
   }
 }
 
-/** What is used of the package's Tokenizer; its own types do not resolve under NodeNext. */
+/** What is used of the package's Tokenizer. */
 interface JsonTokenizerPackage {
   readonly decoder: unknown
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] }

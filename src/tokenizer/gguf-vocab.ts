@@ -241,7 +241,9 @@ function isList(value: unknown): value is ArrayLike<unknown> {
 }
 
 function isBytes(value: unknown): value is ArrayLike<number> {
-  return isList(value) && value.length > 0
+  return (
+    isList(value) && value.length > 0 && Array.from(value).every((byte) => typeof byte === 'number')
+  )
 }
 
 function readFlag(value: unknown): boolean | undefined {

@@ -7,7 +7,7 @@ import {
   isSpelled,
   parseExactJson,
 } from '../io/exact-json.js'
-import { property } from '../io/json.js'
+import { entriesOf, isObject, parseJsonIfAny, property } from '../io/json.js'
 import type { KeptFile, LoadedTokenizer } from './load.js'
 import { beyondRows, type SettingsFile } from './tokenizer-config.js'
 
@@ -55,7 +55,7 @@ export function resolveJsonTokenizer(
   const parsed = new Map((keptTokenizer ?? []).flatMap(parseKept))
   const main = tokenizerJson?.json ?? parsed.get('tokenizer.json')
   const added = addedTokens(main, parsed)
-  const vocabulary = new Map(entriesOf(property(property(main, 'model'), 'vocab')))
+  const vocabulary = new Map(idsIn(property(property(main, 'model'), 'vocab')))
   const largest = largestOf(vocabulary)
   if (largest >= rows && !keepTokenizer && tokenizer === undefined) {
     throw inputError(
@@ -121,12 +121,9 @@ function keptBeyond(beyond: readonly Added[], rows: number): string {
 
 function parseKept({ name, bytes }: KeptFile): [string, unknown][] {
   if (!name.endsWith('.json')) return []
-  try {
-    return [[name, JSON.parse(new TextDecoder().decode(bytes))]]
-  } catch {
-    // It is passed on as it is; who needs what is in it says what is wrong with it.
-    return []
-  }
+  // What is none is passed on as it is; who needs what is in it says what is wrong with it.
+  const json = parseJsonIfAny(new TextDecoder().decode(bytes))
+  return json === undefined ? [] : [[name, json]]
 }
 
 function addedTokens(main: unknown, parsed: ReadonlyMap<string, unknown>): Added[] {
@@ -135,10 +132,10 @@ function addedTokens(main: unknown, parsed: ReadonlyMap<string, unknown>): Added
     addedToken(property(token, 'id'), property(token, 'content'), property(token, 'special')),
   )
   const decoder = property(parsed.get('tokenizer_config.json'), 'added_tokens_decoder')
-  for (const [id, token] of Object.entries(isObject(decoder) ? decoder : {})) {
+  for (const [id, token] of entriesOf(decoder)) {
     found.push(...addedToken(Number(id), property(token, 'content'), property(token, 'special')))
   }
-  for (const [text, id] of entriesOf(parsed.get('added_tokens.json'))) {
+  for (const [text, id] of idsIn(parsed.get('added_tokens.json'))) {
     found.push(...addedToken(id, text, false))
   }
   const once = new Map<number, Added>()
@@ -217,12 +214,8 @@ function textOf(value: unknown): string | undefined {
   return typeof text === 'string' && text !== '' ? text : undefined
 }
 
-function entriesOf(value: unknown): [string, number][] {
-  return Object.entries(isObject(value) ? value : {}).flatMap(([text, id]): [string, number][] =>
+function idsIn(value: unknown): [string, number][] {
+  return entriesOf(value).flatMap(([text, id]): [string, number][] =>
     typeof id === 'number' && Number.isSafeInteger(id) ? [[text, id]] : [],
   )
-}
-
-function isObject(value: unknown): value is { readonly [key: string]: unknown } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

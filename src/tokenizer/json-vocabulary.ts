@@ -1,5 +1,5 @@
 import { inputError } from '../io/errors.js'
-import { property } from '../io/json.js'
+import { entriesOf, itemsOf, property } from '../io/json.js'
 
 /** As for SentencePiece: a wrong claim must not exhaust memory. */
 export const maxTokens = 10_000_000
@@ -46,16 +46,6 @@ export function readTokens(json: unknown, path: string): (JsonToken | undefined)
 export function brief(value: unknown): string {
   const text = JSON.stringify(value) ?? 'undefined'
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
-}
-
-export function itemsOf(value: unknown): unknown[] {
-  return Array.isArray(value) ? value : []
-}
-
-function entriesOf(value: unknown): [string, unknown][] {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? Object.entries(value)
-    : []
 }
 
 export function refuse(path: string, what: string, suggestions?: string[]): Error {

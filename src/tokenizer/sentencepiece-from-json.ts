@@ -1,6 +1,6 @@
-import { property } from '../io/json.js'
+import { entriesOf, itemsOf, property } from '../io/json.js'
 import { readMerges } from './bpe-merges.js'
-import { brief, itemsOf, readTokens, refuse } from './json-vocabulary.js'
+import { brief, readTokens, refuse } from './json-vocabulary.js'
 import type { NormalizerSpec, Piece, PieceType, SentencePieceModel } from './sentencepiece.js'
 import { buildSentencePiece } from './sentencepiece-build.js'
 import { type SettingsFile, tokenText } from './tokenizer-config.js'
@@ -36,7 +36,7 @@ export function sentencePieceFromJson(
 ): SentencePieceModel {
   const all = readTokens(json, path)
   // Tokens that were added behind the vocabulary are none of the model's.
-  const ids: unknown[] = Object.values(Object(property(property(json, 'model'), 'vocab')))
+  const ids = entriesOf(property(property(json, 'model'), 'vocab')).map(([, id]) => id)
   const tokens = all.slice(0, 1 + ids.reduce((last: number, id) => Math.max(last, Number(id)), -1))
   const texts = tokens.map((token, id) => token?.text ?? `[PAD${id}]`)
   const known = new Set(texts)

@@ -1,7 +1,6 @@
 import { basename, dirname } from 'node:path'
 import { inputError } from '../io/errors.js'
-import { type JsonObject, parseJsonObject } from '../io/json.js'
-import { readSmallFile } from '../io/source.js'
+import { readJsonObject } from '../io/json.js'
 import { join, kindOf } from '../io/store.js'
 import { type ByteLevelToken, byteLevelJson, spellBytes } from './byte-level-json.js'
 import { stringify } from './json.js'
@@ -21,7 +20,7 @@ export function isTiktoken(bytes: Uint8Array): boolean {
 }
 
 /** Files that transformers loads. */
-export interface TiktokenFiles {
+export type TiktokenFiles = {
   readonly 'tokenizer.json': string
   readonly 'tokenizer_config.json': string
 }
@@ -145,6 +144,6 @@ const maxParams = 1024 * 1024
 async function isLater(path: string): Promise<boolean> {
   const beside = join(dirname(path), 'params.json')
   if (basename(path) !== 'tokenizer.model' || (await kindOf(beside)) !== 'file') return false
-  const params: JsonObject = parseJsonObject(await readSmallFile(beside, maxParams), beside)
+  const params = await readJsonObject(beside, maxParams)
   return params.use_scaled_rope === true
 }

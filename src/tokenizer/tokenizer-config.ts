@@ -1,4 +1,5 @@
 import { list } from '../checkpoint/geometry.js'
+import { entriesOf, isObject, itemsOf, property } from '../io/json.js'
 import { type OrderedJson, stringify } from './json.js'
 import type { SentencePieceModel } from './sentencepiece.js'
 
@@ -226,7 +227,7 @@ export function specialTokensMapJson(settings: TokenizerSettings): string {
 
 function claimsOf(role: SpecialRole, sources: readonly SettingsFile[]) {
   return sources.flatMap(({ name, json }) => {
-    const text = tokenText(get(json, `${role}_token`))
+    const text = tokenText(property(json, `${role}_token`))
     return text === undefined ? [] : [{ file: name, text }]
   })
 }
@@ -257,22 +258,22 @@ function addedTokens(
   }
   for (const { name, json } of sources) {
     // tokenizer_config.json: {"32000": {"content": "[PAD]", "special": true}}
-    for (const [id, token] of entries(get(json, 'added_tokens_decoder'))) {
+    for (const [id, token] of entriesOf(property(json, 'added_tokens_decoder'))) {
       const text = tokenText(token)
       if (text !== undefined && isId(Number(id))) {
         note(name, { id: Number(id), text, ...flagsOf(token) })
       }
     }
     // tokenizer.json: [{"id": 32000, "content": "[PAD]", "special": true}]
-    const list = get(json, 'added_tokens')
+    const list = property(json, 'added_tokens')
     for (const token of Array.isArray(list) ? list : []) {
-      const id = get(token, 'id')
+      const id = property(token, 'id')
       const text = tokenText(token)
       if (text !== undefined && isId(id)) note(name, { id, text, ...flagsOf(token) })
     }
     // added_tokens.json: {"[PAD]": 32000}
     if (name === 'added_tokens.json') {
-      for (const [text, id] of entries(json)) {
+      for (const [text, id] of entriesOf(json)) {
         if (isId(id)) note(name, { id, text, special: isSpecial(text) })
       }
     }
@@ -282,11 +283,9 @@ function addedTokens(
   /** Files of that time name special tokens by their roles, or in a list of others. */
   function isSpecial(text: string): boolean {
     return sources.some(({ json }) => {
-      const others = get(json, 'additional_special_tokens')
-      const named = roles.map((role) => get(json, `${role}_token`))
-      return [...named, ...(Array.isArray(others) ? others : [])].some(
-        (token) => tokenText(token) === text,
-      )
+      const others = property(json, 'additional_special_tokens')
+      const named = roles.map((role) => property(json, `${role}_token`))
+      return [...named, ...itemsOf(others)].some((token) => tokenText(token) === text)
     })
   }
 }
@@ -314,10 +313,10 @@ export function beyondRows(
 
 function flagsOf(token: unknown): Omit<AddedToken, 'id' | 'text'> {
   return {
-    special: get(token, 'special') === true,
-    lstrip: get(token, 'lstrip') === true,
-    rstrip: get(token, 'rstrip') === true,
-    singleWord: get(token, 'single_word') === true,
+    special: property(token, 'special') === true,
+    lstrip: property(token, 'lstrip') === true,
+    rstrip: property(token, 'rstrip') === true,
+    singleWord: property(token, 'single_word') === true,
   }
 }
 
@@ -327,7 +326,7 @@ function resolveTemplate(
   warnings: string[],
 ): OrderedJson | undefined {
   const found = sources.flatMap(({ name, json }) => {
-    const template = get(json, 'chat_template')
+    const template = property(json, 'chat_template')
     return isJson(template) ? [{ name, template }] : []
   })
   const [first, ...others] = found
@@ -339,37 +338,25 @@ function resolveTemplate(
 }
 
 function firstFlag(sources: readonly SettingsFile[], key: string): boolean | undefined {
-  return sources.map(({ json }) => get(json, key)).find((value) => typeof value === 'boolean')
+  return sources.map(({ json }) => property(json, key)).find((value) => typeof value === 'boolean')
 }
 
 /** transformers writes 10^30 for "no limit", which says nothing. */
 function maxLength(sources: readonly SettingsFile[]): number | undefined {
   return sources
-    .map(({ json }) => get(json, 'model_max_length'))
+    .map(({ json }) => property(json, 'model_max_length'))
     .find((value): value is number => isId(value) && value > 0)
 }
 
 /** A special token is sent as a text, or as an object with its `content`. */
 export function tokenText(value: unknown): string | undefined {
   if (typeof value === 'string') return value
-  const content = get(value, 'content')
+  const content = property(value, 'content')
   return typeof content === 'string' ? content : undefined
 }
 
 function isId(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) >= 0
-}
-
-function isObject(value: unknown): value is { readonly [key: string]: unknown } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function get(value: unknown, key: string): unknown {
-  return isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined
-}
-
-function entries(value: unknown): [string, unknown][] {
-  return isObject(value) ? Object.entries(value) : []
 }
 
 /** A chat template is a text, or a list of named ones; all else is left out. */

@@ -26,8 +26,11 @@ test('a tokenizer.json of the LLaMA 3 kind comes back from the GGUF that it went
     // Rows without a token are padded, and the padding is none of the tokenizer.
     { ids: { bos: 400, eos: 401 }, vocabSize: 410 },
   )
-  const context: MetadataEntry = { key: 'llama.context_length', type: 'uint32', value: 8192 }
-  const files = byteLevelFromGguf([...entries, context], 'model.gguf')
+  const model: MetadataEntry[] = [
+    { key: 'general.architecture', type: 'string', value: 'llama' },
+    { key: 'llama.context_length', type: 'uint32', value: 8192 },
+  ]
+  const files = byteLevelFromGguf([...entries, ...model], 'model.gguf')
   const back = JSON.parse(files['tokenizer.json'])
   assert.equal(back.model.vocab, json.model.vocab)
   assert.equal(Object.keys(back.model.vocab), Object.keys(json.model.vocab))

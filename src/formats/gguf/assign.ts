@@ -1,5 +1,6 @@
 import type { MetadataEntry, MetadataValue } from '../../checkpoint/metadata.js'
 import { usageError } from '../../io/errors.js'
+import { parseJsonIfAny } from '../../io/json.js'
 import { typesOf } from './keys.js'
 import { holdsBig, holdsNumber, isBigType, isNumberType, scalarTypes } from './value.js'
 
@@ -109,12 +110,8 @@ function elementsOf(key: string, text: string): string[] {
       .map((item) => item.trim())
       .filter((item) => item !== '')
   }
-  try {
-    const parsed: unknown = JSON.parse(text)
-    if (Array.isArray(parsed)) return parsed.map(String)
-  } catch {
-    // Told below, with what is expected.
-  }
+  const parsed = parseJsonIfAny(text)
+  if (Array.isArray(parsed)) return parsed.map(String)
   throw wrongValue(key, 'array', text, 'a JSON array, or values separated by commas,')
 }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import { fromSystemError, inputError, OpenLlamaError } from '../../io/errors.js'
-import { isJsonObject, type Json, type JsonObject } from '../../io/json.js'
+import { isJsonObject, type JsonObject, parseJsonIfAny } from '../../io/json.js'
 import { writeOutputs } from '../../io/output.js'
 import { syncDirectory } from '../../io/sync.js'
 import { statThere } from '../../io/there.js'
@@ -150,12 +150,7 @@ async function restoreFile(path: string, undo: Undo): Promise<boolean> {
 }
 
 function parseUndo(text: string, path: string): Undo | undefined {
-  let json: Json
-  try {
-    json = JSON.parse(text)
-  } catch {
-    return undefined
-  }
+  const json = parseJsonIfAny(text)
   if (!isJsonObject(json)) return undefined
   const { sha256, ...plain } = json
   if (sha256 !== hashOf(plain)) return undefined

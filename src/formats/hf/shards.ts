@@ -3,9 +3,8 @@ import type { OtherArray, StoredArray } from '../../checkpoint/checkpoint.js'
 import { list } from '../../checkpoint/geometry.js'
 import { type Tensor, tensorBytes } from '../../checkpoint/tensor.js'
 import { inputError } from '../../io/errors.js'
-import { isJsonObject, parseJsonObject } from '../../io/json.js'
+import { isJsonObject, readJsonObject } from '../../io/json.js'
 import { snapshotOf } from '../../io/snapshot.js'
-import { readSmallFile } from '../../io/source.js'
 import { join, kindOf, listFolder } from '../../io/store.js'
 import type { TargetFile } from '../format.js'
 import { jsonFile } from './folder.js'
@@ -169,7 +168,7 @@ export async function joinShards(
   check(arrays: readonly StoredArray[], others: readonly OtherArray[]): void
 }> {
   const where = { format, path: indexPath }
-  const index = parseJsonObject(await readSmallFile(indexPath, maxIndex), indexPath, {
+  const index = await readJsonObject(indexPath, maxIndex, {
     uniqueKeys: true,
   })
   if (!isJsonObject(index.weight_map)) throw inputError('it has no weight_map', where)

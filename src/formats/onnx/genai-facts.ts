@@ -1,6 +1,5 @@
 import type { ModelConfig } from '../../checkpoint/config.js'
-import { isJsonObject, type Json, type JsonObject, parseJsonObject } from '../../io/json.js'
-import { readSmallFile } from '../../io/source.js'
+import { isJsonObject, type Json, type JsonObject, readJsonObject } from '../../io/json.js'
 import { join, kindOf } from '../../io/store.js'
 
 const name = 'genai_config.json'
@@ -26,7 +25,7 @@ export async function genaiDisagreements(
   for (const folder of new Set(folders)) {
     const path = join(folder, name)
     if ((await kindOf(path)) !== 'file') continue
-    const { model } = parseJsonObject(await readSmallFile(path, maxFile), path)
+    const { model } = await readJsonObject(path, maxFile)
     const decoder = objectOf(objectOf(model).decoder)
     const said = Object.entries(decoderFields).map(
       ([field, own]): [string, Json | undefined, number] => [field, decoder[field], config[own]],

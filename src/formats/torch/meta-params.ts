@@ -4,8 +4,7 @@ import { configDefaults, type ModelConfig } from '../../checkpoint/config.js'
 import type { ConfigSource } from '../../checkpoint/geometry.js'
 import { llama3Defaults } from '../../checkpoint/rotary.js'
 import { inputError } from '../../io/errors.js'
-import { type JsonObject, parseJsonObject } from '../../io/json.js'
-import { readSmallFile } from '../../io/source.js'
+import { type JsonObject, readJsonObject } from '../../io/json.js'
 import { join, listFolder } from '../../io/store.js'
 import { type Loss, lossesOf } from '../losses.js'
 
@@ -41,7 +40,7 @@ export async function paramsBeside(
   const path = join(folder, 'params.json')
   if (!(await listFolder(folder)).includes('params.json')) return undefined
   const vocabulary = arrays.find(({ name }) => name === 'tok_embeddings.weight')?.shape[0]
-  const params = parseJsonObject(await readSmallFile(path, maxParams), path)
+  const params = await readJsonObject(path, maxParams)
   return configFromParams(params, path, vocabulary)
 }
 

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { chunksOf } from '../../io/chunks.js'
 import { fromSystemError } from '../../io/errors.js'
 import { statThere } from '../../io/there.js'
 import { writeAll } from '../../io/whole.js'
@@ -84,7 +84,7 @@ async function complete(
   const there = (await statThere(partial))?.size ?? 0
   const kept = there <= file.size ? there : 0
   const hash = startHash(file)
-  if (kept > 0) for await (const bytes of createReadStream(partial)) hash.update(bytes)
+  if (kept > 0) for await (const bytes of chunksOf(partial)) hash.update(bytes)
   onBytes(kept)
   try {
     const handle = await open(partial, kept > 0 ? 'r+' : 'w')

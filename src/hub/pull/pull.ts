@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { constants, createReadStream } from 'node:fs'
+import { constants } from 'node:fs'
 import { copyFile, open, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { chunksOf } from '../../io/chunks.js'
 import { fromSystemError, OpenLlamaError, usageError } from '../../io/errors.js'
 import { lstatThere } from '../../io/there.js'
 import {
@@ -168,7 +169,9 @@ async function fetchAll(
       }),
     ),
   )
-  const failures = ended.flatMap((end) => (end.status === 'rejected' ? [end.reason] : []))
+  const failures = ended.flatMap((end): unknown[] =>
+    end.status === 'rejected' ? [end.reason] : [],
+  )
   const own = failures.find((error) => !isInterruption(error))
   if (failures.length > 0 && !signal?.aborted) throw own ?? failures[0]
   if (failures.length > 0) throw failures.find(isInterruption) ?? failures[0]
@@ -250,7 +253,7 @@ async function isSame(path: string, content: string, size: number): Promise<bool
 
 async function hashOf(path: string): Promise<string> {
   const hash = createHash('sha256')
-  for await (const bytes of createReadStream(path)) hash.update(bytes)
+  for await (const bytes of chunksOf(path)) hash.update(bytes)
   return hash.digest('hex')
 }
 

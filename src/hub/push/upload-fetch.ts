@@ -1,5 +1,5 @@
 import type { OpenLlamaError } from '../../io/errors.js'
-import { isJsonObject, type Json, type JsonObject } from '../../io/json.js'
+import { isJsonObject, type JsonObject, parseJson } from '../../io/json.js'
 import { hubError, statusError } from '../errors.js'
 import { type HubClient, messageOf, transferInterrupted } from '../http.js'
 import { type Hashes, hashesOf } from '../stand-ins.js'
@@ -66,7 +66,7 @@ export function uploadFetch(
   const batch = async (url: string, init: RequestInit): Promise<Response> => {
     const response = await send(url, { ...init, body: askedOnce(String(init.body), hashes) })
     if (!response.ok) return response
-    const answer: Json = JSON.parse(await response.text())
+    const answer = parseJson(await response.text())
     const objects = isJsonObject(answer) && Array.isArray(answer.objects) ? answer.objects : []
     for (const object of objects) {
       if (!isJsonObject(object) || typeof object.oid !== 'string') continue
@@ -96,7 +96,7 @@ export function uploadFetch(
     const response = await send(url, init)
     const empty = emptyFiles(String(init.body))
     if (!response.ok || empty.size === 0) return response
-    const answer: Json = JSON.parse(await response.text())
+    const answer = parseJson(await response.text())
     const modes = isJsonObject(answer) && Array.isArray(answer.files) ? answer.files : []
     for (const mode of modes) {
       if (!isJsonObject(mode) || typeof mode.path !== 'string') continue
@@ -222,7 +222,7 @@ export function uploadFetch(
 
 /** The request for a batch with the real hashes, each once however many files have it. */
 function askedOnce(text: string, hashes: Hashes): string {
-  const request: Json = JSON.parse(text)
+  const request = parseJson(text)
   if (!isJsonObject(request) || !Array.isArray(request.objects)) {
     throw hubError('the Hub’s client asks for something unknown')
   }
@@ -239,7 +239,7 @@ function askedOnce(text: string, hashes: Hashes): string {
 
 /** The paths of files without content that a request for ways to upload is about. */
 function emptyFiles(text: string): Set<string> {
-  const request: Json = JSON.parse(text)
+  const request = parseJson(text)
   const files = isJsonObject(request) && Array.isArray(request.files) ? request.files : []
   const empty = files.filter(isJsonObject).filter(({ size }) => size === 0)
   return new Set(empty.map(({ path }) => String(path)))

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { isJsonObject, type Json, type JsonObject } from '../../io/json.js'
+import { isJsonObject, type JsonObject, parseJsonIfAny } from '../../io/json.js'
 import type { HubSettings } from '../settings.js'
 
 /**
@@ -68,12 +68,7 @@ export function openUploadJournal({ cache, endpoint }: HubSettings, repo: string
 }
 
 function parseUpload(text: string): BegunUpload | undefined {
-  let value: Json
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return undefined
-  }
+  const value = parseJsonIfAny(text)
   if (!isJsonObject(value)) return undefined
   const { size, href, header, etags } = value
   if (typeof size !== 'number' || typeof href !== 'string') return undefined
