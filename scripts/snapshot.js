@@ -1,21 +1,53 @@
 // Writes what the commands look like from outside: oclif.manifest.json, which the CLI starts from,
 // and test/commands/snapshot.json, in which every change of the surface shows. Run after a build.
+//   node scripts/snapshot.js [FOLDER]   writes into FOLDER, for a comparison
 import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 
-const { status } = spawnSync(join('node_modules', '.bin', 'oclif'), ['manifest'], {
-  stdio: 'inherit',
-  shell: process.platform === 'win32',
-})
-if (status !== 0) process.exit(status ?? 1)
+const [folder = '.'] = process.argv.slice(2)
+
+// oclif writes beside the package.json that it reads: that of a copy, so that nothing else changes.
+const stage = mkdtempSync(join(tmpdir(), 'openllama-manifest-'))
+let text
+try {
+  copyFileSync('package.json', join(stage, 'package.json'))
+  for (const name of ['dist', 'node_modules']) symlinkSync(resolve(name), join(stage, name))
+  const { status } = spawnSync(resolve('node_modules', '.bin', 'oclif'), ['manifest'], {
+    cwd: stage,
+    stdio: 'inherit',
+    shell: process.platform === 'win32',
+  })
+  if (status !== 0) process.exit(status ?? 1)
+  text = readFileSync(join(stage, 'oclif.manifest.json'), 'utf8')
+} finally {
+  rmSync(stage, { recursive: true, force: true })
+}
 
 // oclif lists commands as the file system gives them, which is not always in one order.
-const manifest = JSON.parse(readFileSync('oclif.manifest.json', 'utf8'))
+const manifest = JSON.parse(text)
 const commands = Object.fromEntries(
-  Object.entries(manifest.commands).sort(([a], [b]) => (a < b ? -1 : 1)),
+  Object.entries(manifest.commands)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    // It has followed the link to dist.
+    .map(([id, { relativePath, ...command }]) => [
+      id,
+      { ...command, relativePath: relativePath.slice(relativePath.indexOf('dist')) },
+    ]),
 )
-writeFileSync('oclif.manifest.json', JSON.stringify({ ...manifest, commands }, null, 2))
+writeFileSync(
+  join(folder, 'oclif.manifest.json'),
+  JSON.stringify({ ...manifest, commands }, null, 2),
+)
 const surface = Object.values(commands)
   .map(({ id, args, flags }) => ({
     command: id,
@@ -32,4 +64,6 @@ const surface = Object.values(commands)
       .sort((a, b) => (a.name < b.name ? -1 : 1)),
   }))
   .sort((a, b) => (a.command < b.command ? -1 : 1))
-writeFileSync('test/commands/snapshot.json', `${JSON.stringify(surface, null, 2)}\n`)
+const snapshot = join(folder, 'test', 'commands')
+mkdirSync(snapshot, { recursive: true })
+writeFileSync(join(snapshot, 'snapshot.json'), `${JSON.stringify(surface, null, 2)}\n`)
