@@ -9,6 +9,7 @@ import {
 import type { MetricRecord } from '../check/record.js'
 import type { DeviceFound } from '../engines/devices.js'
 import { printable } from '../io/printable.js'
+import type { CheckJson } from './json.js'
 import { formatTable } from './table.js'
 
 /** What a check found, for people. */
@@ -61,7 +62,7 @@ function describeMetrics(metrics: readonly MetricRecord[]): string[] {
 export function checkJson(
   source: string,
   { record, type, tokensPerSecond, continuations }: CheckResult,
-): object {
+): CheckJson {
   return {
     artifact: source,
     type,

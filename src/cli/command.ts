@@ -4,6 +4,7 @@ import { exitCodes, fromAnySystemError, fromSystemError, OpenLlamaError } from '
 import { printableJson, printableLines, printableSentence } from '../io/printable.js'
 import { registerHub } from '../library/hub-store.js'
 import { listenForSignals } from './interruption.js'
+import type { Failed } from './json.js'
 import { waitingFor } from './progress.js'
 
 /** A warning in which a file's own names stand is cut where it is longer. */
@@ -73,13 +74,13 @@ export abstract class OpenLlamaCommand extends Command {
     process.exit(exitCodes.interrupted)
   }
 
-  protected override toErrorJson(error: unknown): object {
+  protected override toErrorJson(error: unknown): Failed {
     return errorJson(error)
   }
 }
 
 /** What `--json` gives for an error, whatever it is of: a field without a value is left out. */
-export function errorJson(error: unknown): object {
+export function errorJson(error: unknown): Failed {
   if (error instanceof OpenLlamaError) {
     const { code, exit, message, path, format, tensor, suggestions } = error
     return { error: { code, exit, message, path, format, tensor, suggestions } }

@@ -10,6 +10,7 @@ import { type CastSummary, weightBytes } from '../convert/plan.js'
 import { describeLoss } from '../formats/losses.js'
 import { printable } from '../io/printable.js'
 import { formatBytes, formatCount } from '../io/units.js'
+import type { PlanJson } from './json.js'
 import { formatTable } from './table.js'
 
 /**
@@ -100,7 +101,7 @@ function grouped<T>(items: readonly T[], keyOf: (item: T) => string): Map<string
 export function planJson(
   { checkpoint, plan, staging, casts, quantization, memory, freeDisk, warnings }: Conversion,
   check: CheckPlan | undefined,
-): object {
+): PlanJson {
   const matrix = plan.moves.find(({ target }) => target.shape.length === 2)
   return {
     source: {

@@ -10,6 +10,7 @@ import type { OpaqueGguf } from '../formats/gguf/opaque.js'
 import type { JsonObject } from '../io/json.js'
 import { formatBytes, formatCount } from '../io/units.js'
 import type { TokenizerSummary } from '../tokenizer/summary.js'
+import type { InspectionJson, OpaqueJson, VocabularyJson } from './json.js'
 import { describeMetadata, metadataJson } from './metadata.js'
 import { formatTable } from './table.js'
 import { tokenizerReport, tokenizerRows } from './tokenizer.js'
@@ -80,7 +81,7 @@ export function inspection(
   checkpoint: Checkpoint,
   tokenizer: TokenizerSummary | undefined,
   withTensors: boolean,
-): object {
+): InspectionJson {
   const { parameters, bytes, dtypes } = totals(checkpoint)
   const matrix = [...checkpoint.tensors.values()].find(({ shape }) => shape.length === 2)
   return {
@@ -136,7 +137,7 @@ export function describeOpaque(
 export function opaqueInspection(
   { path, files, metadata, reason, tensors }: OpaqueGguf,
   withTensors: boolean,
-): object {
+): OpaqueJson {
   return {
     path,
     format: gguf.name,
@@ -172,7 +173,12 @@ export function describeVocabulary({ files, metadata, tokens }: VocabularyFile):
 }
 
 /** The same for programs. */
-export function vocabularyInspection({ path, files, metadata, tokens }: VocabularyFile): object {
+export function vocabularyInspection({
+  path,
+  files,
+  metadata,
+  tokens,
+}: VocabularyFile): VocabularyJson {
   return {
     path,
     format: gguf.name,

@@ -4,6 +4,7 @@ import { shortest } from '../formats/gguf/rope.js'
 import type { SetResult } from '../formats/gguf/set.js'
 import type { Json } from '../io/json.js'
 import { printable } from '../io/printable.js'
+import type { EditJson, MetadataJson } from './json.js'
 import { formatTable } from './table.js'
 
 /** Longer texts (chat templates, descriptions) are cut. */
@@ -18,9 +19,9 @@ export function describeMetadata(entries: readonly MetadataEntry[]): string {
 }
 
 /** The same for programs: numbers that JSON cannot hold as text, arrays as counts. */
-export function metadataJson(entries: readonly MetadataEntry[]): object {
+export function metadataJson(entries: readonly MetadataEntry[]): MetadataJson {
   return Object.fromEntries(
-    entries.map(({ key, type, value }): [string, Json] => {
+    entries.map(({ key, type, value }): [string, MetadataJson[string]] => {
       if (typeof value === 'object') return [key, { type, length: value.length }]
       return [key, { type, value: typeof value === 'bigint' ? String(value) : value }]
     }),
@@ -51,17 +52,16 @@ export function editJson(
   path: string,
   { edit, restored, warnings }: SetResult,
   dryRun: boolean,
-): object {
-  const plain = (value: MetadataValue | undefined) =>
-    value === undefined ? null : { type: value.type, value: plainValue(value) }
+): EditJson {
+  const plain = (value: MetadataValue) => ({ type: value.type, value: plainValue(value) })
   return {
     file: path,
     dry_run: dryRun,
     restored,
-    action: edit.kind.replace(' ', '_'),
+    action: edit.kind === 'in place' ? 'in_place' : edit.kind,
     changes: edit.changes.map(({ key, before, after }) => ({
       key,
-      before: plain(before),
+      before: before === undefined ? null : plain(before),
       after: plain(after),
     })),
     warnings,

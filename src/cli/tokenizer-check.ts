@@ -1,6 +1,7 @@
 import type { TokenizerCheck } from '../check/tokenizer.js'
 import { formatCount } from '../io/units.js'
 import { type PairReport, showExample, unexplained } from '../tokenizer/compare.js'
+import type { TokenizerCheckJson } from './json.js'
 import { formatTable } from './table.js'
 
 /** Of what is explained, one example is enough. */
@@ -49,7 +50,7 @@ function describePair(pair: PairReport, { texts, pieceOf }: TokenizerCheck): str
 }
 
 /** The same for programs. */
-export function tokenizerCheckJson(source: string, check: TokenizerCheck): object {
+export function tokenizerCheckJson(source: string, check: TokenizerCheck): TokenizerCheckJson {
   const { ok, texts, probes, characters, engines, origins, pairs, notes, pieceOf } = check
   return {
     source,

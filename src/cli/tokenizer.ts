@@ -4,6 +4,7 @@ import { formatBytes } from '../io/units.js'
 import type { Generation, TokenizerFacts } from '../tokenizer/generation.js'
 import type { TokenizerSummary } from '../tokenizer/summary.js'
 import type { Token } from '../tokenizer/tokenizer-config.js'
+import type { ConvertedTokenizerJson, TokenizerJson, TokenJson, WhitespaceJson } from './json.js'
 import { formatTable } from './table.js'
 
 const generations: { readonly [name in Generation]: string } = {
@@ -40,7 +41,7 @@ export function tokenizerRows(summary: TokenizerSummary | undefined): string[][]
 export function tokenizerReport(
   { model, beside }: TokenizerFiles,
   summary: TokenizerSummary | undefined,
-): object {
+): TokenizerJson {
   const files = { ...(model === undefined ? {} : { model }), beside }
   if (summary === undefined) return files
   const { kind, generation, whitespace, pre, bos, eos, tokens, rows } = summary
@@ -72,7 +73,11 @@ export function describeConvertedTokenizer({ files, facts }: ConvertedTokenizer)
   ].join('\n')
 }
 
-export function convertedTokenizerJson({ files, facts, warnings }: ConvertedTokenizer): object {
+export function convertedTokenizerJson({
+  files,
+  facts,
+  warnings,
+}: ConvertedTokenizer): ConvertedTokenizerJson {
   const written = { out: files[0]?.path ?? null, files }
   if (facts === undefined) return { ...written, tokenizer: { kind: 'byte-level-bpe' }, warnings }
   const { generation, modelType, vocabSize, whitespace, special } = facts
@@ -110,12 +115,14 @@ function describeSizes({ tokens, rows }: TokenizerSummary): string {
   return `${both}: the tokenizer is of another model`
 }
 
-function whitespaceJson(whitespace: TokenizerFacts['whitespace'] | undefined): object | null {
+function whitespaceJson(
+  whitespace: TokenizerFacts['whitespace'] | undefined,
+): WhitespaceJson | null {
   if (whitespace === undefined) return null
   const { merged, dummyPrefix, runPieces } = whitespace
   return { merged, dummy_prefix: dummyPrefix, run_pieces: runPieces }
 }
 
-function tokenJson(token: Token | undefined): object | null {
+function tokenJson(token: Token | undefined): TokenJson | null {
   return token === undefined ? null : { id: token.id, piece: token.text }
 }

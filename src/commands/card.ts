@@ -2,6 +2,7 @@ import { Args, Flags } from '@oclif/core'
 import { writeCard } from '../card/card.js'
 import { describeCard } from '../cli/card.js'
 import { given, OpenLlamaCommand } from '../cli/command.js'
+import type { Schemas } from '../cli/json.js'
 
 export default class Card extends OpenLlamaCommand {
   static override summary = 'Write a model card for a directory of weights'
@@ -53,7 +54,7 @@ Of a card that is there, only the sections between openllama's comments and its 
     }),
   }
 
-  async run(): Promise<object> {
+  async run(): Promise<Schemas['card']> {
     const { args, flags } = await this.parse(Card)
     const { model, license, eval: evals, loss, repo, out } = flags
     const result = await writeCard(args.dir, given({ model, license, evals, loss, repo, out }))

@@ -2,6 +2,7 @@ import { Args, Flags } from '@oclif/core'
 import { parseLimits } from '../check/limits.js'
 import { checkJson, describeCheck, describeDevices } from '../cli/check.js'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
+import type { Schemas } from '../cli/json.js'
 import { startProgress } from '../cli/progress.js'
 import { listDevices } from '../engines/devices.js'
 import { devices } from '../engines/engine.js'
@@ -83,7 +84,7 @@ export default class Check extends OpenLlamaCommand {
     ...sourceFlags,
   }
 
-  async run(): Promise<object> {
+  async run(): Promise<Schemas['check']> {
     const { args, flags } = await this.parse(Check)
     if (flags.devices) {
       const found = await listDevices()

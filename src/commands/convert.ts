@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { describePlan, describeResult, planJson } from '../cli/conversion.js'
+import type { Schemas } from '../cli/json.js'
 import { mixFlags, mixOptions } from '../cli/mix-flags.js'
 import { startProgress } from '../cli/progress.js'
 import { onnxTargets } from '../formats/format.js'
@@ -128,7 +129,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
     }),
   }
 
-  async run(): Promise<object> {
+  async run(): Promise<Schemas['convert']> {
     const { args, flags } = await this.parse(Convert)
     const { config, heads, tokenizer, out, name, metadata, threads, check, sha256 } = flags
     const shard = flags['max-shard-size']

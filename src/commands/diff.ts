@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand, sourceFlags } from '../cli/command.js'
 import { describeDiff } from '../cli/difference.js'
+import type { Schemas } from '../cli/json.js'
 import { startProgress } from '../cli/progress.js'
 import { exitCodes } from '../io/errors.js'
 import { parseSize } from '../io/units.js'
@@ -32,7 +33,7 @@ export default class Diff extends OpenLlamaCommand {
     }),
   }
 
-  async run(): Promise<object> {
+  async run(): Promise<Schemas['diff']> {
     const { args, flags } = await this.parse(Diff)
     const { config, heads } = flags
     const progress = await startProgress()

@@ -8,6 +8,7 @@ import {
   opaqueInspection,
   vocabularyInspection,
 } from '../cli/inspection.js'
+import type { Schemas } from '../cli/json.js'
 import { listParts } from '../formats/gguf/gguf.js'
 import { vocabularyIn } from '../formats/gguf/kinds.js'
 import { opaqueIn } from '../formats/gguf/opaque.js'
@@ -37,7 +38,7 @@ export default class Inspect extends OpenLlamaCommand {
     tensors: Flags.boolean({ summary: 'List every tensor' }),
   }
 
-  async run(): Promise<object> {
+  async run(): Promise<Schemas['inspect']> {
     const { args, flags } = await this.parse(Inspect)
     const { config, heads, tokenizer } = flags
     const source = await findSource(args.source)

@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand } from '../cli/command.js'
 import { filterFlags } from '../cli/filter-flags.js'
+import type { Schemas } from '../cli/json.js'
 import { startProgress } from '../cli/progress.js'
 import { describePulled } from '../cli/pulled.js'
 import { pull } from '../library/hub.js'
@@ -40,7 +41,7 @@ export default class Pull extends OpenLlamaCommand {
     }),
   }
 
-  async run(): Promise<object> {
+  async run(): Promise<Schemas['pull']> {
     const { args, flags } = await this.parse(Pull)
     const { out, link, force, include, exclude } = flags
     const progress = await startProgress()

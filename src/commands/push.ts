@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand } from '../cli/command.js'
 import { filterFlags } from '../cli/filter-flags.js'
+import type { Schemas } from '../cli/json.js'
 import { startProgress } from '../cli/progress.js'
 import { describePushed } from '../cli/pushed.js'
 import { push } from '../library/hub.js'
@@ -52,7 +53,7 @@ export default class Push extends OpenLlamaCommand {
     }),
   }
 
-  async run(): Promise<object> {
+  async run(): Promise<Schemas['push']> {
     const { args, flags } = await this.parse(Push)
     const { revision, message, include, exclude } = flags
     const progress = await startProgress()

@@ -34,10 +34,16 @@ interface ValueDifference {
   count: number
   elements: number
   /** The largest difference; infinite where one side is not finite. */
-  largest: number
+  largest: Measured
   /** Row and column of the first in Hugging Face's layout, and both values. */
-  first: { row: number; column: number; values: [number, number] }
+  first: { row: number; column: number; values: [Measured, Measured] }
 }
+
+/**
+ * A number of a model's weights, which JSON has as null where it is not finite.
+ * @nullable
+ */
+type Measured = number
 
 export interface ConfigDifference {
   field: string

@@ -12,7 +12,7 @@ import TokenizerConvert from '../../src/commands/tokenizer/convert.js'
 import { root } from '../support/paths.js'
 import { arm, disarm, type Injection } from './inject.js'
 
-const commands = {
+const commands: Record<string, { run(argv: string[], config: Config): Promise<unknown> }> = {
   card: Card,
   check: Check,
   convert: Convert,

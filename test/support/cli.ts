@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { root } from './paths.js'
+import { holdToSchema, schemaOf } from './schemas.js'
 
 /** How a run of the program ended. */
 export interface Ran {
@@ -80,6 +81,11 @@ function run(
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code, signal) => {
+      try {
+        if (given.includes('--json')) holdToSchema(schemaOf(given), stdout)
+      } catch (error) {
+        reject(error)
+      }
       resolve({ code, signal, stdout, stderr, seconds: (performance.now() - start) / 1000 })
     })
   })

@@ -1,8 +1,10 @@
 import { Config, Errors } from '@oclif/core'
 import { root } from './paths.js'
+import { holdToSchema } from './schemas.js'
 
 /** What a command is to a test: its class. */
 interface Runnable {
+  name: string
   run(argv: string[], config: Config): Promise<unknown>
 }
 
@@ -41,6 +43,9 @@ export async function inProcess(command: Runnable, argv: string[]): Promise<Prin
     if (printed.code === 0) printed.code = Number(process.exitCode ?? 0)
     process.exitCode = 0
   }
+  // TokenizerCheck → tokenizer-check.
+  const schema = command.name.replace(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase()
+  if (argv.includes('--json')) holdToSchema(schema, printed.stdout)
   return printed
 
   function capture(name: 'stdout' | 'stderr'): () => void {

@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core'
 import { OpenLlamaCommand } from '../../cli/command.js'
+import type { Schemas } from '../../cli/json.js'
 import { describeEdit, editJson } from '../../cli/metadata.js'
 import { startProgress } from '../../cli/progress.js'
 import { setMetadata } from '../../library/metadata.js'
@@ -33,7 +34,7 @@ A value has the type that the key has in the file. For a new key it is what GGUF
     }),
   }
 
-  async run(): Promise<object> {
+  async run(): Promise<Schemas['gguf-set']> {
     const { args, argv, flags } = await this.parse(GgufSet)
     const assignments = argv.slice(1).map(String)
     const progress = await startProgress()

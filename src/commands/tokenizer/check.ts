@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core'
 import { OpenLlamaCommand } from '../../cli/command.js'
+import type { Schemas } from '../../cli/json.js'
 import { startProgress } from '../../cli/progress.js'
 import { describeTokenizerCheck, tokenizerCheckJson } from '../../cli/tokenizer-check.js'
 import { exitCodes } from '../../io/errors.js'
@@ -31,7 +32,7 @@ SOURCE is a checkpoint, a folder with a tokenizer, a tokenizer.model, or a GGUF.
     }),
   }
 
-  async run(): Promise<object> {
+  async run(): Promise<Schemas['tokenizer-check']> {
     const { args, flags } = await this.parse(TokenizerCheck)
     const progress = await startProgress()
     try {

@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core'
 import { given, OpenLlamaCommand } from '../../cli/command.js'
+import type { Schemas } from '../../cli/json.js'
 import { convertedTokenizerJson, describeConvertedTokenizer } from '../../cli/tokenizer.js'
 import { tokenizerTargets } from '../../convert/tokenizer.js'
 import { convertTokenizer } from '../../library/tokenizer.js'
@@ -34,7 +35,7 @@ SOURCE is a checkpoint, a folder with a tokenizer, a tokenizer.model, or a GGUF.
     force: Flags.boolean({ summary: 'Replace existing files' }),
   }
 
-  async run(): Promise<object> {
+  async run(): Promise<Schemas['tokenizer-convert']> {
     const { args, flags } = await this.parse(TokenizerConvert)
     const { to, out, force } = flags
     const converted = await convertTokenizer(args.source, { to, ...given({ out, force }) })
