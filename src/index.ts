@@ -5,7 +5,6 @@
 import { registerHub } from './library/hub-store.js'
 
 export { type CardOptions, type CardResult, writeCard as card } from './card/card.js'
-export type { CheckRecord } from './check/record.js'
 export type { Checkpoint } from './checkpoint/checkpoint.js'
 export type { ConvertResult } from './convert/convert.js'
 export { type DeviceFound, listDevices } from './engines/devices.js'
@@ -31,5 +30,6 @@ export {
   type TokenizerConvertOptions,
 } from './library/tokenizer.js'
 export { type OpenOptions, openCheckpoint } from './open/open.js'
+export type { CheckRecord } from './record/check.js'
 
 registerHub()

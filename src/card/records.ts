@@ -46,7 +46,7 @@ export interface Fallback {
   reason: string
 }
 
-/** The figures that a check left (src/check/record.ts). */
+/** The figures that a check left (src/record/check.ts). */
 export interface RecordedCheck {
   verdict: string
   engine: string

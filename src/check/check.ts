@@ -14,6 +14,7 @@ import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import type { Runnable } from '../open/runnable.js'
 import { parseSource } from '../open/source.js'
+import { type CheckRecord, exceededMetrics, type ParityRecord } from '../record/check.js'
 import type { DType } from '../types/dtype.js'
 import {
   coarsestOf,
@@ -26,7 +27,6 @@ import {
 import { memoryToCheck } from './memory.js'
 import { compareLogits, type Parity, type Position } from './parity.js'
 import { positionsToSee, type Reach } from './reach.js'
-import { type CheckRecord, exceededMetrics, type ParityRecord } from './record.js'
 import { coarsestRounding, roundingOf } from './rounding.js'
 import { type Runs, runBoth } from './runs.js'
 import { commonTokens, type SmokeRun, smokeFaults } from './smoke.js'

@@ -6,11 +6,11 @@ import type { Loss } from '../formats/losses.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
 import type { Runnable } from '../open/runnable.js'
+import { type CheckRecord, roundFigures } from '../record/check.js'
 import { hasVocabulary, tokenizerJsonOf } from '../tokenizer/load.js'
 import type { CheckOptions } from './check.js'
 import { memoryToCheck } from './memory.js'
 import { positionsToSee, type Reach } from './reach.js'
-import { type CheckRecord, roundFigures } from './record.js'
 
 /** Enough to see a fault, and little beside the conversion itself. */
 const leastPositions = 64

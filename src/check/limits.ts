@@ -1,8 +1,8 @@
 import { usageError } from '../io/errors.js'
 import type { NBits } from '../quantize/nbits.js'
+import type { MetricRecord } from '../record/check.js'
 import type { DType } from '../types/dtype.js'
 import type { Parity } from './parity.js'
-import type { MetricRecord } from './record.js'
 
 /** What a sound conversion to a type stays within. */
 export interface Limits {

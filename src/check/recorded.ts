@@ -6,7 +6,7 @@ import { inputError } from '../io/errors.js'
 import { formatJson, isJsonObject, type JsonObject } from '../io/json.js'
 import { writeOutputs } from '../io/output.js'
 import { statThere } from '../io/there.js'
-import { type CheckRecord, roundFigures } from './record.js'
+import { type CheckRecord, roundFigures } from '../record/check.js'
 
 /**
  * The record of the conversion that made an artifact: beside a single file, or in its folder, or,

@@ -3,10 +3,16 @@ import { usageError } from '../io/errors.js'
 import { writeOutputs } from '../io/output.js'
 import { openFile, readStart } from '../io/source.js'
 import { lstatThere, statThere } from '../io/there.js'
+import type { MetricRecord, ParityRecord } from '../record/check.js'
+import {
+  describeDeparture,
+  formatLimit,
+  formatMetric,
+  metricTitles,
+  roundsTo,
+} from '../record/metrics.js'
 import { version } from '../version.js'
 import type { CheckResult } from './check.js'
-import { describeDeparture, formatLimit, formatMetric, metricTitles, roundsTo } from './metrics.js'
-import type { MetricRecord, ParityRecord } from './record.js'
 import { agreementChart, divergenceChart } from './report-charts.js'
 
 /** How every report begins: what does not is not ours to replace. */

@@ -1,14 +1,14 @@
 import type { CheckResult } from '../check/check.js'
+import type { DeviceFound } from '../engines/devices.js'
+import { printable } from '../io/printable.js'
+import type { MetricRecord } from '../record/check.js'
 import {
   describeDeparture,
   formatLimit,
   formatMetric,
   metricTitles,
   roundsTo,
-} from '../check/metrics.js'
-import type { MetricRecord } from '../check/record.js'
-import type { DeviceFound } from '../engines/devices.js'
-import { printable } from '../io/printable.js'
+} from '../record/metrics.js'
 import type { CheckJson } from './json.js'
 import { formatTable } from './table.js'
 

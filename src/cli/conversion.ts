@@ -1,5 +1,4 @@
 import type { CheckPlan } from '../check/conversion.js'
-import type { CheckRecord } from '../check/record.js'
 import { configToHf } from '../checkpoint/config.js'
 import { list, shown } from '../checkpoint/geometry.js'
 import { tensorBytes } from '../checkpoint/tensor.js'
@@ -10,6 +9,7 @@ import { type CastSummary, weightBytes } from '../convert/plan.js'
 import { describeLoss } from '../formats/losses.js'
 import { printable } from '../io/printable.js'
 import { formatBytes, formatCount } from '../io/units.js'
+import type { CheckRecord } from '../record/check.js'
 import type { PlanJson } from './json.js'
 import { formatTable } from './table.js'
 

@@ -1,6 +1,5 @@
 import type { CardResult } from '../card/card.js'
 import type { CheckResult } from '../check/check.js'
-import type { CheckRecord } from '../check/record.js'
 import type { FormatName } from '../checkpoint/checkpoint.js'
 import type { Extent, Layout } from '../checkpoint/tensor.js'
 import type { Diff } from '../compare/diff.js'
@@ -14,6 +13,7 @@ import type { Pulled } from '../hub/pull/pull.js'
 import type { Pushed } from '../hub/push/push.js'
 import type { ErrorCode } from '../io/errors.js'
 import type { Json, JsonObject } from '../io/json.js'
+import type { CheckRecord } from '../record/check.js'
 import type { TokenizerSummary } from '../tokenizer/summary.js'
 
 /**

@@ -1,6 +1,6 @@
-import type { ParityRecord } from '../check/record.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { type StartOptions, startEngine } from '../engines/process.js'
+import type { ParityRecord } from '../record/check.js'
 import { isFloat } from '../types/dtype.js'
 import { causeOf, layerOf } from './cause.js'
 import { configDifferences } from './diff.js'

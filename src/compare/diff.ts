@@ -2,17 +2,12 @@ import { isDeepStrictEqual } from 'node:util'
 import { embeddingName, headName } from '../architectures/roles.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { effectiveWindow, type ModelConfig } from '../checkpoint/config.js'
+import type { Tile } from '../checkpoint/regions.js'
 import { rotaryOf, sameRotary } from '../checkpoint/rotary.js'
 import { type Tensor, tensorBytes } from '../checkpoint/tensor.js'
-import { openFiles } from '../convert/files.js'
-import { type Move, type Tile, tilesOf } from '../convert/plan.js'
-import { inMemory, isElsewhere, regionsOf } from '../convert/prefetch.js'
-import { fetchRegion } from '../convert/prefetcher.js'
-import { stepsBetween } from '../convert/steps.js'
-import { type Files, loadTile, memoryFor } from '../convert/tile.js'
+import { openTilePairs, type TilePair } from '../convert/tile-pairs.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { giveWay } from '../io/interruption.js'
-import { alignment, loadKernels } from '../kernels/kernels.js'
 import { tokenizerDifferences } from '../tokenizer/vocabulary.js'
 import { type DType, isFloat } from '../types/dtype.js'
 
@@ -121,9 +116,6 @@ async function tokenizersOf(
   }
 }
 
-/** Bytes of one side's buffers at most: larger ones save nothing. */
-const maxSide = 48 * 1024 * 1024
-
 /** A tied embedding serves as the output head that the other checkpoint spells out. */
 export function tensorOf({ tensors, config }: Checkpoint, name: string): Tensor | undefined {
   const found = tensors.get(name)
@@ -136,84 +128,6 @@ type Comparison =
   | { status: 'cast'; dtypes: [DType, DType]; cast: DType }
   | ({ status: 'different'; dtypes: [DType, DType] } & ValueDifference)
   | { status: 'shape'; shapes: [readonly number[], readonly number[]] }
-
-/** Two tensors side by side, tile by tile, in Hugging Face's layout. */
-export interface TilePairs {
-  /** Both sides of each tile in `dtype`; their bytes are there until the next. */
-  tiles(a: Tensor, b: Tensor, dtype: DType, region?: Tile): Generator<TilePair>
-  /**
-   * Two tensors piece by piece, as far as their bytes are not on this machine: what
-   * is yielded can be read until the next.
-   */
-  pieces(a: Tensor, b: Tensor, signal?: AbortSignal): AsyncGenerator<Piece>
-  close(): void
-}
-
-export interface TilePair {
-  ours: Uint8Array
-  theirs: Uint8Array
-  tile: Tile
-}
-
-/** A region of two tensors whose bytes are at hand; all of them where no region is named. */
-interface Piece {
-  a: Tensor
-  b: Tensor
-  region?: Tile
-}
-
-/** @param budget bytes of one side's buffers at most */
-export function openTilePairs(budget: number): TilePairs {
-  const room = Math.min(maxSide, budget) - 3 * alignment
-  const sides = [loadKernels(memoryFor(room)), loadKernels(memoryFor(room))] as const
-  const local = openFiles('')
-  const held = new Map<string, Uint8Array>()
-  const files: Pick<Files, 'read'> = {
-    read(path, offset, into) {
-      const bytes = held.get(path)
-      if (bytes === undefined) local.read(path, offset, into)
-      else into.set(bytes.subarray(offset, offset + into.length))
-    },
-  }
-  /** A tensor as it can be read: where it is elsewhere, the bytes of a region of it. */
-  const bring = async (source: Tensor, region: Tile, name: string, signal?: AbortSignal) => {
-    if (!isElsewhere(source)) return source
-    const bytes = new Uint8Array(tensorBytes({ ...source, shape: [region.rows, region.columns] }))
-    await fetchRegion({ source, region }, bytes, signal)
-    held.set(name, bytes)
-    return inMemory(source, region, name)
-  }
-  return {
-    *tiles(a, b, dtype, region) {
-      const ours = canonicalMove(a, dtype)
-      const theirs = canonicalMove(b, dtype)
-      const [first, second] = [tilesOf(ours, room, region), tilesOf(theirs, room, region)]
-      for (const tile of first.length >= second.length ? first : second) {
-        yield {
-          ours: loadTile(sides[0], files, ours, tile).output,
-          theirs: loadTile(sides[1], files, theirs, tile).output,
-          tile,
-        }
-      }
-    },
-    async *pieces(a, b, signal) {
-      const cut = [a, b].find(isElsewhere)
-      if (cut === undefined) {
-        yield { a, b }
-        return
-      }
-      const moves = [canonicalMove(a, 'f32'), canonicalMove(b, 'f32')]
-      for (const region of regionsOf(cut, moves, Math.max(budget, room))) {
-        yield {
-          a: await bring(a, region, 'a', signal),
-          b: await bring(b, region, 'b', signal),
-          region,
-        }
-      }
-    },
-    close: () => local.close(),
-  }
-}
 
 function openComparer(budget: number): {
   compare(a: Tensor, b: Tensor, signal?: AbortSignal): Promise<Comparison>
@@ -281,21 +195,6 @@ function comparableTypes(a: DType, b: DType): { exact: DType; rounding: DType[] 
   if (a === b) return { exact: a, rounding: [] }
   const narrower = [a, b].filter((dtype) => dtype === 'f16' || dtype === 'bf16')
   return { exact: 'f32', rounding: isFloat(a) && isFloat(b) ? narrower : [] }
-}
-
-/** The way to Hugging Face's layout in `dtype`, for reading values alone. */
-function canonicalMove(source: Tensor, dtype: DType): Move {
-  const { rotary } = source.layout
-  const target: Tensor = {
-    ...source,
-    dtype,
-    layout: {
-      transposed: false,
-      ...(rotary ? { rotary: { order: 'half', headDim: rotary.headDim } } : {}),
-    },
-    parts: [],
-  }
-  return { source, target, steps: stepsBetween(source, target) }
 }
 
 type OpenDifference = Omit<ValueDifference, 'first'> & {

@@ -1,8 +1,9 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import { matrixOf } from '../checkpoint/tensor.js'
+import { openTilePairs, type TilePairs } from '../convert/tile-pairs.js'
 import { giveWay } from '../io/interruption.js'
-import { areEqual, floats, openTilePairs, type TilePairs, tensorOf } from './diff.js'
+import { areEqual, floats, tensorOf } from './diff.js'
 
 /** A tensor of the artifact that is not what rounding makes of the source's. */
 export interface WeightFault {

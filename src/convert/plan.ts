@@ -1,5 +1,6 @@
 import { embeddingName, headName } from '../architectures/roles.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
+import type { Tile } from '../checkpoint/regions.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import type { Target } from '../formats/format.js'
 import { type DType, dtypes, isScale } from '../types/dtype.js'
@@ -53,14 +54,6 @@ function tiedHead(source: Checkpoint, { name }: Tensor): Tensor | undefined {
   return name === headName && source.config.tie_word_embeddings
     ? source.tensors.get(embeddingName)
     : undefined
-}
-
-/** A rectangle of the canonical matrix. */
-export interface Tile {
-  row: number
-  column: number
-  rows: number
-  columns: number
 }
 
 /**

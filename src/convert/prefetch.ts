@@ -1,9 +1,10 @@
+import type { Tile } from '../checkpoint/regions.js'
+import { transferTile } from '../checkpoint/regions.js'
 import { type Extent, matrixOf, type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
 import { isRemote } from '../io/store.js'
 import { dtypes } from '../types/dtype.js'
-import type { Move, Tile } from './plan.js'
+import type { Move } from './plan.js'
 import { tilesOf } from './plan.js'
-import { transferTile } from './regions.js'
 import type { Files } from './tile.js'
 
 /**

@@ -1,7 +1,7 @@
 import { embeddingName, headName } from '../architectures/roles.js'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { Tensor } from '../checkpoint/tensor.js'
-import { openTilePairs } from '../compare/diff.js'
+import { openTilePairs } from './tile-pairs.js'
 
 /** Bytes of buffers for looking whether two tensors are alike. */
 const room = 32 * 1024 * 1024

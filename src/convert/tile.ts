@@ -1,4 +1,6 @@
 import { crc32 } from 'node:zlib'
+import type { Tile } from '../checkpoint/regions.js'
+import { transferTile } from '../checkpoint/regions.js'
 import { alignment, type Cast, type Kernels } from '../kernels/kernels.js'
 import {
   type BlockType,
@@ -10,8 +12,7 @@ import {
   isFloat,
 } from '../types/dtype.js'
 import { countOverflowedBlocks, largestInBlocks, losingTypes } from './blocks.js'
-import { bufferBytes, type Move, type Tile } from './plan.js'
-import { transferTile } from './regions.js'
+import { bufferBytes, type Move } from './plan.js'
 import type { Step } from './steps.js'
 
 /** What was seen in the values of a tile. */

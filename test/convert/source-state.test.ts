@@ -9,8 +9,8 @@ import {
 } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { CheckRecord } from '../../src/check/record.js'
 import { type RunOptions, runConversion } from '../../src/convert/convert.js'
+import type { CheckRecord } from '../../src/record/check.js'
 import { makeSource, prepare, runOptions } from '../support/conversion.js'
 import { fails } from '../support/errors.js'
 

@@ -1,4 +1,4 @@
-import { metricTitles } from '../../check/metrics.js'
+import { metricTitles } from '../../record/metrics.js'
 import { code, codeBlock, plain, table } from '../markdown.js'
 import type { CardRecord, RecordedCheck, RecordedMetric } from '../records.js'
 import { type Subject, shownFormat } from '../subject.js'

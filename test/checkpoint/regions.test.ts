@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Tile } from '../../src/checkpoint/regions.js'
+import { transferTile } from '../../src/checkpoint/regions.js'
 import type { Extent, Part, Tensor } from '../../src/checkpoint/tensor.js'
-import type { Tile } from '../../src/convert/plan.js'
-import { transferTile } from '../../src/convert/regions.js'
 import { equalBytes } from '../support/bytes.js'
 
 const test = suite('convert: regions')

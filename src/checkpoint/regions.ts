@@ -1,6 +1,13 @@
-import type { Extent, Part, Tensor } from '../checkpoint/tensor.js'
 import { dtypes } from '../types/dtype.js'
-import type { Tile } from './plan.js'
+import type { Extent, Part, Tensor } from './tensor.js'
+
+/** A rectangle of the canonical matrix. */
+export interface Tile {
+  row: number
+  column: number
+  rows: number
+  columns: number
+}
 
 /** Moves `length` bytes between a file at `offset` and the buffer at `position`. */
 export type Transfer = (path: string, offset: number, position: number, length: number) => void

@@ -1,4 +1,4 @@
-import type { MetricRecord } from './record.js'
+import type { MetricRecord } from './check.js'
 
 /** What each figure is called, for people. */
 export const metricTitles: Record<MetricRecord['name'], string> = {
