@@ -1,7 +1,8 @@
 // How fast the quantization kernels are against libggml's on the same rows: one thread each, CPU
 // time, in turns within one run. `node scripts/build.js && npx tsx scripts/bench-quantize.ts
 // [--importance] [TYPE…]`. On a busy machine compare the ratios, not the rates.
-import { type GgmlType, ggmlTypes, isBlockType, parseGgmlType } from '../src/types/ggml.js'
+import { dtypes, isBlock } from '../src/types/dtype.js'
+import { type GgmlType, parseGgmlType } from '../src/types/ggml.js'
 import { distributions, sample, sampleImportance } from '../test/kernels/distributions.js'
 import { openLibGgml } from '../test/kernels/libggml.js'
 
@@ -25,7 +26,7 @@ const all: GgmlType[] = [
   'q5_k',
   'q6_k',
 ]
-const types = (named.length > 0 ? named : all).filter(isBlockType)
+const types = (named.length > 0 ? named : all).filter(isBlock)
 
 const libggml = openLibGgml()
 if (typeof libggml === 'string') throw new Error(libggml)
@@ -69,7 +70,7 @@ function seconds(run: () => void): number {
 
 console.log(`type   ours M/s  libggml M/s  ratio   (${importance ? 'with' : 'without'} importance)`)
 for (const type of types) {
-  const quantize = kernels[`quantize${ggmlTypes[type].name}`]
+  const quantize = kernels[dtypes[type].quantize]
   const ours = () => quantize(src, dst, rows, columns, weights ? weightsAt : 0)
   // The first runs are interpreted, until the compiled code is ready.
   for (let warm = 0; warm < 20; warm++) ours()
@@ -77,7 +78,7 @@ for (const type of types) {
   const best = compete(ours, () => libggml.quantize(type, elements, columns, weights))
   const rate = (time: number) => (count / time / 1e6).toFixed(1)
   console.log(
-    `${ggmlTypes[type].name.padEnd(5)}${rate(best.ours).padStart(10)}${rate(best.theirs).padStart(13)}${(
+    `${dtypes[type].ggml.name.padEnd(5)}${rate(best.ours).padStart(10)}${rate(best.theirs).padStart(13)}${(
       best.theirs / best.ours
     )
       .toFixed(2)

@@ -1,7 +1,14 @@
 import { usageError } from '../io/errors.js'
-import type { NBits } from '../quantize/nbits.js'
+import { isNBits, type NBits, nbits, nbitsNames } from '../quantize/nbits.js'
 import type { MetricRecord } from '../record/check.js'
-import type { DType } from '../types/dtype.js'
+import {
+  type BlockType,
+  type DType,
+  dtypeNames,
+  type Float,
+  isBlock,
+  recordOf,
+} from '../types/dtype.js'
 import type { Parity } from './parity.js'
 
 /** What a sound conversion to a type stays within. */
@@ -19,7 +26,7 @@ export interface Limits {
 }
 
 /** `exact`: the type holds all values of the source's, so that nothing but arithmetic may differ. */
-export type LimitType = 'exact' | Exclude<DType, 'f64' | `${string}scales${string}`> | NBits
+export type LimitType = 'exact' | Exclude<Float, 'f64'> | BlockType | NBits
 
 /**
  * The one table of limits.
@@ -44,7 +51,8 @@ const exact: Limits = {
   ...{ nmse: 1e-8, perplexity: 1e-4 },
 }
 
-const table: Record<LimitType, Limits> = {
+/** The limits of floats are measured here; those of quantized types go by what is published of them. */
+const floats: Record<'exact' | Exclude<Float, 'f64'>, Limits> = {
   exact,
   f32: exact,
   f16: {
@@ -55,32 +63,36 @@ const table: Record<LimitType, Limits> = {
     ...{ kldMean: 5e-4, kldMedian: 2e-4, kldP999: 2e-2, top1: 0.97, logit: 0.5 },
     ...{ nmse: 1e-4, perplexity: 2e-2 },
   },
-  q8_0: quantized(0.0014, 0.977, 2e-3, 0.02),
-  q8: quantized(0.0014, 0.977, 2e-3, 0.02),
-  q6_k: quantized(0.0055, 0.96, 5e-3, 0.08),
-  q5_k: quantized(0.017, 0.94, 1e-2, 0.15),
-  q5_1: quantized(0.018, 0.94, 1e-2, 0.15),
-  q5_0: quantized(0.022, 0.94, 1e-2, 0.15),
-  q4_k: quantized(0.043, 0.9, 3e-2, 0.3),
-  q4_1: quantized(0.072, 0.88, 3e-2, 0.3),
-  q4_0: quantized(0.072, 0.88, 3e-2, 0.3),
-  q4: quantized(0.072, 0.88, 3e-2, 0.3),
-  q4f16: quantized(0.072, 0.88, 3e-2, 0.3),
-  q3_k: quantized(0.23, 0.82, 0.1, 0.6),
-  q2_k: quantized(0.45, 0.71, 0.2, 1.2),
 }
 
-function quantized(
-  publishedKld: number,
-  publishedTop1: number,
-  nmse: number,
-  perplexity: number,
-): Limits {
+/** The levels of ONNX's types are types of their own. */
+function elementTypeOf(type: Exclude<LimitType, 'exact'>): DType {
+  return isNBits(type) ? nbits[type].levels : type
+}
+
+function limitsOf(type: LimitType): Limits {
+  if (isFloat(type)) return floats[type]
+  const { published } = recordOf(elementTypeOf(type))
+  if (published === undefined) throw new Error(`nothing is published of ${type}`)
+  return quantized(published)
+}
+
+function quantized({
+  kld,
+  top1,
+  nmse,
+  perplexity,
+}: {
+  kld: number
+  top1: number
+  nmse: number
+  perplexity: number
+}): Limits {
   return {
-    kldMean: 2 * publishedKld,
-    kldMedian: 2 * publishedKld,
-    kldP999: 40 * publishedKld,
-    top1: 1 - 2 * (1 - publishedTop1),
+    kldMean: 2 * kld,
+    kldMedian: 2 * kld,
+    kldP999: 40 * kld,
+    top1: 1 - 2 * (1 - top1),
     logit: null,
     nmse,
     perplexity,
@@ -89,9 +101,10 @@ function quantized(
 
 /** From the coarsest to the finest. */
 export const limitTypes: readonly LimitType[] = [
-  ...(['q2_k', 'q3_k', 'q4f16', 'q4', 'q4_0', 'q4_1', 'q4_k', 'q5_0', 'q5_1', 'q5_k'] as const),
-  ...(['q6_k', 'q8', 'q8_0', 'bf16', 'f16', 'f32', 'exact'] as const),
-]
+  ...nbitsNames,
+  ...dtypeNames.filter((type) => isBlock(type)),
+  ...(['bf16', 'f16', 'f32', 'exact'] as const),
+].sort((a, b) => limitsOf(b).kldMean - limitsOf(a).kldMean)
 
 /** The coarsest of some types: the one that limits have to allow for. */
 export function coarsestOf(types: Iterable<DType | LimitType>): LimitType {
@@ -114,7 +127,7 @@ export function roundingBetween(
   return coarsestOf([source, artifact])
 }
 
-function isFloat(type: LimitType): boolean {
+function isFloat(type: LimitType): type is keyof typeof floats {
   return type === 'exact' || type === 'f32' || type === 'f16' || type === 'bf16'
 }
 
@@ -131,8 +144,10 @@ export interface Rounding {
  */
 export function limitsFor(artifact: Rounding, source: Rounding, between: LimitType): Limits {
   const rows = [
-    table[between],
-    ...[artifact, source].filter(({ activations }) => activations).map(({ type }) => table[type]),
+    limitsOf(between),
+    ...[artifact, source]
+      .filter(({ activations }) => activations)
+      .map(({ type }) => limitsOf(type)),
   ]
   const most = (pick: (limits: Limits) => number) => Math.max(...rows.map(pick))
   const orNull = (pick: (limits: Limits) => number | null) =>
@@ -156,7 +171,7 @@ export function limitsFor(artifact: Rounding, source: Rounding, between: LimitTy
 export function weightLimit(type: LimitType): { distance: number; value: number } {
   const value = { f16: 2 ** -10, bf16: 2 ** -8, exact: 0, f32: 2 ** -22 }
   const known = type === 'f16' || type === 'bf16' || type === 'exact' || type === 'f32'
-  return { distance: weights[type], value: known ? value[type] : Infinity }
+  return { distance: distanceOf(type), value: known ? value[type] : Infinity }
 }
 
 /**
@@ -164,10 +179,10 @@ export function weightLimit(type: LimitType): { distance: number; value: number 
  * 2.5e-5, q4_0 7e-3, q2_K 0.08. The limits are some four times that. A permuted matrix has 2, one of
  * zeros 1.
  */
-const weights: Record<LimitType, number> = {
-  ...{ exact: 1e-12, f32: 1e-12, f16: 1e-6, bf16: 1e-5 },
-  ...{ q8_0: 2e-4, q8: 2e-4, q6_k: 2e-3, q5_k: 8e-3, q5_1: 8e-3, q5_0: 8e-3 },
-  ...{ q4_k: 4e-2, q4_1: 4e-2, q4_0: 4e-2, q4: 4e-2, q4f16: 4e-2, q3_k: 0.15, q2_k: 0.4 },
+function distanceOf(type: LimitType): number {
+  const { distance } = recordOf(type === 'exact' ? 'f32' : elementTypeOf(type))
+  if (distance === undefined) throw new Error(`no distance is allowed for ${type}`)
+  return distance
 }
 
 /** What --limit calls the metrics. */

@@ -10,7 +10,7 @@ import {
 import { inputError } from '../io/errors.js'
 import { type ExactJson, isExactObject, spelledAs } from '../io/exact-json.js'
 import type { Json, JsonObject } from '../io/json.js'
-import type { DType } from '../types/dtype.js'
+import { type DType, recordOf } from '../types/dtype.js'
 import { ropeFromHf } from './rope-config.js'
 import { originalContext, originalField, rotaryOf, scalingType } from './rotary.js'
 
@@ -145,7 +145,7 @@ export function configToHf(config: ModelConfig, dtype: DType): JsonObject {
     ...its,
     model_type,
     ...forBothVersions(config),
-    torch_dtype: torchDtypes[dtype] ?? 'float32',
+    torch_dtype: recordOf(dtype).numpy ?? 'float32',
     use_cache,
     ...(rules.window === 'never' ? {} : { sliding_window }),
     ...other,
@@ -184,13 +184,6 @@ export function generationConfigToHf(config: ModelConfig): JsonObject {
     ...(eos_token_id === null ? {} : { eos_token_id }),
     ...(pad_token_id === null ? {} : { pad_token_id }),
   }
-}
-
-const torchDtypes: Partial<Record<DType, string>> = {
-  f64: 'float64',
-  f32: 'float32',
-  f16: 'float16',
-  bf16: 'bfloat16',
 }
 
 function isUsual({ config }: Architecture, field: string, value: Json): boolean {

@@ -7,11 +7,11 @@ import {
   byteLength,
   type DType,
   dtypes,
-  type Float,
   isBlock,
   isFloat,
+  recordOf,
 } from '../types/dtype.js'
-import { countOverflowedBlocks, largestInBlocks, losingTypes } from './blocks.js'
+import { countOverflowedBlocks, largestInBlocks } from './blocks.js'
 import { bufferBytes, type Move } from './plan.js'
 import type { Step } from './steps.js'
 
@@ -142,7 +142,7 @@ function overflowedBlocks(
 ): number {
   const blocks = kernels.bytes(to, byteLength(dtype, elements))
   // One more look at the values takes 2 % of what these types take, and of simple ones a third.
-  const mayLose = losingTypes.has(dtype)
+  const mayLose = recordOf(dtype).loses === true
   if (!mayLose || kernels.countAbove32(from, elements, limitBits) === 0) {
     return countOverflowedBlocks(blocks, dtype)
   }
@@ -163,7 +163,7 @@ function overflowedIn(
   if (steps.some(({ kind }) => kind === 'quantize')) {
     if (target.dtype === 'q4_scales_f16') {
       const blocks = elements / dtypes.q4_scales_f16.block
-      return kernels.countNonFinite16(address, blocks, exponents.f16)
+      return kernels.countNonFinite16(address, blocks, dtypes.f16.exponent)
     }
     return 0
   }
@@ -207,10 +207,10 @@ function runStep(
 ): number {
   switch (step.kind) {
     case 'dequantize':
-      kernels[dequantizers[step.from]](from, to, tile.rows * tile.columns)
+      kernels[dtypes[step.from].dequantize](from, to, tile.rows * tile.columns)
       return 0
     case 'quantize':
-      kernels[quantizers[step.to]](from, to, tile.rows, tile.columns, weights)
+      kernels[dtypes[step.to].quantize](from, to, tile.rows, tile.columns, weights)
       return 0
     case 'cast':
       return castOf(kernels, step.from, step.to)(from, to, tile.rows * tile.columns) ?? 0
@@ -235,37 +235,6 @@ function runStep(
   }
 }
 
-const quantizers = {
-  q4_0: 'quantizeQ4_0',
-  q4_1: 'quantizeQ4_1',
-  q5_0: 'quantizeQ5_0',
-  q5_1: 'quantizeQ5_1',
-  q8_0: 'quantizeQ8_0',
-  q2_k: 'quantizeQ2_K',
-  q3_k: 'quantizeQ3_K',
-  q4_k: 'quantizeQ4_K',
-  q5_k: 'quantizeQ5_K',
-  q6_k: 'quantizeQ6_K',
-  q4: 'quantizeQ4',
-  q8: 'quantizeQ8',
-  q4_scales: 'scalesQ4',
-  q4_scales_f16: 'scalesQ4F16',
-  q8_scales: 'scalesQ8',
-} as const satisfies Record<Exclude<DType, Float>, keyof Kernels>
-
-const dequantizers = {
-  q4_0: 'dequantizeQ4_0',
-  q4_1: 'dequantizeQ4_1',
-  q5_0: 'dequantizeQ5_0',
-  q5_1: 'dequantizeQ5_1',
-  q8_0: 'dequantizeQ8_0',
-  q2_k: 'dequantizeQ2_K',
-  q3_k: 'dequantizeQ3_K',
-  q4_k: 'dequantizeQ4_K',
-  q5_k: 'dequantizeQ5_K',
-  q6_k: 'dequantizeQ6_K',
-} as const satisfies Record<BlockType, keyof Kernels>
-
 /** Swaps in place: nothing else may be done to values before. */
 function swapOf(kernels: Kernels, dtype: DType): (address: number, n: number) => void {
   if (!isFloat(dtype)) throw new Error(`no byte order for ${dtype}`)
@@ -289,14 +258,11 @@ function castOf(kernels: Kernels, from: DType, to: DType): Cast {
   return cast
 }
 
-/** The bits of the exponent: all set in NaN and infinities. */
-const exponents = { f16: 0x7c00, bf16: 0x7f80, f32: 0x7f800000 }
-
 function countNonFinite(kernels: Kernels, address: number, n: number, dtype: DType): NonFinite {
   // Block types are only copied: what is in them was looked at when they were made.
   if (!isFloat(dtype)) return { nan: 0, infinite: 0 }
   if (dtype === 'f64') return countNonFinite64(kernels.bytes(address, n * 8))
-  const exponent = exponents[dtype]
+  const { exponent } = dtypes[dtype]
   const all =
     dtype === 'f32'
       ? kernels.countNonFinite32(address, n, exponent)

@@ -12,7 +12,7 @@ import {
   TensorShapeProto_DimensionSchema,
   ValueInfoProtoSchema,
 } from 'onnx-buf'
-import type { Float } from '../types/dtype.js'
+import { dtypes, type Float } from '../types/dtype.js'
 
 /** An ONNX graph while it is being built; values are known by their names. */
 export interface GraphBuilder {
@@ -21,10 +21,10 @@ export interface GraphBuilder {
 
 /** ONNX's element types, for weights and for the values between them. */
 export const elementTypes = {
-  f64: TensorProto_DataType.DOUBLE,
-  f32: TensorProto_DataType.FLOAT,
-  f16: TensorProto_DataType.FLOAT16,
-  bf16: TensorProto_DataType.BFLOAT16,
+  f64: TensorProto_DataType[dtypes.f64.onnx],
+  f32: TensorProto_DataType[dtypes.f32.onnx],
+  f16: TensorProto_DataType[dtypes.f16.onnx],
+  bf16: TensorProto_DataType[dtypes.bf16.onnx],
   i64: TensorProto_DataType.INT64,
   u8: TensorProto_DataType.UINT8,
   bool: TensorProto_DataType.BOOL,

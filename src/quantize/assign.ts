@@ -1,5 +1,6 @@
 import { usageError } from '../io/errors.js'
-import { type GgmlType, ggmlTypes, isBlockType, parseGgmlType, tensorBytes } from '../types/ggml.js'
+import { dtypes, isBlock, recordOf } from '../types/dtype.js'
+import { type GgmlType, ggmlBytes, isGgmlType, parseGgmlType } from '../types/ggml.js'
 import {
   type MixModel,
   type MixName,
@@ -92,7 +93,7 @@ export function assignTypes(
   }
   const assigned = tensors.map(({ name, shape, type }) => {
     const own = types.get(name) ?? type
-    return { name, shape, type: own, bytes: tensorBytes(own, shape) }
+    return { name, shape, type: own, bytes: ggmlBytes(own, shape) }
   })
   const bytes = assigned.reduce((sum, tensor) => sum + tensor.bytes, 0)
   const weights = assigned.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
@@ -228,25 +229,16 @@ function inModelOrder(tensors: readonly PlainTensor[]): PlainTensor[] {
   )
 }
 
-/** What takes a type's place where rows fill no whole 256, by ggml's choice. */
-const stand: Partial<Record<GgmlType, GgmlType>> = {
-  q2_k: 'q4_0',
-  q3_k: 'q4_0',
-  q4_k: 'q5_0',
-  q5_k: 'q5_1',
-  q6_k: 'q8_0',
-}
-
 function fitting(wanted: GgmlType, columns: number): GgmlType {
-  const fits = (type: GgmlType) => columns % ggmlTypes[type].block === 0
+  const fits = (type: GgmlType) => columns % dtypes[type].block === 0
   if (fits(wanted)) return wanted
-  const standIn = stand[wanted]
-  return standIn !== undefined && fits(standIn) ? standIn : 'f16'
+  const { standIn = '' } = recordOf(wanted)
+  return isGgmlType(standIn) && fits(standIn) ? standIn : 'f16'
 }
 
 function fallback(tensor: PlainTensor, wanted: GgmlType, got: GgmlType): Fallback {
   const columns = columnsOf(tensor)
-  const needed = isBlockType(got) ? ggmlTypes[wanted].block : 32
+  const needed = isBlock(got) ? dtypes[wanted].block : 32
   return {
     tensor: tensor.name,
     wanted,

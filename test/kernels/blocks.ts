@@ -1,7 +1,7 @@
 import { type BlockKernel, type Kernels, loadKernels } from '../../src/kernels/kernels.js'
-import { type BlockType, ggmlTypes, isBlockType, isGgmlType } from '../../src/types/ggml.js'
+import { type BlockType, dtypeNames, dtypes, isBlock } from '../../src/types/dtype.js'
 
-export const blockTypes: BlockType[] = Object.keys(ggmlTypes).filter(isGgmlType).filter(isBlockType)
+export const blockTypes: BlockType[] = dtypeNames.filter(isBlock)
 
 /** The kernels with plain arrays in and out. */
 export interface BlockKernels {
@@ -22,7 +22,7 @@ export function openBlockKernels(n: number): BlockKernels {
   const dst = weightsAt + 4 * n
   return {
     quantize(type, elements, columns, weights) {
-      const { block, bytes } = ggmlTypes[type]
+      const { block, bytes } = dtypes[type]
       kernels.bytes(src, elements.byteLength).set(bytesOf(elements))
       if (weights) kernels.bytes(weightsAt, weights.byteLength).set(bytesOf(weights))
       const run = kernels[`quantize${kernelName(type)}`]
@@ -38,7 +38,7 @@ export function openBlockKernels(n: number): BlockKernels {
 }
 
 function kernelName(type: BlockType): BlockKernel {
-  return ggmlTypes[type].name
+  return dtypes[type].ggml.name
 }
 
 export function bytesOf(array: Float32Array): Uint8Array {

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import koffi from 'koffi'
-import { type BlockType, ggmlTypes } from '../../src/types/ggml.js'
+import { type BlockType, dtypes } from '../../src/types/dtype.js'
 
 /** ggml's own quantization, as llama-quantize calls it. */
 export interface LibGgml {
@@ -48,7 +48,11 @@ export function openLibGgml(): LibGgml | string {
   ])
   return {
     quantize(type, src, columns, weights) {
-      const { id, block, bytes } = ggmlTypes[type]
+      const {
+        ggml: { id },
+        block,
+        bytes,
+      } = dtypes[type]
       const dst = new Uint8Array((src.length / block) * bytes)
       chunk(id, src, dst, 0, src.length / columns, columns, weights ?? null)
       return dst

@@ -1,7 +1,7 @@
 // Every block type against ggml's own code: the same bytes, and the same values back.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ggmlTypes } from '../../src/types/ggml.js'
+import { dtypes } from '../../src/types/dtype.js'
 import { blockTypes, bytesOf, firstDifference, openBlockKernels } from './blocks.js'
 import { distributions, sample, sampleImportance } from './distributions.js'
 import { openLibGgml } from './libggml.js'
@@ -26,7 +26,7 @@ if (typeof libggml === 'string') {
           const expected = libggml.quantize(type, elements, columns, weights)
           const got = kernels.quantize(type, elements, columns, weights)
           const told = weights ? 'with importance: ' : ''
-          const difference = firstDifference(got, expected, ggmlTypes[type].bytes)
+          const difference = firstDifference(got, expected, dtypes[type].bytes)
           assert.ok(difference === undefined, `${told}${difference}`)
           const values = bytesOf(kernels.dequantize(type, expected, count))
           const wanted = bytesOf(libggml.dequantize(type, expected, count))
@@ -39,7 +39,7 @@ if (typeof libggml === 'string') {
 
   for (const type of blockTypes) {
     test(`${type} takes rows of any number of blocks`, () => {
-      const { block, bytes } = ggmlTypes[type]
+      const { block, bytes } = dtypes[type]
       for (const blocks of [1, 3, 5, 13]) {
         const weights = sampleImportance(blocks * block, blocks)
         const elements = sample((uniform) => uniform() - 0.4, blocks * block * 3, blocks)
@@ -50,7 +50,7 @@ if (typeof libggml === 'string') {
     })
 
     test(`${type} takes importance of any magnitude, and sums that overflow`, () => {
-      const { block, bytes } = ggmlTypes[type]
+      const { block, bytes } = dtypes[type]
       for (const size of [1, 1e12]) {
         const elements = sample((uniform) => size * (uniform() - 0.4), block * 48, 3)
         for (const power of [-44, -20, 15, 22, 30, 38]) {
@@ -64,7 +64,7 @@ if (typeof libggml === 'string') {
     })
 
     test(`${type}: any bytes have the values that ggml reads`, () => {
-      const { block, bytes } = ggmlTypes[type]
+      const { block, bytes } = dtypes[type]
       const n = 64 * block
       const noise = sample((uniform) => 256 * uniform(), 64 * bytes, 11)
       const blocks = Uint8Array.from(noise)

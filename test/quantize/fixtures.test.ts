@@ -6,7 +6,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { assignTypes } from '../../src/quantize/assign.js'
 import { isMixName, type MixName } from '../../src/quantize/mixes.js'
-import { ggmlTypes, isBlockType } from '../../src/types/ggml.js'
+import { dtypes, isBlock } from '../../src/types/dtype.js'
 import { firstDifference, openBlockKernels } from '../kernels/blocks.js'
 import { type GgufFile, readGgufFile } from './gguf-file.js'
 
@@ -34,10 +34,10 @@ function check(plain: GgufFile, expected: GgufFile, mix: MixName): void {
     const source = plain.tensors.find((tensor) => tensor.name === name)
     if (wanted === undefined || source === undefined) throw new Error(`no tensor ${name}`)
     assert.is(type, wanted.type, name)
-    if (!isBlockType(type)) continue
+    if (!isBlock(type)) continue
     const elements = new Float32Array(source.bytes.slice().buffer)
     const bytes = kernels.quantize(type, elements, shape.at(-1) ?? 1, undefined)
-    assert.is(firstDifference(bytes, wanted.bytes, ggmlTypes[type].bytes), undefined, name)
+    assert.is(firstDifference(bytes, wanted.bytes, dtypes[type].bytes), undefined, name)
   }
 }
 

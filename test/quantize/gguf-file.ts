@@ -1,6 +1,7 @@
 // As much of a GGUF file as the tests need: little-endian v3, whole in memory.
 import { readFileSync } from 'node:fs'
-import { type GgmlType, ggmlTypeOfId, tensorBytes } from '../../src/types/ggml.js'
+import { tensorTypes } from '../../src/formats/gguf/type.js'
+import { type GgmlType, ggmlBytes, isGgmlType } from '../../src/types/ggml.js'
 
 interface GgufTensor {
   name: string
@@ -63,14 +64,14 @@ export function readGgufFile(path: string): GgufFile {
   const described = Array.from({ length: count }, () => {
     const name = text()
     const shape = Array.from({ length: u32() }, u64).reverse()
-    const type = ggmlTypeOfId(u32())
-    if (type === undefined) throw new Error(`${name} has an unknown type`)
+    const type = tensorTypes.get(u32())
+    if (type === undefined || !isGgmlType(type)) throw new Error(`${name} has an unknown type`)
     return { name, shape, type, offset: u64() }
   })
   const start = Math.ceil(at / 32) * 32
   const tensors = described.map(({ offset, ...tensor }) => {
     const from = start + offset
-    return { ...tensor, bytes: bytes.subarray(from, from + tensorBytes(tensor.type, tensor.shape)) }
+    return { ...tensor, bytes: bytes.subarray(from, from + ggmlBytes(tensor.type, tensor.shape)) }
   })
   return { metadata, tensors }
 }

@@ -2,7 +2,7 @@ import type { FormatName, StoredArray } from '../../checkpoint/checkpoint.js'
 import { checkArrayBytes } from '../../checkpoint/checkpoint.js'
 import { type Extent, wholePart } from '../../checkpoint/tensor.js'
 import { inputError } from '../../io/errors.js'
-import type { DType } from '../../types/dtype.js'
+import { type DType, typesBy } from '../../types/dtype.js'
 import {
   expectHead,
   type MsgpackCursor,
@@ -25,12 +25,7 @@ const ndarrayExtension = 1
 const chunkedKey = '__msgpack_chunked_array__'
 
 /** numpy's names of the element types; flax knows more, checkpoints hold these. */
-const dtypeNames: ReadonlyMap<string, DType> = new Map([
-  ['float64', 'f64'],
-  ['float32', 'f32'],
-  ['float16', 'f16'],
-  ['bfloat16', 'bf16'],
-])
+const dtypeNames = typesBy(({ numpy }) => numpy)
 
 /** No checkpoint has arrays of more dimensions. */
 const maxDimensions = 8

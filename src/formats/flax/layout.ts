@@ -1,20 +1,12 @@
 import { pack } from 'msgpackr'
 import { inputError } from '../../io/errors.js'
-import { type DType, dtypes } from '../../types/dtype.js'
+import { type DType, dtypes, recordOf } from '../../types/dtype.js'
 
 /**
  * What an array consists of in a flax file: bytes that are known, and runs of
  * its own bytes, in the order in which they come.
  */
 export type Segment = Uint8Array | { payload: number }
-
-/** numpy's names, as flax writes them. */
-const dtypeNames: Partial<Record<DType, string>> = {
-  f64: 'float64',
-  f32: 'float32',
-  f16: 'float16',
-  bf16: 'bfloat16',
-}
 
 /** flax splits arrays that are larger, in bytes. */
 const maxChunk = 2 ** 30
@@ -82,7 +74,7 @@ function layOutNdarray(dtype: DType, shape: readonly number[], length: number): 
   const fields = Buffer.concat([
     Uint8Array.of(0x93),
     pack([...shape]),
-    pack(dtypeNames[dtype]),
+    pack(recordOf(dtype).numpy),
     binaryHead(length),
   ])
   return [extensionHead(fields.length + length, 1), fields, { payload: length }]

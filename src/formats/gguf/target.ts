@@ -4,7 +4,7 @@ import { type MetadataEntry, metadataLookup } from '../../checkpoint/metadata.js
 import { type Tensor, tensorBytes, wholePart } from '../../checkpoint/tensor.js'
 import { usageError } from '../../io/errors.js'
 import { resolveTokens } from '../../tokenizer/resolved-tokens.js'
-import { type DType, isFloat } from '../../types/dtype.js'
+import { type DType, isFloat, recordOf } from '../../types/dtype.js'
 import { nothingKnown } from '../about.js'
 import type { Target, TargetFile, TargetOptions } from '../format.js'
 import { splitShards } from '../hf/shards.js'
@@ -18,7 +18,6 @@ import { refuseUnreadable } from './keys.js'
 import { layOutGguf, type PlannedTensor } from './layout.js'
 import { type GgufRope, ggufRope, type RopeTensor, scalingKey } from './rope.js'
 import { splitEntries, splitName } from './split.js'
-import { floatFileTypes } from './type.js'
 import { vocabularyEntries } from './vocabulary.js'
 
 /** A tensor of the file: one of the model's, or bytes that are known beforehand. */
@@ -207,7 +206,8 @@ function fileTypeOf(
 ): number | undefined {
   if (mix !== undefined) return mix.fileType
   const type = mainType(tensors)
-  if (type === 'f32' || type === 'f16' || type === 'bf16') return floatFileTypes[type]
+  const { fileType } = recordOf(type)
+  if (fileType !== undefined) return fileType
   return metadata && metadataLookup(metadata).integer('general.file_type')
 }
 

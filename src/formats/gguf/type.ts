@@ -1,27 +1,10 @@
-import type { DType } from '../../types/dtype.js'
+import { type DType, recordOf, typesBy } from '../../types/dtype.js'
 
 /** ggml's tensor types that this program reads, by the numbers that files have for them. */
-export const tensorTypes: ReadonlyMap<number, DType> = new Map([
-  [0, 'f32'],
-  [1, 'f16'],
-  [2, 'q4_0'],
-  [3, 'q4_1'],
-  [6, 'q5_0'],
-  [7, 'q5_1'],
-  [8, 'q8_0'],
-  [10, 'q2_k'],
-  [11, 'q3_k'],
-  [12, 'q4_k'],
-  [13, 'q5_k'],
-  [14, 'q6_k'],
-  [28, 'f64'],
-  [30, 'bf16'],
-])
-
-const numberOfType = new Map([...tensorTypes].map(([number, dtype]) => [dtype, number]))
+export const tensorTypes: ReadonlyMap<number, DType> = typesBy(({ ggml }) => ggml?.id)
 
 export function tensorTypeNumber(dtype: DType): number {
-  const number = numberOfType.get(dtype)
+  const number = recordOf(dtype).ggml?.id
   if (number === undefined) throw new Error(`ggml has no ${dtype}`)
   return number
 }
@@ -60,6 +43,3 @@ export const otherTensorTypes: ReadonlyMap<number, OtherType> = new Map([
   // Of this one the block is not known here.
   [41, { name: 'q1_0', block: 1, bytes: 0, like: 'q2_k' }],
 ])
-
-/** `general.file_type` of a checkpoint whose matrices are of one float type: llama.cpp's LLAMA_FTYPE. */
-export const floatFileTypes = { f32: 0, f16: 1, bf16: 32 } as const

@@ -9,7 +9,7 @@ import { append } from '../../io/append.js'
 import { inputError } from '../../io/errors.js'
 import { isJsonObject, type JsonObject, parseJsonObject } from '../../io/json.js'
 import { type ByteSource, openFile } from '../../io/source.js'
-import { type DType, elementCount, type Float, isFloat } from '../../types/dtype.js'
+import { dtypes, elementCount, isFloat, typesBy } from '../../types/dtype.js'
 import type { Format, Target, TargetFile, TargetOptions } from '../format.js'
 import { outputTensors } from '../target.js'
 import { paramsBeside } from '../torch/meta-params.js'
@@ -109,14 +109,7 @@ const maxHeader = 100_000_000
  */
 const maxParts = 7 * 200_000 + 100_000
 
-const nameOfDtype: Record<Float, string> = { f64: 'F64', f32: 'F32', f16: 'F16', bf16: 'BF16' }
-/** A map: a file may name any text, `constructor` too. */
-const dtypeNames: ReadonlyMap<string, DType> = new Map([
-  ['F64', 'f64'],
-  ['F32', 'f32'],
-  ['F16', 'f16'],
-  ['BF16', 'bf16'],
-])
+const types = typesBy(({ safetensors }) => safetensors)
 
 /** The format's other types, and the bits of an element: buffers, and levels of quantizations. */
 const otherBits: ReadonlyMap<string, number> = new Map([
@@ -205,7 +198,7 @@ function parseHeader(header: JsonObject, start: number, { path, size }: ByteSour
       })
     }
     const type = typeof value.dtype === 'string' ? value.dtype : ''
-    const dtype = dtypeNames.get(type)
+    const dtype = types.get(type)
     const entry = { name, begin, end, type }
     if (dtype === undefined) {
       checkOther(value.dtype, shape, end - begin, where)
@@ -235,7 +228,7 @@ function checkOther(
   if (bits === undefined) {
     throw inputError(`its dtype is ${JSON.stringify(dtype)?.slice(0, 80)}, which is not known`, {
       ...where,
-      suggestions: [`Supported are ${[...dtypeNames.keys()].join(', ')}.`],
+      suggestions: [`Supported are ${[...types.keys()].join(', ')}.`],
     })
   }
   const elements = elementCount(shape)
@@ -341,7 +334,7 @@ function layOut(tensors: readonly Tensor[]): {
     const end = position + tensorBytes(tensor)
     if (!isFloat(tensor.dtype)) throw new Error(`safetensors holds no ${tensor.dtype}`)
     entries[tensor.name] = {
-      dtype: nameOfDtype[tensor.dtype],
+      dtype: dtypes[tensor.dtype].safetensors,
       shape: [...tensor.shape],
       data_offsets: [position, end],
     }

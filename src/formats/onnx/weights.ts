@@ -4,7 +4,7 @@ import { list, shown } from '../../checkpoint/geometry.js'
 import { isKnownName } from '../../checkpoint/names.js'
 import { wholePart } from '../../checkpoint/tensor.js'
 import { inputError } from '../../io/errors.js'
-import type { DType } from '../../types/dtype.js'
+import { type DType, typesBy } from '../../types/dtype.js'
 import type { Initializer, OnnxFile } from './file.js'
 
 /**
@@ -55,12 +55,7 @@ export function weightsOf({ nodes, initializers }: OnnxFile, path: string): Stor
   return [...arrays.values()].map(({ array }) => array)
 }
 
-const floatTypes: ReadonlyMap<number, DType> = new Map([
-  [TensorProto_DataType.FLOAT, 'f32'],
-  [TensorProto_DataType.FLOAT16, 'f16'],
-  [TensorProto_DataType.BFLOAT16, 'bf16'],
-  [TensorProto_DataType.DOUBLE, 'f64'],
-])
+const floatTypes = typesBy(({ onnx }) => onnx && TensorProto_DataType[onnx])
 
 /** A use of a value; `turned` when it has been transposed on the way. */
 interface Use {

@@ -1,5 +1,5 @@
 import { inputError } from '../../io/errors.js'
-import type { DType } from '../../types/dtype.js'
+import { type DType, dtypes, typesBy } from '../../types/dtype.js'
 import { type AllowList, asciiName, isKind, type PickleValue } from './pickle.js'
 import { mergeFsdp, mergeZero } from './shards.js'
 
@@ -99,10 +99,9 @@ const dtypeNames = new Set([
 const storageTypes: ReadonlyMap<string, StorageType> = new Map(
   (
     [
-      ['DoubleStorage', 'f64', 8],
-      ['FloatStorage', 'f32', 4],
-      ['HalfStorage', 'f16', 2],
-      ['BFloat16Storage', 'bf16', 2],
+      ...[...typesBy(({ storage }) => storage)].map(
+        ([name, dtype]) => [name, dtype, dtypes[dtype].bytes] as const,
+      ),
       ['LongStorage', undefined, 8],
       ['IntStorage', undefined, 4],
       ['ShortStorage', undefined, 2],
