@@ -50,7 +50,7 @@ export async function examineExisting(
   }
   if (there.isSymbolicLink()) {
     const target = await readlink(out).catch(() => 'nowhere')
-    throw refusal(out, `it is a link to ${target}`, 'Name that itself')
+    throw refusal(out, `it is a link to ${target}`, 'name that itself')
   }
   if (single && !there.isFile()) {
     throw refusal(out, 'it is a directory, a file is to be written there')
@@ -89,7 +89,7 @@ export async function examineFolder(folder: string, proof: ProofOptions = {}): P
     throw refusal(
       folder,
       `${provenanceName} does not list what is in it: ${list(foreign, 5)}`,
-      'Move it away',
+      'move it away',
     )
   }
   for (const entry of listed) {
@@ -194,10 +194,10 @@ async function proveFile(
   if (found !== sha256) throw refusal(path, `its SHA-256 is ${found}, its record says ${sha256}`)
 }
 
-function refusal(path: string, what: string, first = 'Remove it yourself'): OpenLlamaError {
+function refusal(path: string, what: string, other = 'remove it yourself'): OpenLlamaError {
   return usageError(`${what}; --force replaces only what this program wrote`, {
     path,
-    suggestions: [`${first}, or choose another --out.`],
+    suggestions: [`Choose another --out, or ${other}.`],
   })
 }
 

@@ -49,7 +49,7 @@ export async function examineStaging({ path }: Staging): Promise<Unfinished | un
     const what = there.isSymbolicLink() ? 'a link' : 'a file'
     throw usageError(`it is ${what}, where the unfinished output is to be made`, {
       path,
-      suggestions: ['Remove it yourself, or choose another --out.'],
+      suggestions: ['Choose another --out, or remove it yourself.'],
     })
   }
   const earlier = await readJournal(path)
@@ -65,7 +65,7 @@ export async function examineStaging({ path }: Staging): Promise<Unfinished | un
     throw usageError(`there is what no conversion made: ${list(names, 5)}`, {
       path,
       suggestions: [
-        'Move it away; or remove the folder yourself, or choose another --out. Links are not followed.',
+        'Choose another --out, move it away, or remove the folder yourself. Links are not followed.',
       ],
     })
   }

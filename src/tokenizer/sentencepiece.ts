@@ -53,6 +53,13 @@ export const modelTypes = ['unigram', 'bpe', 'word', 'char'] as const
 
 export type ModelType = (typeof modelTypes)[number]
 
+/** What a model is called beside tokenizers of other kinds. */
+export function kindOfModel(
+  type: ModelType,
+): 'sentencepiece-bpe' | 'sentencepiece-unigram' | 'other' {
+  return type === 'bpe' || type === 'unigram' ? `sentencepiece-${type}` : 'other'
+}
+
 /** The part of `trainer_spec` that decides what the tokenizer does. */
 interface TrainerSpec {
   readonly modelType: ModelType

@@ -5,6 +5,7 @@ import { bpeVocab } from './bpe-vocab.js'
 import { type Generation, type TokenizerFacts, tokenizerFacts } from './generation.js'
 import { loadTokenizer, loadTokenizerJson, readTokenizerFiles } from './load.js'
 import { resolveTokens } from './resolved-tokens.js'
+import { kindOfModel } from './sentencepiece.js'
 import { resolveTokenizer, type SettingsFile, type Token } from './tokenizer-config.js'
 
 /** What `inspect` says of a checkpoint's tokenizer. */
@@ -52,12 +53,7 @@ async function sentencePiece(checkpoint: Checkpoint): Promise<TokenizerSummary |
   const settings = resolveTokenizer(model, { ids: idsOf(checkpoint), rows, sources })
   return {
     from: path,
-    kind:
-      modelType === 'bpe'
-        ? 'sentencepiece-bpe'
-        : modelType === 'unigram'
-          ? 'sentencepiece-unigram'
-          : 'other',
+    kind: kindOfModel(modelType),
     generation,
     whitespace,
     pre: undefined,

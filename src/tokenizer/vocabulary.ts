@@ -6,7 +6,7 @@ import { bpeVocab } from './bpe-vocab.js'
 import { type LoadedTokenizer, loadTokenizer, loadTokenizerJson, readSettings } from './load.js'
 import { preTokenizerNamed } from './pre-tokenizer.js'
 import { resolveTokens } from './resolved-tokens.js'
-import { pieceTypeNames, pieceTypes } from './sentencepiece.js'
+import { kindOfModel, pieceTypeNames, pieceTypes } from './sentencepiece.js'
 import type { SettingsFile } from './tokenizer-config.js'
 
 /**
@@ -104,12 +104,7 @@ function sentencePiece({ model, sources, json }: LoadedTokenizer): Omit<Vocabula
   // LLaMA's own way, where there is a model file and nobody says otherwise.
   const usual = json === undefined
   return {
-    kind:
-      modelType === 'bpe'
-        ? 'sentencepiece-bpe'
-        : modelType === 'unigram'
-          ? 'sentencepiece-unigram'
-          : 'other',
+    kind: kindOfModel(modelType),
     tokens: model.pieces.map(({ text }) => text),
     types: model.pieces.map(({ type }) => pieceTypes[type]),
     scores: model.pieces.map(({ score }) => score),
