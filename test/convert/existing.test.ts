@@ -37,10 +37,11 @@ const convert = async (
 const toGguf = (out: string, run: Partial<RunOptions> = {}) => convert(out, run, { to: 'gguf' })
 const path = (...parts: string[]) => join(tempDir(), ...parts)
 
-/** Nothing in the folder of `out` is changed by a run that is refused. */
+/** A run that is refused changes nothing in the folder of `out`; its advice begins with less than removing. */
 async function refused(out: string, parts: string[], work: () => Promise<unknown>) {
   const before = contentOf(dirname(out))
-  await fails(work, 'usage', ...parts)
+  const { suggestions } = await fails(work, 'usage', ...parts)
+  assert.not.match(suggestions.join(' '), /^remove/i)
   assert.equal(contentOf(dirname(out)), before)
 }
 
