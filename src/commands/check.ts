@@ -121,9 +121,12 @@ export default class Check extends OpenLlamaCommand {
       ...options,
       signal: this.signal,
       onProgress: progress.show,
+      onChecked: (checked) => {
+        progress.stop()
+        this.warnings(checked.warnings)
+        this.log(describeCheck(checked))
+      },
     }).finally(progress.stop)
-    this.warnings(result.warnings)
-    this.log(describeCheck(result))
     if (result.record.verdict === 'failed') process.exitCode = exitCodes.check
     return checkJson(args.artifact, result)
   }

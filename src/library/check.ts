@@ -14,6 +14,8 @@ export interface CheckOptions
   report?: string
   /** Keep the figures in the openllama.json of the conversion that made the artifact. */
   record?: boolean
+  /** Called with what was found before a report or a record of it is written, which can fail. */
+  onChecked?(checked: Checked): void
 }
 
 export interface Checked extends CheckResult {
@@ -32,7 +34,18 @@ export async function check(
   artifact: string,
   options: CheckOptions & Attendance = {},
 ): Promise<Checked> {
-  const { config, heads, tokenizer, against, report, record, device, onProgress, ...rest } = options
+  const {
+    config,
+    heads,
+    tokenizer,
+    against,
+    report,
+    record,
+    device,
+    onProgress,
+    onChecked,
+    ...rest
+  } = options
   // The engines' libraries are large: loaded when there is something to check.
   const { checkReportPath, reportPage, writeReport } = await import('../check/report.js')
   const { findRecord, keepCheck } = await import('../check/recorded.js')
@@ -54,8 +67,10 @@ export async function check(
     device: device ?? 'auto',
     onProgress: (step) => onProgress?.({ phase: 'check', step }),
   })
+  const notes = [opened.checkpoint.notes, source?.checkpoint.notes ?? [], result.record.notes]
+  const checked = { ...result, warnings: [...new Set(notes.flat())] }
+  onChecked?.(checked)
   if (report !== undefined) await writeReport(report, reportPage(artifact, result))
   if (place !== undefined) await keepCheck(place, result.record)
-  const notes = [opened.checkpoint.notes, source?.checkpoint.notes ?? [], result.record.notes]
-  return { ...result, warnings: [...new Set(notes.flat())] }
+  return checked
 }
