@@ -27,7 +27,7 @@ syncBuiltinESMExports()
 if (end?.worker !== undefined) {
   let ended = false
   process.on('worker', (worker) => {
-    if (!ended) setTimeout(() => worker.terminate(), end.worker)
+    if (!ended) setTimeout(() => void worker.terminate(), end.worker)
     ended = true
   })
 }

@@ -111,7 +111,7 @@ test('any tile of any split is what plain loops give, to read and to write', () 
     fc.property(
       split,
       ({ rows, columns, rowCuts, columnCuts, slack, piece, transposed, tile: [a, b, c, d] }) => {
-        const bands = (size: number, cuts: number[]) => {
+        const cutsOf = (size: number, cuts: number[]) => {
           const edges = [0, ...cuts.filter((cut) => cut < size).sort((x, y) => x - y), size]
           return edges
             .slice(1)
@@ -119,8 +119,8 @@ test('any tile of any split is what plain loops give, to read and to write', () 
         }
         const files = new Map<string, Uint8Array>()
         const parts: Part[] = []
-        for (const row of bands(rows, rowCuts)) {
-          for (const column of bands(columns, columnCuts)) {
+        for (const row of cutsOf(rows, rowCuts)) {
+          for (const column of cutsOf(columns, columnCuts)) {
             const pitch = column.size + slack
             const path = `part ${parts.length}`
             const run = new Uint8Array(2 * row.size * pitch).fill(0xee)

@@ -1,6 +1,6 @@
 // The live cross-checks: our output in the formats' own software. Needs Python 3; its packages are
 // installed on first use. Prints a line a check, and fails if any does.
-//   node test/interop/run.js [hub|tokenizers|formats|architectures|kinds|rope|settlement|cards]
+//   node test/interop/run.js [hub|tokenizers|formats|architectures|kinds|rope|tokens|cards]
 import { rmSync } from 'node:fs'
 import { checkArchitectures } from './architectures.js'
 import { checkCards, checkReleaseCard } from './cards.js'
@@ -10,8 +10,8 @@ import { checkKinds } from './kinds.js'
 import { pythonWithTransformers4, pythonWithTransformers5 } from './python.js'
 import { checkRope } from './rope.js'
 import { counts, models, temporary } from './session.js'
-import { checkSettlement } from './settlement.js'
 import { checkTokenizers } from './tokenizers.js'
+import { checkTokens } from './tokens.js'
 
 const parts = {
   hub: checkHub,
@@ -20,7 +20,7 @@ const parts = {
   architectures: (pythons) => checkArchitectures(pythons),
   kinds: (pythons) => eachModel((model) => checkKinds(pythons, model)),
   rope: checkRope,
-  settlement: checkSettlement,
+  tokens: checkTokens,
   cards: async (pythons) => {
     checkReleaseCard(pythons)
     await eachModel((model) => checkCards(pythons, model))

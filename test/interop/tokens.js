@@ -49,9 +49,9 @@ function sources() {
   }
 }
 
-export function checkSettlement(pythons) {
+export function checkTokens(pythons) {
   for (const [name, source] of Object.entries(sources())) {
-    const folder = join(temporary, 'settlement', name)
+    const folder = join(temporary, 'tokens', name)
     const own = join(folder, 'source')
     write(own, source)
     const to = (out, ...args) => {
@@ -61,8 +61,7 @@ export function checkSettlement(pythons) {
     const files = [to('safetensors', '--to', 'safetensors'), to('pytorch', '--to', 'pytorch')]
     const gguf = to('m.gguf', '--to', 'gguf')
     const logits = name === 'tied-flag' ? [`${tiny}/expected`] : []
-    for (const each of pythons)
-      check(each, 'check_settlement.py', own, gguf, files.join(), ...logits)
+    for (const each of pythons) check(each, 'check_tokens.py', own, gguf, files.join(), ...logits)
   }
 }
 

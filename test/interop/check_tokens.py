@@ -1,7 +1,7 @@
 """Holds what was written of tokens and generation against its source, in whichever transformers is
 installed, and a GGUF's special tokens against what llama.cpp's converter takes from the source.
 
-usage: check_settlement.py SOURCE GGUF FOLDER,FOLDER... [EXPECTED_DIR]
+usage: check_tokens.py SOURCE GGUF FOLDER,FOLDER... [EXPECTED_DIR]
 
 With EXPECTED_DIR the folders' logits must be those of EXPECTED_DIR/logits.safetensors.
 """
