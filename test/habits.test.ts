@@ -40,4 +40,22 @@ test('text becomes JSON in src/io alone', () => {
   assert.equal(found(/\bJSON\.parse\b/, others), [])
 })
 
+test('an exported name has one meaning', () => {
+  const exported =
+    /^export (?:declare )?(?:abstract )?(?:async )?(?:function\*?|class|const|let|interface|type|enum) (\w+)/gm
+  const places = new Map<string, string[]>()
+  // The library's calls have the names of what they call; kernels are a program of their own.
+  const others = files.filter((name) => /^src\/(?!library\/|kernels\/assembly\/)/.test(name))
+  for (const name of others) {
+    // Of a function with several signatures each is an export.
+    for (const word of new Set([...textOf(name).matchAll(exported)].map((match) => match[1] ?? '')))
+      places.set(word, [...(places.get(word) ?? []), name])
+  }
+  assert.ok(places.size > 500)
+  assert.equal(
+    [...places].filter(([, there]) => there.length > 1),
+    [],
+  )
+})
+
 test.run()

@@ -13,7 +13,7 @@ import { statThere } from '../io/there.js'
 import { openCheckpoint } from '../open/open.js'
 import { isBlock, isFloat } from '../types/dtype.js'
 import { shellWord } from './markdown.js'
-import { type CardRecord, recordOf } from './records.js'
+import { type CardRecord, ownRecord } from './records.js'
 
 /** A model in one form: a file of weights or several that belong together. */
 export interface Artifact {
@@ -117,7 +117,7 @@ async function describe(folder: string, path: string, format: FormatName): Promi
     folder,
     [...all].map((each) => relative(folder, each)),
   )
-  const record = await recordOf(
+  const record = await ownRecord(
     folder,
     files.map(({ name }) => name),
   )

@@ -72,7 +72,7 @@ export interface RecordedMetric {
 }
 
 /** The record that lists one of these files of a folder, as far as there is one. */
-export async function recordOf(
+export async function ownRecord(
   folder: string,
   names: readonly string[],
 ): Promise<CardRecord | undefined> {

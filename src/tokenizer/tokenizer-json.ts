@@ -42,7 +42,7 @@ export interface TokenizerJsonOptions {
   readonly added?: readonly AddedToken[]
 }
 
-export interface TokenizerJson {
+export interface MadeTokenizerJson {
   /** The file's text. */
   readonly text: string
   /** Where it cannot equal SentencePiece, a sentence each. */
@@ -58,7 +58,7 @@ export function tokenizerJson(
   model: SentencePieceModel,
   path: string,
   options: TokenizerJsonOptions = {},
-): TokenizerJson {
+): MadeTokenizerJson {
   const reason = whyNoTokenizerJson(model)
   if (reason !== undefined) throw unsupported(path, reason)
   const warnings: string[] = []

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { recordOf } from '../../src/card/records.js'
+import { ownRecord } from '../../src/card/records.js'
 import { tempDir } from '../support/temp.js'
 
 const test = suite('card: records')
@@ -12,7 +12,7 @@ async function optionsOf(record: object) {
   const files = [{ name: 'm.gguf', bytes: 1, sha256: 'a' }]
   const whole = { target: { format: 'gguf', files }, ...record }
   writeFileSync(join(folder, 'openllama.json'), JSON.stringify(whole))
-  const found = await recordOf(folder, ['m.gguf'])
+  const found = await ownRecord(folder, ['m.gguf'])
   return [found?.options, found?.keepsTokenizer, found?.target.files]
 }
 

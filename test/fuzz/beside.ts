@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { editFrontMatter, readFrontMatter, splitCard } from '../../src/card/front-matter.js'
 import { parseLoss } from '../../src/card/loss.js'
-import { recordOf } from '../../src/card/records.js'
+import { ownRecord } from '../../src/card/records.js'
 import { parseEvalRun } from '../../src/card/results/lm-eval.js'
 import { cardFaults } from '../../src/card/validate.js'
 import { readJournal } from '../../src/convert/journal.js'
@@ -274,7 +274,7 @@ export const besideTargets: Target[] = [
     mutate: jsonMutator(Object.keys(record)),
     run: inFolder('openllama.json', (folder) =>
       each(
-        () => recordOf(folder, ['m.gguf']),
+        () => ownRecord(folder, ['m.gguf']),
         () => readRecords([], folder),
         () => mergesSpacesByRecord(join(folder, 'm.gguf')),
       ),

@@ -24,6 +24,11 @@ test('objects, lists and keys are counted, and not what stands in texts', () => 
   assert.equal(measure(bytes('"never ends {')), { parts: 0, depth: 0 })
 })
 
+test('what is no JSON, or no object: where, and what to do about it', async () => {
+  await fails(() => parseJsonObject(bytes('{"a":1,'), 'a.json'), 'input', 'a.json', 'get it again')
+  await fails(() => parseJsonObject(bytes('[1]'), 'a.json'), 'input', 'object is expected')
+})
+
 test('nesting beyond use, and parts beyond memory', async () => {
   const nested = `{"a":${'['.repeat(100)}${']'.repeat(100)}}`
   await fails(() => parseJsonObject(bytes(nested), 'a.json'), 'input', 'more than 100 levels')

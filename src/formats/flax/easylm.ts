@@ -14,7 +14,7 @@ import {
   readText,
   skipBytes,
 } from './msgpack.js'
-import { flaxTarget, holder, layOutFile, storedShape } from './target.js'
+import { easylmHolder, flaxTarget, layOutFile, storedShape } from './target.js'
 import { isStateRoot, type Leaf, listLeaves } from './train-state.js'
 
 /**
@@ -53,7 +53,11 @@ export const easylm: Format = {
   },
 
   describe(checkpoint, options) {
-    const tensors = withHead(checkpoint, holder, outputTensors(checkpoint, holder, options))
+    const tensors = withHead(
+      checkpoint,
+      easylmHolder,
+      outputTensors(checkpoint, easylmHolder, options),
+    )
     const pieces = tensors.map((tensor) => ({
       segments: layOutRecord(tensor.storedName, tensor.dtype, storedShape(tensor)),
       tensor,

@@ -18,7 +18,7 @@ import {
   readText,
   skipValue,
 } from './msgpack.js'
-import { flaxTarget, holder, layOutFile, storedShape } from './target.js'
+import { easylmHolder, flaxTarget, layOutFile, storedShape } from './target.js'
 import { isStateRoot, type Leaf, listLeaves } from './train-state.js'
 
 /**
@@ -77,7 +77,11 @@ export const flax: Format = {
   },
 
   describe(checkpoint, options) {
-    const tensors = withHead(checkpoint, holder, outputTensors(checkpoint, holder, options))
+    const tensors = withHead(
+      checkpoint,
+      easylmHolder,
+      outputTensors(checkpoint, easylmHolder, options),
+    )
     return flaxTarget(
       checkpoint,
       options,

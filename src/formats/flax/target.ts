@@ -13,7 +13,7 @@ export interface SegmentFile {
 }
 
 /** EasyLM's names: what it writes for transformers' Flax models is told when it is read. */
-export const holder: Holder = { naming: 'easylm', reader: 'EasyLM’s code' }
+export const easylmHolder: Holder = { naming: 'easylm', reader: 'EasyLM’s code' }
 
 /** Lays out one file; segments that are a tensor's come with it. */
 export function layOutFile(
@@ -58,7 +58,7 @@ export function flaxTarget(
     tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
     notes: beside.notes,
     losses: lossesOf(checkpoint.config, {
-      reader: holder.reader,
+      reader: easylmHolder.reader,
       window: false,
       scaling: false,
       headDim: false,

@@ -34,7 +34,7 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
   const resolved = given.resolved ?? resolveTokens(source, given)
   const checkpoint = { ...source, config: resolved.config }
   const options = { ...given, resolved }
-  const tensors = outputTensors(checkpoint, holder, options).map((tensor) => ({
+  const tensors = outputTensors(checkpoint, ggufHolder, options).map((tensor) => ({
     ...tensor,
     dtype: typeOf(tensor, checkpoint, options),
   }))
@@ -82,7 +82,7 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
 }
 
 /** Whose names its tensors have. */
-export const holder = { naming: 'gguf', reader: 'GGUF' } as const
+export const ggufHolder = { naming: 'gguf', reader: 'GGUF' } as const
 
 /** The type that a tensor is written in. llama.cpp computes with vectors of f32 only. */
 function typeOf({ name, shape }: Tensor, source: Checkpoint, { dtype, mix }: TargetOptions): DType {
