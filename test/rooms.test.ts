@@ -20,14 +20,14 @@ const rooms: Record<string, string> = {
   formats: 'io version.ts types architectures checkpoint tokenizer quantize graph',
   open: 'io types checkpoint tokenizer quantize formats',
   engines: 'io version.ts types checkpoint tokenizer graph formats',
-  record: 'engines',
+  record: 'io engines',
   convert:
     'io version.ts types architectures kernels checkpoint tokenizer quantize formats open record',
   compare: 'io types architectures checkpoint tokenizer engines record convert',
   check:
     'io version.ts types checkpoint tokenizer quantize formats open engines record convert compare',
   card: 'io types architectures checkpoint tokenizer formats open record convert',
-  hub: 'io convert card',
+  hub: 'io record convert card',
   library: 'io formats open engines convert compare check hub',
   'index.ts': 'io checkpoint formats open engines record convert check card library',
   cli: 'io architectures checkpoint tokenizer formats engines record convert compare check card hub library',

@@ -1,8 +1,7 @@
 import { join } from 'node:path'
-import { readProvenance } from '../convert/provenance.js'
-import { provenanceBeside, provenanceName } from '../convert/staging.js'
 import { isJsonObject, type Json, type JsonObject } from '../io/json.js'
 import { statThere } from '../io/there.js'
+import { readRecord, recordBeside, recordName } from '../record/record.js'
 
 /** What a card says out of an openllama.json (src/convert/provenance.ts). */
 export interface CardRecord {
@@ -76,16 +75,16 @@ export async function ownRecord(
   folder: string,
   names: readonly string[],
 ): Promise<CardRecord | undefined> {
-  for (const name of [...names.map(provenanceBeside), provenanceName]) {
+  for (const name of [...names.map(recordBeside), recordName]) {
     const path = join(folder, name)
     if (!(await statThere(path))?.isFile()) continue
-    const record = readRecord(await readProvenance(path), path)
+    const record = cardRecord(await readRecord(path), path)
     if (record.target.files.some((file) => names.includes(file.name))) return record
   }
   return undefined
 }
 
-function readRecord(json: JsonObject, path: string): CardRecord {
+function cardRecord(json: JsonObject, path: string): CardRecord {
   const tool = object(json.tool)
   const options = object(json.options)
   const tokenizer = object(json.tokenizer)

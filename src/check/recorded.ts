@@ -1,12 +1,11 @@
 import { dirname, join, posix, relative, sep } from 'node:path'
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
-import { readProvenance } from '../convert/provenance.js'
-import { provenanceBeside, provenanceName } from '../convert/staging.js'
 import { inputError } from '../io/errors.js'
-import { formatJson, isJsonObject, type JsonObject } from '../io/json.js'
+import { formatJson, type JsonObject } from '../io/json.js'
 import { writeOutputs } from '../io/output.js'
 import { statThere } from '../io/there.js'
 import { type CheckRecord, roundFigures } from '../record/check.js'
+import { listedFiles, readRecord, recordBeside, recordName } from '../record/record.js'
 
 /**
  * The record of the conversion that made an artifact: beside a single file, or in its folder, or,
@@ -18,13 +17,13 @@ export async function findRecord({ format, path, files }: Checkpoint): Promise<s
   if (first === undefined) throw inputError('it has no files', { format, path })
   const folder = dirname(first.path)
   const places = [
-    provenanceBeside(first.path),
-    join(folder, provenanceName),
-    join(dirname(folder), provenanceName),
+    recordBeside(first.path),
+    join(folder, recordName),
+    join(dirname(folder), recordName),
   ]
   for (const place of places) {
     if (!(await statThere(place))?.isFile()) continue
-    const recorded = sizesIn(await readProvenance(place))
+    const recorded = sizesIn(await readRecord(place))
     const wrong = files.find((file) => recorded.get(nameFrom(place, file.path)) !== file.size)
     if (wrong === undefined) return place
     const known = recorded.get(nameFrom(place, wrong.path))
@@ -36,7 +35,7 @@ export async function findRecord({ format, path, files }: Checkpoint): Promise<s
       suggestions: ['It was changed after its conversion: convert it again.'],
     })
   }
-  throw inputError(`there is no ${provenanceName} that lists it, to keep the figures in`, {
+  throw inputError(`there is no ${recordName} that lists it, to keep the figures in`, {
     format,
     path: first.path,
     suggestions: ['Only what `openllama convert` wrote has one; leave --record out.'],
@@ -45,18 +44,13 @@ export async function findRecord({ format, path, files }: Checkpoint): Promise<s
 
 /** Puts what a check found into the record of a conversion, in the place of an earlier check. */
 export async function keepCheck(place: string, check: CheckRecord): Promise<void> {
-  const record = { ...(await readProvenance(place)), check: roundFigures(check) }
+  const record = { ...(await readRecord(place)), check: roundFigures(check) }
   await writeOutputs([{ path: place, bytes: new TextEncoder().encode(formatJson(record)) }], true)
 }
 
-function sizesIn({ target }: JsonObject): Map<string, number> {
-  const files = isJsonObject(target) && Array.isArray(target.files) ? target.files : []
-  return new Map(
-    files.flatMap((file) => {
-      const { name, bytes } = isJsonObject(file) ? file : {}
-      return typeof name === 'string' && typeof bytes === 'number' ? [[name, bytes] as const] : []
-    }),
-  )
+function sizesIn(record: JsonObject): Map<string, number> {
+  const files = listedFiles(record) ?? []
+  return new Map(files.flatMap((file) => (file ? [[file.name, file.bytes] as const] : [])))
 }
 
 /** What a file is called in a record. */

@@ -4,10 +4,11 @@ import { list } from '../checkpoint/geometry.js'
 import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
 import { isJsonObject, type JsonObject } from '../io/json.js'
 import { listTree, stateOf, statsOf, type TreeEntry } from '../io/tree.js'
+import { listedFiles, readRecord, recordBeside, recordName } from '../record/record.js'
 import { hashFile } from './digest.js'
 import { journalName } from './journal.js'
-import { readProvenance } from './provenance.js'
-import { provenanceBeside, provenanceName, type Staging } from './staging.js'
+
+import type { Staging } from './staging.js'
 
 /**
  * What is at an output's path and may be replaced: this program made it, which its record proves
@@ -65,15 +66,15 @@ export async function examineExisting(
 export async function examineFolder(folder: string, proof: ProofOptions = {}): Promise<Existing> {
   const entries = (await listTree(folder)).filter(({ kind }) => kind !== 'folder')
   if (entries.length === 0) return { files: new Map(), carried: [] }
-  const record = await recordAt(join(folder, provenanceName))
+  const record = await recordAt(join(folder, recordName))
   // A slip of the hand must not replace a home directory by a model.
   if (record === undefined) {
     throw refusal(
       folder,
-      `it is a directory that was not made by this program (it has no ${provenanceName} of it)`,
+      `it is a directory that was not made by this program (it has no ${recordName} of it)`,
     )
   }
-  const own = new Set([provenanceName, journalName])
+  const own = new Set([recordName, journalName])
   const carried: string[] = []
   const foreign: string[] = []
   const proven = new Map<string, string>()
@@ -88,7 +89,7 @@ export async function examineFolder(folder: string, proof: ProofOptions = {}): P
   if (foreign.length > 0) {
     throw refusal(
       folder,
-      `${provenanceName} does not list what is in it: ${list(foreign, 5)}`,
+      `${recordName} does not list what is in it: ${list(foreign, 5)}`,
       'move it away',
     )
   }
@@ -103,7 +104,7 @@ export async function examineFolder(folder: string, proof: ProofOptions = {}): P
 
 /** The record of a single file must be of this file. */
 async function examineFile(out: string, proof: ProofOptions): Promise<Existing> {
-  const beside = provenanceBeside(out)
+  const beside = recordBeside(out)
   const record = await recordAt(beside)
   const recorded = record?.files.get(basename(out))
   const stats = await statsOf(out)
@@ -125,7 +126,7 @@ async function examineFile(out: string, proof: ProofOptions): Promise<Existing> 
 
 /** Nothing is at the path of a single file; a record may be beside it. */
 async function examineRecord(out: string, force: boolean): Promise<Existing | undefined> {
-  const beside = provenanceBeside(out)
+  const beside = recordBeside(out)
   if ((await statsOf(beside)) === undefined) return undefined
   const record = await recordAt(beside)
   if (record === undefined || !record.files.has(basename(out))) {
@@ -147,13 +148,13 @@ export async function holdExisting(
   existing: Existing | undefined,
 ): Promise<void> {
   if (existing === undefined) {
-    const path = (await statsOf(out)) ? out : provenanceBeside(out)
+    const path = (await statsOf(out)) ? out : recordBeside(out)
     if (path !== out && (!single || (await statsOf(path)) === undefined)) return
     throw came(path)
   }
   const paths = new Map<string, string>()
   if (single) {
-    for (const path of [out, provenanceBeside(out)]) {
+    for (const path of [out, recordBeside(out)]) {
       const stats = await statsOf(path)
       if (stats !== undefined) paths.set(path, stateOf(stats))
     }
@@ -218,7 +219,7 @@ export async function recordAt(path: string): Promise<OutputRecord | undefined> 
   const stats = await statsOf(path)
   if (!stats?.isFile()) return undefined
   try {
-    const files = filesOf(await readProvenance(path))
+    const files = filesOf(await readRecord(path))
     return files && { files, state: stateOf(stats), mtimeNs: stats.mtimeNs }
   } catch (error) {
     if (error instanceof OpenLlamaError && error.code === 'input') return undefined
@@ -226,18 +227,11 @@ export async function recordAt(path: string): Promise<OutputRecord | undefined> 
   }
 }
 
-function filesOf({ tool, target }: JsonObject): Map<string, Recorded> | undefined {
-  if (!isJsonObject(tool) || tool.name !== 'openllama' || !isJsonObject(target)) return undefined
-  if (!Array.isArray(target.files)) return undefined
-  const files = new Map<string, Recorded>()
-  for (const file of target.files) {
-    if (!isJsonObject(file)) return undefined
-    const { name, bytes, sha256 } = file
-    const sized = typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes >= 0
-    if (typeof name !== 'string' || !sized || (sha256 !== null && typeof sha256 !== 'string')) {
-      return undefined
-    }
-    files.set(name, { bytes, sha256 })
-  }
-  return files
+function filesOf(record: JsonObject): Map<string, Recorded> | undefined {
+  const { tool } = record
+  if (!isJsonObject(tool) || tool.name !== 'openllama') return undefined
+  const listed = listedFiles(record)
+  const files = listed?.flatMap((file) => file ?? [])
+  if (files === undefined || files.length !== listed?.length) return undefined
+  return new Map(files.map(({ name, ...file }) => [name, file]))
 }

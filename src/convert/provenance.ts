@@ -3,10 +3,11 @@ import { open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { FormatName } from '../checkpoint/checkpoint.js'
 import type { Loss } from '../formats/losses.js'
-import { formatJson, type JsonObject, readJsonObject } from '../io/json.js'
+import { formatJson } from '../io/json.js'
 import { originOf } from '../io/snapshot.js'
 import type { Origin } from '../io/store.js'
 import type { CheckRecord } from '../record/check.js'
+import { recordName } from '../record/record.js'
 import { type TokenizerRecord, tokenizerRecord } from '../tokenizer/record.js'
 import { version } from '../version.js'
 import type { Conversion, ConvertOptions, RunOptions } from './convert.js'
@@ -15,7 +16,6 @@ import { noFollow } from './files.js'
 import type { InputRecord } from './inputs.js'
 import type { FallbackRecord, MixOptions } from './mix.js'
 import type { CastSummary } from './plan.js'
-import { provenanceName } from './staging.js'
 
 /**
  * The record beside every output, openllama.json: what it was made from, how,
@@ -159,22 +159,10 @@ function unverifiedNotes(unverified: Executed['unverified']): string[] {
   )
 }
 
-/** A record lists its files; folders of some thousand shards are not known. */
-const maxRecord = 16 * 1024 * 1024
-
-/**
- * Reads a record, of this version or another, made by hand or by this program: nothing in it has
- * been looked at.
- * @throws input error for what is no JSON object
- */
-export async function readProvenance(path: string): Promise<JsonObject> {
-  return readJsonObject(path, maxRecord)
-}
-
 /** Writes and syncs the record into the staging directory. */
 export async function writeProvenance(staging: string, provenance: Provenance): Promise<void> {
   const { O_WRONLY, O_CREAT, O_TRUNC } = constants
-  const path = join(staging, provenanceName)
+  const path = join(staging, recordName)
   const handle = await open(path, O_WRONLY | O_CREAT | O_TRUNC | noFollow)
   try {
     await handle.writeFile(formatJson(provenance))

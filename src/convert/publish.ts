@@ -5,9 +5,10 @@ import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
 import type { Lock } from '../io/lock.js'
 import { syncDirectory } from '../io/sync.js'
 import { identityOf, listTree, statsOf } from '../io/tree.js'
+import { recordBeside, recordName } from '../record/record.js'
 import { type Existing, examineFolder, holdExisting, recordAt } from './existing.js'
 import { journalName, readJournal } from './journal.js'
-import { discard, provenanceBeside, provenanceName, type Staging } from './staging.js'
+import { discard, type Staging } from './staging.js'
 
 /** Where what was at the output's path is while another takes its place, and until it is removed. */
 export function replacedBy(out: string): string {
@@ -56,7 +57,7 @@ export async function publish(
 
 /** @throws usage error where the staging directory has more in it than was made, or other files */
 async function holdStaging({ path }: Staging, files: Publication['files']): Promise<void> {
-  const known = new Set([journalName, provenanceName])
+  const known = new Set([journalName, recordName])
   const entries = await listTree(path)
   const foreign = entries.filter(
     ({ name, kind, stats }) =>
@@ -91,11 +92,11 @@ async function exchange(staging: Staging): Promise<boolean> {
   const { out, path, single } = staging
   const replaced = replacedBy(out)
   if ((await statsOf(out)) !== undefined) steps.push([out, replaced])
-  const beside = provenanceBeside(out)
-  if (single && (await statsOf(beside))) steps.push([beside, provenanceBeside(replaced)])
+  const beside = recordBeside(out)
+  if (single && (await statsOf(beside))) steps.push([beside, recordBeside(replaced)])
   const moved = steps.length > 0
   if (single) {
-    const [record, file] = [join(path, provenanceName), join(path, basename(out))]
+    const [record, file] = [join(path, recordName), join(path, basename(out))]
     // The file last: while it is not there, no record is of another.
     steps.push([record, beside], [file, out])
   } else steps.push([path, out])
@@ -192,15 +193,15 @@ async function removeReplaced({ out, single }: Staging): Promise<void> {
   if (single) {
     // It was moved there with its record or by it, and nothing else was.
     await rm(replaced, { force: true })
-    await rm(provenanceBeside(replaced), { force: true })
+    await rm(recordBeside(replaced), { force: true })
     return
   }
   if (there === undefined) return
   const entries = await listTree(replaced)
-  const record = await recordAt(join(replaced, provenanceName))
+  const record = await recordAt(join(replaced, recordName))
   const own = (name: string) => record?.files.has(name) === true || name === journalName
   for (const { name, kind } of entries) {
-    if (kind !== 'file' || own(name) || name === provenanceName) continue
+    if (kind !== 'file' || own(name) || name === recordName) continue
     const kept = join(out, name)
     if ((await statsOf(kept)) !== undefined) continue
     await mkdir(dirname(kept), { recursive: true })
@@ -213,7 +214,7 @@ async function removeReplaced({ out, single }: Staging): Promise<void> {
     if (kind === 'folder') await rmdir(join(replaced, name))
   }
   // The record last: as long as there is anything, it says what it is.
-  await rm(join(replaced, provenanceName), { force: true })
+  await rm(join(replaced, recordName), { force: true })
   await rmdir(replaced)
 }
 
@@ -229,7 +230,7 @@ export async function recover(staging: Staging): Promise<string[]> {
     const [now, before] = [await statsOf(out), await statsOf(replaced)]
     if (single) return await recoverFile(staging)
     if (before === undefined || !before.isDirectory()) return []
-    const record = await recordAt(join(replaced, provenanceName))
+    const record = await recordAt(join(replaced, recordName))
     const empty = (await listTree(replaced)).length === 0
     if (record === undefined && !empty) return []
     if (now === undefined) {
@@ -239,7 +240,7 @@ export async function recover(staging: Staging): Promise<string[]> {
       return [`${out} had been moved aside by a run that was killed, and is back`]
     }
     // Not ours, where the output is none of ours.
-    if ((await recordAt(join(out, provenanceName))) === undefined) return []
+    if ((await recordAt(join(out, recordName))) === undefined) return []
     if (!empty) await examineFolder(replaced)
     await removeReplaced(staging)
     return []
@@ -254,7 +255,7 @@ export async function recover(staging: Staging): Promise<string[]> {
 async function recoverFile(staging: Staging): Promise<string[]> {
   const { out, path } = staging
   const replaced = replacedBy(out)
-  const [beside, kept] = [provenanceBeside(out), provenanceBeside(replaced)]
+  const [beside, kept] = [recordBeside(out), recordBeside(replaced)]
   const [now, before] = [await statsOf(out), await statsOf(replaced)]
   const file = basename(out)
   const isRecord = async (at: string) => (await recordAt(at))?.files.has(file) === true
@@ -266,7 +267,7 @@ async function recoverFile(staging: Staging): Promise<string[]> {
     if (moved && (await statsOf(beside))) {
       if (!(await isRecord(beside))) return []
       await mkdir(path, { recursive: true })
-      await rename(beside, join(path, provenanceName))
+      await rename(beside, join(path, recordName))
     }
     if (moved) await rename(kept, beside)
     await rename(replaced, out)
@@ -275,8 +276,8 @@ async function recoverFile(staging: Staging): Promise<string[]> {
   if (now === undefined && before === undefined && journal !== undefined) {
     // A first output, whose record had come and whose file had not.
     const waits = await statsOf(join(path, file))
-    if (waits && !(await statsOf(join(path, provenanceName))) && (await isRecord(beside))) {
-      await rename(beside, join(path, provenanceName))
+    if (waits && !(await statsOf(join(path, recordName))) && (await isRecord(beside))) {
+      await rename(beside, join(path, recordName))
     }
     return []
   }

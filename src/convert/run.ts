@@ -5,6 +5,7 @@ import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
 import type { Lock } from '../io/lock.js'
 import { formatBytes } from '../io/units.js'
 import { type CheckRecord, exceededMetrics } from '../record/check.js'
+import { recordBeside } from '../record/record.js'
 import type { Conversion } from './convert.js'
 import { execute, type Progress } from './execute.js'
 import { type Existing, examineExisting, type ProofOptions } from './existing.js'
@@ -14,14 +15,7 @@ import { refuseOverlap } from './overlap.js'
 import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
 import { publish, recover, replacedBy } from './publish.js'
 import { holdSource } from './source-state.js'
-import {
-  discard,
-  examineStaging,
-  makeStaging,
-  provenanceBeside,
-  type Staging,
-  type Unfinished,
-} from './staging.js'
+import { discard, examineStaging, makeStaging, type Staging, type Unfinished } from './staging.js'
 import { valueWarnings } from './value-warnings.js'
 import { ContentError } from './verifier.js'
 
@@ -97,7 +91,7 @@ export async function refuseAsRun(
 function holdApart({ checkpoint, staging, options }: Conversion): Promise<void> {
   const { out, single } = staging
   const others = [options.config, options.tokenizer, options.mix?.imatrix]
-  const belonging = [replacedBy(out), ...(single ? [provenanceBeside(out)] : [])]
+  const belonging = [replacedBy(out), ...(single ? [recordBeside(out)] : [])]
   return refuseOverlap(
     checkpoint,
     others.filter((each) => each !== undefined),

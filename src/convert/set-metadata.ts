@@ -13,9 +13,8 @@ import { OpenLlamaError } from '../io/errors.js'
 import { formatJson, isJsonObject, type Json, type JsonObject } from '../io/json.js'
 import type { Lock } from '../io/lock.js'
 import { statsOf } from '../io/tree.js'
+import { readRecord, recordBeside, recordName } from '../record/record.js'
 import { lockOutput } from './output-lock.js'
-import { readProvenance } from './provenance.js'
-import { provenanceBeside, provenanceName } from './staging.js'
 
 /**
  * Sets metadata of a GGUF file and keeps the record of its conversion true: size, hash and options
@@ -53,7 +52,7 @@ async function lock(file: string): Promise<Lock[]> {
   const locks = [await lockOutput(file)]
   const folder = dirname(file)
   try {
-    const isOutput = await statsOf(join(folder, provenanceName))
+    const isOutput = await statsOf(join(folder, recordName))
     if (isOutput !== undefined && !/^\.{0,2}$/.test(basename(folder))) {
       locks.push(await lockOutput(folder))
     }
@@ -72,9 +71,9 @@ async function recordOf(
   assignments: readonly KeyAssignment[],
 ): Promise<RecordOfFile | undefined> {
   const name = basename(file)
-  for (const path of [provenanceBeside(file), join(dirname(file), provenanceName)]) {
+  for (const path of [recordBeside(file), join(dirname(file), recordName)]) {
     if ((await statsOf(path)) === undefined) continue
-    const record = await readProvenance(path)
+    const record = await readRecord(path)
     const listed = listedIn(record, name)
     if (listed === undefined) continue
     return {

@@ -7,6 +7,7 @@ import type { Target, TargetFile } from '../formats/format.js'
 import { fromSystemError, usageError } from '../io/errors.js'
 import { identityOf, listTree, statsOf } from '../io/tree.js'
 import { writeAll } from '../io/whole.js'
+import { recordName } from '../record/record.js'
 import { noFollow } from './files.js'
 import { type Earlier, journalName, readJournal } from './journal.js'
 
@@ -21,14 +22,6 @@ export interface Staging {
   path: string
   /** The result is one file, and not a directory. */
   single: boolean
-}
-
-/** The record in every output directory: what it was made from, how, and its hashes. */
-export const provenanceName = 'openllama.json'
-
-/** The record of an output that is a file, beside it. */
-export function provenanceBeside(out: string): string {
-  return `${out}.${provenanceName}`
 }
 
 /** An unfinished conversion: all of it made by this program. */
@@ -54,7 +47,7 @@ export async function examineStaging({ path }: Staging): Promise<Unfinished | un
   }
   const earlier = await readJournal(path)
   const files = earlier?.head.files ?? []
-  const ours = new Set([journalName, ...(earlier ? [provenanceName, ...files] : [])])
+  const ours = new Set([journalName, ...(earlier ? [recordName, ...files] : [])])
   const folders = foldersOf(files)
   const foreign = (await listTree(path)).filter(({ name, kind, stats }) =>
     // What is known by another name too is somebody else's: writing to it would change that.
@@ -185,7 +178,7 @@ async function fillGaps(
 export async function discard(staging: Staging, files: readonly string[]): Promise<void> {
   const { path } = staging
   try {
-    for (const name of [...files, provenanceName]) await rm(join(path, name), { force: true })
+    for (const name of [...files, recordName]) await rm(join(path, name), { force: true })
     for (const folder of [...foldersOf(files)].sort().reverse()) {
       await rmdir(join(path, folder)).catch(ignoreMissing)
     }

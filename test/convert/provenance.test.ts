@@ -4,7 +4,8 @@ import { basename, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type ConvertOptions, type RunOptions, runConversion } from '../../src/convert/convert.js'
-import { provenanceName } from '../../src/convert/staging.js'
+import { recordName } from '../../src/record/record.js'
+
 import { equalBytes, sha256 } from '../support/bytes.js'
 import { type Made, makeSource, prepare, runOptions, withValues } from '../support/conversion.js'
 import { small } from '../support/llama.js'
@@ -19,14 +20,14 @@ async function convert(
   run: Partial<RunOptions> = {},
 ) {
   const result = await runConversion(await prepare(made, options), { ...runOptions, ...run })
-  const bytes = readFileSync(join(result.out, provenanceName))
+  const bytes = readFileSync(join(result.out, recordName))
   return { result, bytes, record: JSON.parse(bytes.toString()) }
 }
 
 test('the hashes are those of the files, of the source and of the output', async () => {
   const made = makeSource()
   const { record } = await convert(made, { maxShardSize: 30_000, dtype: 'bf16' })
-  const written = readdirSync(made.out).filter((name) => name !== provenanceName)
+  const written = readdirSync(made.out).filter((name) => name !== recordName)
   assert.equal(record.target.files.map(({ name }: { name: string }) => name).sort(), written.sort())
   for (const { name, bytes, sha256: hash } of record.target.files) {
     const content = readFileSync(join(made.out, name))

@@ -18,7 +18,8 @@ import {
   runConversion,
 } from '../../src/convert/convert.js'
 import { journalName, openJournal } from '../../src/convert/journal.js'
-import { createFiles, provenanceName } from '../../src/convert/staging.js'
+import { createFiles } from '../../src/convert/staging.js'
+import { recordName } from '../../src/record/record.js'
 import {
   convertOptions,
   holdsModel,
@@ -86,7 +87,7 @@ test('--force replaces what this program made, and an empty directory', async ()
   mkdirSync(empty)
   await fails(() => convert(empty), 'usage', '--force')
   await convert(empty, { force: true })
-  assert.ok(existsSync(join(empty, provenanceName)))
+  assert.ok(existsSync(join(empty, recordName)))
 })
 
 test('what was there stays where a forced conversion fails', async () => {

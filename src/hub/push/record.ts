@@ -1,10 +1,9 @@
 import { readdir } from 'node:fs/promises'
 import { join, posix } from 'node:path'
-import { readProvenance } from '../../convert/provenance.js'
-import { provenanceBeside, provenanceName } from '../../convert/staging.js'
 import { append } from '../../io/append.js'
 import { inputError, OpenLlamaError } from '../../io/errors.js'
 import { isJsonObject, type JsonObject } from '../../io/json.js'
+import { listedFiles, readRecord, recordBeside, recordName } from '../../record/record.js'
 import type { LocalFile, ReadFile } from './files.js'
 
 /** What openllama.json says of a file of the folder. */
@@ -27,7 +26,7 @@ export interface FolderRecord {
 /** The record of a folder, or of one file in it: model.gguf.openllama.json. */
 function isRecord(path: string): boolean {
   const name = posix.basename(path)
-  return name === provenanceName || name.endsWith(provenanceBeside(''))
+  return name === recordName || name.endsWith(recordBeside(''))
 }
 
 /** Files of weights, by their names; an importance matrix is none, though it looks so. */
@@ -50,37 +49,36 @@ export async function readRecords(
     ...files.filter(({ path }) => isRecord(path) && !own.includes(path)),
   ]
   for (const { path, local } of records) {
-    const record = await readProvenance(local)
+    const record = await readRecord(local)
     append(recorded, filesOf(record, path, local))
     append(unchecked, checkOf(record, local))
   }
   if (records.length === 0) {
-    unchecked.push(`there is no ${provenanceName}: nothing tells what the files are`)
+    unchecked.push(`there is no ${recordName}: nothing tells what the files are`)
     return { files: recorded, unchecked }
   }
   const known = new Set(recorded.map(({ path }) => path))
   const stray = files.filter(({ path }) => !known.has(path) && weights.test(posix.basename(path)))
   append(
     unchecked,
-    stray.map(({ path }) => `${path} is in no ${provenanceName}`),
+    stray.map(({ path }) => `${path} is in no ${recordName}`),
   )
   return { files: recorded, unchecked }
 }
 
-function filesOf({ target }: JsonObject, path: string, local: string): RecordedFile[] {
-  const files = isJsonObject(target) ? target.files : undefined
-  if (!Array.isArray(files)) {
+function filesOf(record: JsonObject, path: string, local: string): RecordedFile[] {
+  const files = listedFiles(record)
+  if (files === undefined) {
     throw inputError('it lists no files: it is no record of a conversion', {
       path: local,
       suggestions: ['Convert again, or leave it out with --exclude.'],
     })
   }
   return files.map((file) => {
-    const { name, bytes, sha256 } = isJsonObject(file) ? file : {}
-    if (typeof name !== 'string' || typeof bytes !== 'number') {
+    if (file === undefined)
       throw inputError('it lists a file without name or size', { path: local })
-    }
-    const hash = typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256) ? sha256 : null
+    const { name, bytes, sha256 } = file
+    const hash = sha256 !== null && /^[0-9a-f]{64}$/.test(sha256) ? sha256 : null
     const within = posix.join(posix.dirname(path), name)
     return { path: within, bytes, sha256: hash, record: local }
   })
