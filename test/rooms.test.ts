@@ -12,7 +12,7 @@ const rooms: Record<string, string> = {
   'version.ts': 'io',
   types: 'io',
   architectures: '',
-  kernels: '',
+  kernels: 'io',
   checkpoint: 'io types architectures',
   tokenizer: 'io checkpoint',
   quantize: 'io types checkpoint',

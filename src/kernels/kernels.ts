@@ -1,52 +1,58 @@
 import { readFileSync } from 'node:fs'
+import { property } from '../io/json.js'
+
+/** The block types of GGUF that can be written and read, by ggml's names. */
+const blockKernels = [
+  'Q4_0',
+  'Q4_1',
+  'Q5_0',
+  'Q5_1',
+  'Q8_0',
+  'Q2_K',
+  'Q3_K',
+  'Q4_K',
+  'Q5_K',
+  'Q6_K',
+] as const
+
+export type BlockKernel = (typeof blockKernels)[number]
+
+/** The others that assembly/index.ts exports, by their signatures. */
+const casts = [
+  'castF32ToF16',
+  'castF32ToBf16',
+  'castF16ToF32',
+  'castF16ToBf16',
+  'castBf16ToF32',
+  'castBf16ToF16',
+  'castF64ToF32',
+  'castF64ToF16',
+  'castF64ToBf16',
+] as const
+const counts = [
+  'countNonFinite16',
+  'countNonFinite32',
+  'countAbove32',
+  'countInfinite16',
+  'countInfinite32',
+] as const
+const quantizers = ['quantizeQ4', 'quantizeQ8', 'scalesQ4', 'scalesQ4F16', 'scalesQ8'] as const
+const rotaries = ['rotaryToHalf', 'rotaryToInterleaved'] as const
+const swaps = ['swap16', 'swap32', 'swap64'] as const
+const transposes = ['transpose16', 'transpose32', 'transpose64'] as const
 
 /** What assembly/index.ts exports; addresses and counts are u32. */
 interface Exports
-  extends Record<`quantize${BlockKernel}`, Quantize>,
-    Record<`dequantize${BlockKernel}`, Dequantize> {
+  extends Record<`quantize${BlockKernel}` | (typeof quantizers)[number], Quantize>,
+    Record<`dequantize${BlockKernel}`, Dequantize>,
+    Record<(typeof casts)[number], Cast>,
+    Record<(typeof counts)[number], Count>,
+    Record<(typeof rotaries)[number], Rotary>,
+    Record<(typeof swaps)[number], Swap>,
+    Record<(typeof transposes)[number], Transpose> {
   memory: WebAssembly.Memory
   heapBase(): number
-  castF32ToF16: Cast
-  castF32ToBf16: Cast
-  castF16ToF32: Cast
-  castF16ToBf16: Cast
-  castBf16ToF32: Cast
-  castBf16ToF16: Cast
-  castF64ToF32: Cast
-  castF64ToF16: Cast
-  castF64ToBf16: Cast
-  countNonFinite16: Count
-  countNonFinite32: Count
-  countAbove32: Count
-  countInfinite16: Count
-  countInfinite32: Count
-  quantizeQ4: Quantize
-  quantizeQ8: Quantize
-  rotaryToHalf: Rotary
-  rotaryToInterleaved: Rotary
-  scalesQ4: Quantize
-  scalesQ4F16: Quantize
-  scalesQ8: Quantize
-  swap16: Swap
-  swap32: Swap
-  swap64: Swap
-  transpose16: Transpose
-  transpose32: Transpose
-  transpose64: Transpose
 }
-
-/** The block types of GGUF that can be written and read, by ggml's names. */
-export type BlockKernel =
-  | 'Q4_0'
-  | 'Q4_1'
-  | 'Q5_0'
-  | 'Q5_1'
-  | 'Q8_0'
-  | 'Q2_K'
-  | 'Q3_K'
-  | 'Q4_K'
-  | 'Q5_K'
-  | 'Q6_K'
 
 /**
  * f32 [rows, columns] at `src` to blocks at `dst`, row by row. `columns` must fill whole blocks and
@@ -95,6 +101,15 @@ export function loadKernels(bytes: number): Kernels {
   }
 }
 
+/** Their names are looked for; their signatures are assembly/index.ts's word. */
 function areKernels(exports: object): exports is Exports {
-  return 'memory' in exports && 'heapBase' in exports && 'transpose16' in exports
+  const blocks = blockKernels.flatMap((name) => [`quantize${name}`, `dequantize${name}`])
+  const others = [...casts, ...counts, ...quantizers, ...rotaries, ...swaps, ...transposes]
+  return (
+    'memory' in exports &&
+    exports.memory instanceof WebAssembly.Memory &&
+    ['heapBase', ...blocks, ...others].every(
+      (name) => typeof property(exports, name) === 'function',
+    )
+  )
 }
