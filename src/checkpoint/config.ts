@@ -351,7 +351,8 @@ function wrongKind(field: string, value: Json, expected: string, path: string): 
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> }
 
-function dropUndefined<T extends object>(fields: T): Partial<Defined<T>> {
+/** The fields that have a value. */
+export function dropUndefined<T extends object>(fields: T): Partial<Defined<T>> {
   const result: Partial<Defined<T>> = {}
   let key: keyof T
   for (key in fields) {

@@ -1,3 +1,5 @@
+import { architectureOf, defaultArchitecture } from '../architectures/index.js'
+
 /** Numbers that a JavaScript number holds exactly. */
 export type NumberType =
   | 'uint8'
@@ -55,7 +57,8 @@ export function metadataLookup(entries: readonly MetadataEntry[]): MetadataLooku
   }
 }
 
-/** Tokens of a text that the model was trained on, under the key of whatever architecture it is. */
+/** Tokens of a text that the model was trained on, under the key of its architecture: the first, where it says none. */
 export function contextLength(metadata: MetadataLookup): number | undefined {
-  return metadata.integer(`${metadata.text('general.architecture')}.context_length`)
+  const { name } = architectureOf({ model_type: defaultArchitecture }).gguf
+  return metadata.integer(`${metadata.text('general.architecture') ?? name}.context_length`)
 }

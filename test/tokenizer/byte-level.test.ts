@@ -26,10 +26,7 @@ test('a tokenizer.json of the LLaMA 3 kind comes back from the GGUF that it went
     // Rows without a token are padded, and the padding is none of the tokenizer.
     { ids: { bos: 400, eos: 401 }, vocabSize: 410 },
   )
-  const model: MetadataEntry[] = [
-    { key: 'general.architecture', type: 'string', value: 'llama' },
-    { key: 'llama.context_length', type: 'uint32', value: 8192 },
-  ]
+  const model: MetadataEntry[] = [{ key: 'llama.context_length', type: 'uint32', value: 8192 }]
   const files = byteLevelFromGguf([...entries, ...model], 'model.gguf')
   const back = JSON.parse(files['tokenizer.json'])
   assert.equal(back.model.vocab, json.model.vocab)

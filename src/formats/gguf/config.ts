@@ -1,5 +1,10 @@
 import { architectureOf, architectureOfGguf, architectures } from '../../architectures/index.js'
-import { configDefaults, type ModelConfig, saysHeadDim } from '../../checkpoint/config.js'
+import {
+  configDefaults,
+  dropUndefined,
+  type ModelConfig,
+  saysHeadDim,
+} from '../../checkpoint/config.js'
 import type { ConfigSource } from '../../checkpoint/geometry.js'
 import type { MetadataEntry, MetadataLookup } from '../../checkpoint/metadata.js'
 import { inputError } from '../../io/errors.js'
@@ -80,10 +85,10 @@ export function configFromMetadata(
     eos_token_id: tokenId(metadata, 'eos'),
     pad_token_id: tokenId(metadata, 'padding'),
   }
-  for (const [field, value] of Object.entries(optional)) {
-    if (value !== undefined) Object.assign(values, { [field]: value })
+  return {
+    config: { values: { ...values, ...dropUndefined(optional) }, from: 'its metadata' },
+    notes,
   }
-  return { config: { values, from: 'its metadata' }, notes }
 }
 
 const supported = `Supported are ${[...new Set(architectures.map(({ gguf }) => gguf.name))]
