@@ -70,20 +70,20 @@ function baseOf(json: Json | undefined): Json | undefined {
 
 /** The Hub's name of the library that loads the files: of the first of the formats that are there. */
 function libraryOf({ artifacts }: Subject): string {
-  return traitsIn(artifacts)[0]?.library ?? 'transformers'
+  const [first] = traitsIn(artifacts).sort((a, b) => a.rank - b.rank)
+  return first?.library ?? 'transformers'
 }
 
 function tagsOf({ artifacts, release, config }: Subject): string[] {
-  const tags = traitsIn(artifacts).toReversed()
+  const traits = traitsIn(artifacts).sort((a, b) => a.tagRank - b.tagRank)
   return [
     config?.model_type ?? defaultArchitecture,
     ...(release === undefined ? [] : ['openllama']),
-    ...new Set(tags.flatMap((each) => each.tags)),
+    ...new Set(traits.flatMap(({ tags }) => tags)),
   ]
 }
 
-/** What is to be known of the formats of artifacts, in the order in which a library is chosen. */
+/** What is to be known of the formats of artifacts. */
 function traitsIn(artifacts: Subject['artifacts']): Traits[] {
-  const names = [...new Set(artifacts.map(({ format }) => format))]
-  return names.map(traitsOf).sort((a, b) => a.rank - b.rank)
+  return [...new Set(artifacts.map(({ format }) => format))].map(traitsOf)
 }

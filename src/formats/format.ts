@@ -66,6 +66,8 @@ export interface Traits {
   readonly tags: readonly string[]
   /** Which of several formats a card's library is that of: the lowest. */
   readonly rank: number
+  /** Where its tags stand in a card of several formats: the lowest comes first. */
+  readonly tagRank: number
 }
 
 /** As the user calls them. */

@@ -35,6 +35,7 @@ export const easylm: Format = {
     library: 'easylm',
     tags: ['easylm', 'jax'],
     rank: 5,
+    tagRank: 3,
   },
   options: ['keep-tokenizer'],
   loaders: ['params', 'trainstate_params', 'trainstate'],

@@ -38,6 +38,7 @@ export const flax: Format = {
     library: 'flax',
     tags: ['easylm', 'jax'],
     rank: 6,
+    tagRank: 4,
   },
   options: ['keep-tokenizer'],
   // EasyLM's documentation says `flax`, its code takes `flax_params`.

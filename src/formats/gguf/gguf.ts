@@ -33,6 +33,7 @@ export const gguf: Format = {
     library: 'gguf',
     tags: ['gguf', 'llama.cpp'],
     rank: 3,
+    tagRank: 1,
   },
   options: ['max-shard-size', 'name', 'metadata'],
   quantized: {

@@ -40,6 +40,7 @@ export const safetensors = {
     library: 'transformers',
     tags: ['safetensors'],
     rank: 1,
+    tagRank: 7,
   },
   options: ['max-shard-size', 'keep-tokenizer'],
 

@@ -27,6 +27,7 @@ export const onnx: Format = {
     library: 'transformers.js',
     tags: ['onnx', 'transformers.js'],
     rank: 4,
+    tagRank: 2,
   },
   options: ['max-shard-size', 'onnx-target', 'keep-tokenizer'],
   quantized: { types: nbitsNames, options: ['allow-requantize', 'strict'] },

@@ -29,6 +29,7 @@ export const meta: Format = {
     library: 'pytorch',
     tags: ['pytorch'],
     rank: 7,
+    tagRank: 6,
   },
   options: ['model-parallel'],
 

@@ -35,6 +35,7 @@ export const pytorch: Format = {
     library: 'transformers',
     tags: ['pytorch'],
     rank: 2,
+    tagRank: 5,
   },
   options: ['max-shard-size', 'keep-tokenizer'],
 
