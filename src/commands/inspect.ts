@@ -9,7 +9,7 @@ import {
   vocabularyInspection,
 } from '../cli/inspection.js'
 import type { Schemas } from '../cli/json.js'
-import { listParts } from '../formats/gguf/gguf.js'
+import { gguf, listParts } from '../formats/gguf/gguf.js'
 import { vocabularyIn } from '../formats/gguf/kinds.js'
 import { opaqueIn } from '../formats/gguf/opaque.js'
 import { readParts } from '../formats/gguf/split.js'
@@ -43,7 +43,7 @@ export default class Inspect extends OpenLlamaCommand {
     const { config, heads, tokenizer } = flags
     const source = await findSource(args.source)
     const { format, path, cache } = source
-    const parts = format.name === 'gguf' ? await cache.within(() => readParts(path)) : undefined
+    const parts = format === gguf ? await cache.within(() => readParts(path)) : undefined
     const vocabulary = parts && vocabularyIn(parts, args.source)
     if (vocabulary !== undefined) {
       this.log(describeVocabulary(vocabulary))
