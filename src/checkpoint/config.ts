@@ -221,16 +221,19 @@ function switchesOf(
 function modelTypeOf(json: JsonObject, path: string): ArchitectureName {
   const named = Array.isArray(json.architectures) ? json.architectures[0] : undefined
   // Whether the files have a head, or the embedding serves as one, the tensors show.
-  const ofClass = named === undefined ? undefined : architectureOfClass(String(named))
+  const ofClass = typeof named === 'string' ? architectureOfClass(named) : undefined
   const type = json.model_type ?? ofClass ?? defaultArchitecture
   const found = architectureNamed(type)
   if (found === undefined) throw unsupported(type, path)
   if (named !== undefined && ofClass === undefined) throw unsupported(named, path)
   if (ofClass !== undefined && !isNear(found, ofClass)) {
-    throw inputError(`model_type is ${JSON.stringify(type)}, and the class is ${named}`, {
-      path,
-      suggestions: ['They are of different architectures: correct the one that is wrong.'],
-    })
+    throw inputError(
+      `model_type is ${JSON.stringify(type)}, and the class is ${JSON.stringify(named)}`,
+      {
+        path,
+        suggestions: ['They are of different architectures: correct the one that is wrong.'],
+      },
+    )
   }
   return found
 }

@@ -84,7 +84,7 @@ async function recordOf(
         if (bytes !== before.bytes || (typeof sha256 === 'string' && sha256 !== before.sha256)) {
           return {
             warnings: [
-              `${basename(path)} has ${bytes === before.bytes ? 'another SHA-256' : `${String(bytes)} bytes`} for the file than it had before this change: it was left as it is, and is not of this file`,
+              `${basename(path)} has ${bytes === before.bytes ? 'another SHA-256' : `${JSON.stringify(bytes)} bytes`} for the file than it had before this change: it was left as it is, and is not of this file`,
             ],
           }
         }

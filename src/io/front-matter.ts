@@ -76,7 +76,8 @@ function fieldValue(
 
 /** Undefined for what is left empty, in any of the ways that YAML has for it. */
 function textOf({ value, type }: Scalar): string | undefined {
-  const text = String(value ?? '').trim()
+  const plain = typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint'
+  const text = typeof value === 'string' ? value.trim() : plain ? String(value) : ''
   if (type === 'PLAIN' && /^(?:~|null)?$/i.test(text)) return undefined
   return text
 }

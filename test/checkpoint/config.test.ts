@@ -118,6 +118,9 @@ test('another architecture is refused by its name', async () => {
     [{ model_type: 'gpt_neox' }, 'gpt_neox'],
     [{ architectures: ['Gemma2ForCausalLM'] }, 'Gemma2ForCausalLM'],
     [{ model_type: 'gemma', architectures: ['GemmaForCausalLM'] }, 'gemma'],
+    // Values of files that String() cannot show.
+    [{ architectures: [{ toString: null }] }, 'toString'],
+    [{ model_type: { toString: null } }, 'toString'],
   ]
   for (const [changed, name] of others) {
     await fails(

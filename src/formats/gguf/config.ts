@@ -104,7 +104,7 @@ function countOf(metadata: MetadataLookup, key: string, path: string): number | 
   if (value === undefined) return undefined
   const count = metadata.integer(key)
   if (count === undefined || count < 0) {
-    const what = value.type.endsWith('[]') ? `an array (${value.type})` : String(value.value)
+    const what = typeof value.value === 'object' ? `an array (${value.type})` : String(value.value)
     throw inputError(`${key} is ${what}, a whole number is expected`, {
       format: 'gguf',
       path,

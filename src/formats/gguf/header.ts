@@ -179,7 +179,8 @@ function alignmentOf(entries: readonly MetadataEntry[], where: ErrorDetails): nu
   const right =
     type === 'uint32' && value > 0 && value <= maxAlignment && Number.isInteger(Math.log2(value))
   if (!right) {
-    throw inputError(`general.alignment is ${value} (${type}), a power of two is expected`, where)
+    const what = typeof value === 'object' ? `an array (${type})` : `${value} (${type})`
+    throw inputError(`general.alignment is ${what}, a power of two is expected`, where)
   }
   return value
 }

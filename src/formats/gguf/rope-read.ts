@@ -138,7 +138,7 @@ function ofFactors(
     return {
       scaling: llama3,
       notes: [
-        `${factorsName} holds LLaMA 3's rotary scaling by ${llama3.factor}: it is kept in the configuration`,
+        `${factorsName} holds LLaMA 3's rotary scaling by ${JSON.stringify(llama3.factor)}: it is kept in the configuration`,
       ],
     }
   }

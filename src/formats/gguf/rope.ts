@@ -56,7 +56,7 @@ export function ggufRope(config: ModelConfig, path: string): GgufRope {
   const scaling = config.rope_scaling
   const type = scalingType(scaling)
   const { gguf } = architectureOf(config)
-  const known = scaling !== null && ['linear', 'llama3', 'yarn', 'longrope'].includes(String(type))
+  const known = typeof type === 'string' && ['linear', 'llama3', 'yarn', 'longrope'].includes(type)
   const rotary = known ? rotaryOf(config, path) : undefined
   const native =
     scaling !== null && rotary !== undefined && type === 'yarn'

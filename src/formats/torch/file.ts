@@ -160,7 +160,10 @@ async function readLegacy(source: ByteSource, format: FormatName): Promise<Conte
   }
   const protocol = await next()
   if (protocol !== legacyProtocol) {
-    throw inputError(`its protocol is ${String(protocol)}, only ${legacyProtocol} is known`, where)
+    throw inputError(
+      `its protocol is ${typeof protocol === 'number' ? protocol : 'no number'}, only ${legacyProtocol} is known`,
+      where,
+    )
   }
   if (itemOf(await next(), 'little_endian') !== true) throw bigEndian('big', where)
   const value = await next()
@@ -170,7 +173,10 @@ async function readLegacy(source: ByteSource, format: FormatName): Promise<Conte
   for (const key of isKind(keys, 'list') ? keys.items : []) {
     const storage = typeof key === 'string' ? storages.get(key) : undefined
     if (storage === undefined || payloads.has(storage.key)) {
-      throw inputError(`it lists a storage "${String(key)}" that it has not, or has twice`, where)
+      throw inputError(
+        `it lists a storage ${typeof key === 'string' ? `"${key}"` : 'of no name'} that it has not, or has twice`,
+        where,
+      )
     }
     const head = await source.read(offset, 8)
     const elements = Number(new DataView(head.buffer, head.byteOffset).getBigInt64(0, true))

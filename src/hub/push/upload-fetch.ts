@@ -64,7 +64,7 @@ export function uploadFetch(
   let uncertain = false
 
   const batch = async (url: string, init: RequestInit): Promise<Response> => {
-    const response = await send(url, { ...init, body: askedOnce(String(init.body), hashes) })
+    const response = await send(url, { ...init, body: askedOnce(textOf(init), hashes) })
     if (!response.ok) return response
     const answer = parseJson(await response.text())
     const objects = isJsonObject(answer) && Array.isArray(answer.objects) ? answer.objects : []
@@ -94,7 +94,7 @@ export function uploadFetch(
   /** The storage takes no empty file, whatever its name: it goes into the commit itself. */
   const preupload = async (url: string, init: RequestInit): Promise<Response> => {
     const response = await send(url, init)
-    const empty = emptyFiles(String(init.body))
+    const empty = emptyFiles(textOf(init))
     if (!response.ok || empty.size === 0) return response
     const answer = parseJson(await response.text())
     const modes = isJsonObject(answer) && Array.isArray(answer.files) ? answer.files : []
@@ -166,7 +166,7 @@ export function uploadFetch(
   }
 
   const complete = async (url: string, init: RequestInit, sha256: string): Promise<Response> => {
-    const body = String(init.body).replace(hashes.standIn(sha256), sha256)
+    const body = textOf(init).replace(hashes.standIn(sha256), sha256)
     // 400: parts of it are others than the storage has, or it was completed before.
     const answer = await send(url, { ...init, body })
     const response = await sorted(answer, sha256, [400, ...stale])
@@ -175,7 +175,7 @@ export function uploadFetch(
   }
 
   const commit = async (url: string, init: RequestInit): Promise<Response> => {
-    const body = String(init.body).replace(/\b[0-9a-f]{64}\b/g, hashes.real)
+    const body = textOf(init).replace(/\b[0-9a-f]{64}\b/g, hashes.real)
     uncertain = true
     const response = await send(url, { ...init, body })
     uncertain = false
@@ -237,12 +237,18 @@ function askedOnce(text: string, hashes: Hashes): string {
   return JSON.stringify(request)
 }
 
+/** The body of a request that the client makes as text. */
+function textOf({ body }: RequestInit): string {
+  if (typeof body !== 'string') throw hubError('the Hub’s client asks for something unknown')
+  return body
+}
+
 /** The paths of files without content that a request for ways to upload is about. */
 function emptyFiles(text: string): Set<string> {
   const request = parseJson(text)
   const files = isJsonObject(request) && Array.isArray(request.files) ? request.files : []
   const empty = files.filter(isJsonObject).filter(({ size }) => size === 0)
-  return new Set(empty.map(({ path }) => String(path)))
+  return new Set(empty.flatMap(({ path }) => (typeof path === 'string' ? [path] : [])))
 }
 
 /** An upload in parts as the Hub offers it; undefined where it goes in one piece, or is there. */

@@ -78,7 +78,9 @@ function parseUpload(text: string): BegunUpload | undefined {
 
 export function textsOf(object: JsonObject): Record<string, string> {
   const texts: Record<string, string> = {}
-  for (const [key, value] of Object.entries(object)) texts[key] = String(value)
+  for (const [key, value] of Object.entries(object)) {
+    texts[key] = typeof value === 'string' ? value : JSON.stringify(value)
+  }
   return texts
 }
 
