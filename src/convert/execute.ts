@@ -106,7 +106,6 @@ export async function execute(
         moves: plan.moves,
         staging,
         outputs: identities,
-        budget,
         ...(workers === 1 ? {} : { turn: shareTurn() }),
       }
       for (let i = 0; i < workers; i++)

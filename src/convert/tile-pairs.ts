@@ -7,7 +7,7 @@ import { type Move, tilesOf } from './plan.js'
 import { inMemory, isElsewhere, regionsOf } from './prefetch.js'
 import { fetchRegion } from './prefetcher.js'
 import { stepsBetween } from './steps.js'
-import { type Files, loadTile, memoryFor } from './tile.js'
+import { type Files, loadTile } from './tile.js'
 
 /** Bytes of one side's buffers at most: larger ones save nothing. */
 const maxSide = 48 * 1024 * 1024
@@ -40,7 +40,7 @@ interface Piece {
 /** @param budget bytes of one side's buffers at most */
 export function openTilePairs(budget: number): TilePairs {
   const room = Math.min(maxSide, budget) - 3 * alignment
-  const sides = [loadKernels(memoryFor(room)), loadKernels(memoryFor(room))] as const
+  const sides = [loadKernels(), loadKernels()] as const
   const local = openFiles('')
   const held = new Map<string, Uint8Array>()
   const files: Pick<Files, 'read'> = {

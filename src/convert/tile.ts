@@ -92,6 +92,8 @@ export function loadTile(
   const half = Math.ceil(bufferBytes(move, elements) / (move.steps.length === 0 ? 1 : 2))
   let from = kernels.base
   let to = kernels.base + Math.ceil(half / alignment) * alignment
+  // Only what tiles need: the memory of small models is small.
+  kernels.reserve(to - kernels.base + half + alignment + 4 * (move.importance ? tile.columns : 0))
   const weights = placeImportance(kernels, move, tile, to + half)
 
   const input = kernels.bytes(from, byteLength(move.source.dtype, elements))
@@ -170,15 +172,6 @@ function overflowedIn(
   if (!steps.some(({ kind }) => kind === 'cast')) return 0
   const after = countNonFinite(kernels, address, elements, target.dtype)
   return after.nan + after.infinite - source.nan - source.infinite
-}
-
-/**
- * Bytes of kernel memory that tiles of `budget` bytes need, with room for
- * alignment and for the importance of a row's columns.
- */
-export function memoryFor(budget: number, moves: readonly Move[] = []): number {
-  const columns = moves.map(({ importance }) => importance?.length ?? 0)
-  return budget + 3 * alignment + 4 * columns.reduce((most, n) => Math.max(most, n), 0)
 }
 
 /** @returns the address of the tile's columns' importance, or 0 where there is none */

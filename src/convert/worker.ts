@@ -9,7 +9,7 @@ import { crc32Of, digestBuffer, hashFile, holdChecksums } from './digest.js'
 import { openFiles } from './files.js'
 import type { Move } from './plan.js'
 import { type Prefetched, readingFrom } from './prefetch.js'
-import { type MadeTile, memoryFor, runTile, sumTile } from './tile.js'
+import { type MadeTile, runTile, sumTile } from './tile.js'
 import { joinTurn } from './turn.js'
 
 /** What every worker knows from the start; plain data, it crosses to a thread. */
@@ -19,8 +19,6 @@ export interface WorkerSetup {
   staging: string
   /** What each file of it is (`identityOf`). */
   outputs?: ReadonlyMap<string, string>
-  /** Bytes of a tile's buffers at most. */
-  budget: number
   /** Where there are several workers: whose turn it is to write. */
   turn?: SharedArrayBuffer
 }
@@ -56,13 +54,7 @@ export type Reply =
   | { ok: false; bug: Error }
 
 /** A worker in this thread. */
-export function startWorker({
-  moves,
-  staging,
-  outputs,
-  budget,
-  turn,
-}: WorkerSetup): ConversionWorker {
+export function startWorker({ moves, staging, outputs, turn }: WorkerSetup): ConversionWorker {
   const files = openFiles(staging, turn && joinTurn(turn), outputs)
   let buffer: Uint8Array | undefined
   let kernels: Kernels | undefined
@@ -87,7 +79,7 @@ export function startWorker({
         buffer ??= new Uint8Array(digestBuffer)
         return { kind: 'sum', crc32: sumTile(files, move, task.tile, buffer) }
       }
-      kernels ??= loadKernels(memoryFor(budget, moves))
+      kernels ??= loadKernels()
       const from = task.prefetch ? readingFrom(task.prefetch, move, files) : { move, files }
       return { kind: 'tile', ...runTile(kernels, from.files, from.move, task.tile) }
     },

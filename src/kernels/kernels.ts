@@ -77,6 +77,8 @@ export interface Kernels extends Omit<Exports, 'memory' | 'heapBase'> {
   readonly base: number
   /** A view of `length` bytes at `address`; valid until the memory grows. */
   bytes(address: number, length: number): Uint8Array
+  /** Makes room for `bytes` behind `base`, where there is not so much yet. */
+  reserve(bytes: number): void
 }
 
 const pageBytes = 65536
@@ -84,20 +86,26 @@ const pageBytes = 65536
 /** Buffers start at a multiple of the cache line. */
 export const alignment = 64
 
+let compiled: WebAssembly.Module | undefined
+
 /**
  * Instantiates the kernels with room for `bytes` beyond their own data.
  */
-export function loadKernels(bytes: number): Kernels {
-  const module = new WebAssembly.Module(readFileSync(new URL('./kernels.wasm', import.meta.url)))
-  const { exports } = new WebAssembly.Instance(module, {})
+export function loadKernels(bytes = 0): Kernels {
+  compiled ??= new WebAssembly.Module(readFileSync(new URL('./kernels.wasm', import.meta.url)))
+  const { exports } = new WebAssembly.Instance(compiled, {})
   if (!areKernels(exports)) throw new Error('kernels.wasm does not export the kernels')
   const base = Math.ceil(exports.heapBase() / alignment) * alignment
-  const missing = base + bytes - exports.memory.buffer.byteLength
-  if (missing > 0) exports.memory.grow(Math.ceil(missing / pageBytes))
+  const reserve = (wanted: number) => {
+    const missing = base + wanted - exports.memory.buffer.byteLength
+    if (missing > 0) exports.memory.grow(Math.ceil(missing / pageBytes))
+  }
+  reserve(bytes)
   return {
     ...exports,
     base,
     bytes: (address, length) => new Uint8Array(exports.memory.buffer, address, length),
+    reserve,
   }
 }
 

@@ -15,7 +15,7 @@ import { tempDir } from '../support/temp.js'
 
 const test = suite('convert: worker')
 
-const setup = { moves: [], staging: tempDir(), budget: 1024 }
+const setup = { moves: [], staging: tempDir() }
 const workers: Record<string, () => ConversionWorker> = {
   'in this thread': () => startWorker(setup),
   'in a thread of its own': () => startThreadWorker(setup),
