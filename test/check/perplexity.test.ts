@@ -25,7 +25,7 @@ for (const file of ['f32.gguf', 'Q4_K_M.gguf']) {
     const model = await load({ modelPath: path, gpuLayers: 0 }, 'it')
     const context = await model.createContext({
       contextSize: 256,
-      threads: 2,
+      threads: 1,
       flashAttention: false,
       experimentalKvCacheKeyType: 'F32',
       experimentalKvCacheValueType: 'F32',
