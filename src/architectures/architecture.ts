@@ -13,7 +13,7 @@ export interface Architecture {
   /** The class under other names, and the models without a head, which are read too. */
   readonly otherClasses: readonly string[]
   readonly config: ConfigRules
-  /** In the order of a forward pass; `{i}` in a name stands for the layer. */
+  /** In the order of a forward pass; `{i}` in a name stands for the layer, `{e}` for the expert. */
   readonly roles: readonly Role[]
   /** Where the rows of a pair lie in each naming that has names for the tensors. */
   readonly rotary: Readonly<Partial<Record<Naming, RotaryOrder>>> & { readonly hf: RotaryOrder }
@@ -61,10 +61,30 @@ export interface Role {
   readonly split: 'rows' | 'columns' | 'copies' | 'either'
 }
 
-/** A stored array that has the rows of several tensors, one after the other, by the naming's names. */
-export interface Binding {
+/** How an array in a file and the tensors of the model are each other's, by the naming's names. */
+export type Binding = RowsBinding | StackBinding | AddBinding
+
+/** The rows of several tensors, one after the other. */
+export interface RowsBinding {
+  readonly op: 'rows'
   readonly stored: string
-  readonly rows: readonly string[]
+  readonly tensors: readonly string[]
+  /** Whether files are written so at all times, or where it is asked for. */
+  readonly written: 'always' | 'asked'
+}
+
+/** One tensor of each expert, which `{e}` stands for, along an axis of their own, the first. */
+export interface StackBinding {
+  readonly op: 'stack'
+  readonly stored: string
+  readonly tensor: string
+}
+
+/** A tensor to whose elements a number was added. */
+export interface AddBinding {
+  readonly op: 'add'
+  readonly stored: string
+  readonly value: number
 }
 
 /** What a config.json of the architecture says beyond what all say. */

@@ -1,4 +1,4 @@
-import type { Binding, Role, SizeName } from './architecture.js'
+import type { Role, RowsBinding, SizeName } from './architecture.js'
 
 /** The tensors that the LLaMA-like architectures share, each told once. */
 
@@ -168,9 +168,11 @@ export const headNorms = {
 }
 
 /** Queries, keys and values in one array, as llama.cpp's converter writes them with --fuse-qkv. */
-export const fusedInGguf: readonly Binding[] = ['weight', 'bias'].map((kind) => ({
+export const fusedInGguf: readonly RowsBinding[] = ['weight', 'bias'].map((kind) => ({
+  op: 'rows',
   stored: `blk.{i}.attn_qkv.${kind}`,
-  rows: ['q', 'k', 'v'].map((of) => `blk.{i}.attn_${of}.${kind}`),
+  tensors: ['q', 'k', 'v'].map((of) => `blk.{i}.attn_${of}.${kind}`),
+  written: 'asked',
 }))
 
 /** The same role where GGUF has no place for it. */

@@ -15,20 +15,26 @@ export interface Named {
   role: Role
   /** The layer, where the role has one. */
   layer?: number
+  /** The expert within it, likewise. */
+  expert?: number
 }
 
 /** How a tensor of an architecture lies in a format of this naming. */
 export function layoutIn(
-  { rotary }: Architecture,
+  { rotary, bindings }: Architecture,
   naming: Naming,
   role: Role,
   headDim: number,
 ): Layout {
   const order = rotary[naming] ?? rotary.hf
+  const added = (bindings[naming] ?? []).find(
+    ({ op, stored }) => op === 'add' && stored === role.names[naming],
+  )
   return {
     transposed:
       kernelNamings.has(naming) && role.shape.length === 2 && role.names.hf !== embeddingName,
     ...(role.rotary ? { rotary: { order, headDim } } : {}),
+    ...(added?.op === 'add' ? { added: added.value } : {}),
   }
 }
 
@@ -38,17 +44,29 @@ export function roleOf(
   storedName: string,
   naming: Naming,
 ): Named | undefined {
-  const table = tableOf(architecture, naming)
-  const match = /^(.*?[./])(\d+)([./].*)$/.exec(storedName)
-  if (match) {
-    const [, before, digits = '', after] = match
-    const role = table.get(`${before}{i}${after}`)
-    // "07" is no layer: it would give two names for one tensor.
-    if (role && String(Number(digits)) === digits) return { role, layer: Number(digits) }
+  const { pattern, numbers } = numbersIn(storedName)
+  const role = tableOf(architecture, naming).get(pattern)
+  if (role === undefined) return undefined
+  const [layer, expert] = numbers
+  return {
+    role,
+    ...(layer === undefined ? {} : { layer }),
+    ...(expert === undefined ? {} : { expert }),
   }
-  const role = table.get(storedName)
-  // The table's own "{i}" is no layer either.
-  return role && !isPerLayer(role) ? { role } : undefined
+}
+
+/** A name with `{i}` and `{e}` in the place of its first two numbers, as the tables have it. */
+export function numbersIn(name: string): { pattern: string; numbers: number[] } {
+  const numbers: number[] = []
+  // The tables' own "{i}" is no layer.
+  if (name.includes('{')) return { pattern: '', numbers }
+  const pattern = name.replace(/(?<=[./])(?:0|[1-9]\d*)(?=[./])/g, (digits) => {
+    // "07" is no layer: it would give two names for one tensor.
+    if (numbers.length === 2) return digits
+    numbers.push(Number(digits))
+    return numbers.length === 1 ? '{i}' : '{e}'
+  })
+  return { pattern, numbers }
 }
 
 /** Whether some architecture calls a tensor so. */
@@ -70,13 +88,13 @@ const derived =
 
 /** Hugging Face's name for a role. */
 export function canonicalName(named: Named): string {
-  return withLayer(named.role.names.hf, named)
+  return withNumbers(named.role.names.hf, [named.layer, named.expert])
 }
 
 /** The name that `naming` has for a role, where it has any. */
 export function nameIn(named: Named, naming: Naming): string | undefined {
   const name = named.role.names[naming]
-  return name === undefined ? undefined : withLayer(name, named)
+  return name === undefined ? undefined : withNumbers(name, [named.layer, named.expert])
 }
 
 /**
@@ -107,8 +125,12 @@ function isPerLayer(role: Role): boolean {
   return role.names.hf.includes('{i}')
 }
 
-function withLayer(name: string, { layer }: Named): string {
-  return name.replace('{i}', String(layer))
+/** A name with a layer and an expert in it, as far as it has places for them. */
+export function withNumbers(
+  name: string,
+  [layer, expert]: readonly (number | undefined)[],
+): string {
+  return name.replace('{i}', String(layer)).replace('{e}', String(expert))
 }
 
 const tables = new Map<Architecture, Map<Naming, ReadonlyMap<string, Role>>>()

@@ -24,6 +24,8 @@ export interface Layout {
   rotary?: Rotary
   /** The bytes of each element are in big-endian order. */
   bigEndian?: true
+  /** What was added to each element. */
+  added?: number
 }
 
 /**
@@ -57,10 +59,11 @@ export interface Tensor {
   parts: Part[]
 }
 
-/** Rows and columns of the canonical matrix; a vector is one row. */
+/** Rows and columns of the canonical matrix; a vector is one row, matrices of a stack follow each other. */
 export function matrixOf(shape: readonly number[]): [rows: number, columns: number] {
-  if (shape.length === 1) return [1, shape[0] ?? 0]
-  return [shape[0] ?? 1, shape[1] ?? 1]
+  if (shape.length === 0) return [1, 1]
+  const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1)
+  return [rows, shape.at(-1) ?? 1]
 }
 
 /** Rows and columns of the matrix as it is stored. */

@@ -218,6 +218,10 @@ function describeScaling(scaling: JsonObject): string {
 }
 
 function layoutOf({ layout }: Tensor): string {
-  const words = [layout.transposed ? 'transposed' : '', layout.rotary ? layout.rotary.order : '']
+  const words = [
+    layout.transposed ? 'transposed' : '',
+    layout.rotary ? layout.rotary.order : '',
+    layout.added === undefined ? '' : `+ ${layout.added}`,
+  ]
   return words.filter((word) => word !== '').join(' ')
 }

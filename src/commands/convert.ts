@@ -76,6 +76,9 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
       summary:
         'For onnx: genai adds the configuration of onnxruntime-genai to that of transformers.js',
     })(),
+    'fuse-qkv': Flags.boolean({
+      summary: 'For gguf: queries, keys and values of a layer in one array, of a float type',
+    }),
     'max-memory': Flags.string({
       default: '512MB',
       helpValue: 'SIZE',
@@ -144,6 +147,7 @@ SOURCE is a file, a directory, or an EasyLM load string (params::PATH, trainstat
         metadata,
         modelParallel: flags['model-parallel'],
         onnxTarget: flags['onnx-target'],
+        fuseQkv: flags['fuse-qkv'],
         mix: mixOptions(flags),
         threads,
         check,

@@ -47,6 +47,8 @@ export interface ConvertOptions extends OpenOptions {
   modelParallel?: number
   /** Whose configuration ONNX has beside transformers.js's. */
   onnxTarget?: OnnxTarget
+  /** Queries, keys and values of a layer in one array, where GGUF has such (llama.cpp's --fuse-qkv). */
+  fuseQkv?: boolean
   /** Bytes of tensors in one file at most; by default the format's own. */
   maxShardSize?: number
   /** Bytes of buffers at most. */
@@ -155,6 +157,7 @@ async function prepare(
     resolved,
     ...(modelParallel === undefined ? {} : { modelParallel }),
     ...(onnxTarget === undefined ? {} : { onnxTarget }),
+    ...(options.fuseQkv ? { fuseQkv: true } : {}),
     ...(name === undefined ? {} : { name }),
     ...(metadata === undefined ? {} : { metadata }),
     ...(maxShardSize === undefined ? {} : { maxShardSize }),

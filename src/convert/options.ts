@@ -55,6 +55,7 @@ function givenOptions(options: ConvertOptions): FormatOption[] {
     metadata: options.metadata !== undefined,
     'model-parallel': options.modelParallel !== undefined,
     'onnx-target': options.onnxTarget !== undefined,
+    'fuse-qkv': options.fuseQkv === true,
     'keep-tokenizer': options.keepTokenizer === true,
   }
   const flags: FormatOption[] = []

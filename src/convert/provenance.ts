@@ -138,6 +138,7 @@ function recordedOptions(options: ConvertOptions, run: RunOptions): RecordedOpti
     ...(tokenizer === undefined ? {} : { tokenizer: basename(tokenizer) }),
     ...(modelParallel === undefined ? {} : { model_parallel: modelParallel }),
     ...(onnxTarget === undefined ? {} : { onnx_target: onnxTarget }),
+    ...(options.fuseQkv ? { fuse_qkv: true } : {}),
     ...(maxShardSize === undefined ? {} : { max_shard_size: maxShardSize }),
     ...(name === undefined ? {} : { name }),
     ...(metadata === undefined ? {} : { metadata }),

@@ -9,6 +9,8 @@ export type Step =
   | { kind: 'cast'; from: DType; to: DType }
   | { kind: 'transpose' }
   | { kind: 'rotary'; to: 'half' | 'interleaved'; headDim: number }
+  /** To every element, in f32. */
+  | { kind: 'add'; value: number }
   | { kind: 'quantize'; to: Exclude<DType, Float> }
 
 /**
@@ -22,7 +24,8 @@ export type Step =
 export function stepsBetween(source: Tensor, target: Tensor): Step[] {
   const moved = movement(source, target)
   const swap: Step[] = source.layout.bigEndian ? [{ kind: 'swap' }] : []
-  if (source.dtype === target.dtype) {
+  const added = (target.layout.added ?? 0) - (source.layout.added ?? 0)
+  if (source.dtype === target.dtype && added === 0) {
     if (!isFloat(source.dtype) && moved.some(({ kind }) => kind === 'transpose')) {
       throw inputError(
         `its blocks of ${source.dtype} lie along the rows and cannot be transposed`,
@@ -41,17 +44,32 @@ export function stepsBetween(source: Tensor, target: Tensor): Step[] {
   const from: DType = isFloat(source.dtype) ? source.dtype : 'f32'
   const quantize: Step[] = isFloat(target.dtype) ? [] : [{ kind: 'quantize', to: target.dtype }]
   const to: DType = isFloat(target.dtype) ? target.dtype : 'f32'
-  const cast: Step[] = from === to ? [] : [{ kind: 'cast', from, to }]
+  if (added !== 0) {
+    const add: Step = { kind: 'add', value: added }
+    return [
+      ...swap,
+      ...dequantize,
+      ...castTo(from, 'f32'),
+      ...moved,
+      add,
+      ...castTo('f32', to),
+      ...quantize,
+    ]
+  }
+  const cast = castTo(from, to)
   const shrinks = dtypes[to].bytes <= dtypes[from].bytes
   const middle = shrinks ? [...cast, ...moved] : [...moved, ...cast]
   return [...swap, ...dequantize, ...middle, ...quantize]
 }
 
+function castTo(from: DType, to: DType): Step[] {
+  return from === to ? [] : [{ kind: 'cast', from, to }]
+}
+
 /** Bytes that an element takes at most between the steps. */
 export function widestElement(source: DType, target: DType, steps: readonly Step[]): number {
-  const through: DType[] = steps.some(({ kind }) => kind === 'quantize' || kind === 'dequantize')
-    ? ['f32']
-    : []
+  const wide: readonly Step['kind'][] = ['quantize', 'dequantize', 'add']
+  const through: DType[] = steps.some(({ kind }) => wide.includes(kind)) ? ['f32'] : []
   return Math.max(
     ...[source, target, ...through].map((dtype) => dtypes[dtype].bytes / dtypes[dtype].block),
   )

@@ -112,6 +112,10 @@ export function loadTile(
     }
     // Values can be looked at once they are numbers in this machine's byte order.
     if (step.kind !== 'dequantize') source ??= countNonFinite(kernels, from, elements, dtype)
+    if (step.kind === 'add') {
+      add(kernels.bytes(from, 4 * elements), step.value)
+      continue
+    }
     vanished += runStep(kernels, step, { from, to, weights }, tile, dtype, transposed)
     if (step.kind === 'cast' || step.kind === 'quantize') dtype = step.to
     if (step.kind === 'dequantize') dtype = 'f32'
@@ -192,7 +196,7 @@ function placeImportance(
 /** @returns how many values became zero */
 function runStep(
   kernels: Kernels,
-  step: Exclude<Step, { kind: 'swap' }>,
+  step: Exclude<Step, { kind: 'swap' | 'add' }>,
   { from, to, weights }: { from: number; to: number; weights: number },
   tile: Tile,
   dtype: DType,
@@ -226,6 +230,12 @@ function runStep(
       return 0
     }
   }
+}
+
+/** To vectors alone, which are small: plain code will do. */
+function add({ buffer, byteOffset, length }: Uint8Array, value: number): void {
+  const values = new Float32Array(buffer, byteOffset, length / 4)
+  for (let i = 0; i < values.length; i++) values[i] = (values[i] ?? 0) + value
 }
 
 /** Swaps in place: nothing else may be done to values before. */

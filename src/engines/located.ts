@@ -60,6 +60,14 @@ export async function locateWeights({ format, path, tensors }: Checkpoint): Prom
         suggestions: ['Convert it first: what convert writes is in this machine’s order.'],
       })
     }
+    if (tensor.layout.added !== undefined) {
+      throw inputError(`${tensor.layout.added} was added to it, which no graph here takes away`, {
+        format,
+        path,
+        tensor: name,
+        suggestions: ['Convert it first, to safetensors.'],
+      })
+    }
     const extent = onlyExtent(tensor)
     if (extent === undefined) {
       const bytes = await gather(tensor)

@@ -77,6 +77,7 @@ export type FormatOption =
   | 'metadata'
   | 'model-parallel'
   | 'onnx-target'
+  | 'fuse-qkv'
   | 'keep-tokenizer'
 
 export type QuantizeOption =
@@ -102,6 +103,8 @@ export interface TargetOptions {
   modelParallel?: number
   /** Whose configuration ONNX has beside transformers.js's. */
   onnxTarget?: OnnxTarget
+  /** Queries, keys and values in one array, where the format has such. */
+  fuseQkv?: boolean
   /** The source's tokenizer.json, where it has nothing else. */
   tokenizerJson?: SettingsFile
   /** Tokenizer files that folders get as they are, in the place of ours. */

@@ -17,7 +17,7 @@ import { check, fixtures, report, temporary } from './session.js'
 
 const tokenizer = `${fixtures}/tiny-v2/easylm/tokenizer.model`
 const floats = ['f32', 'f16', 'bf16']
-const kinds = [...floats, 'q8_0', 'q4_k_m', 'q6_k']
+const kinds = [...floats, 'q8_0', 'q4_k_m', 'q6_k', 'f32-fused']
 
 /** Which llama.cpp has no graph for: what is said instead of a GGUF. */
 const withoutGguf = {
@@ -137,8 +137,12 @@ async function checkTransformersJs(folder) {
 }
 
 async function checkGguf(folder, name) {
-  for (const kind of kinds) await to(folder, 'gguf', kind, `${kind}.gguf`)
-  for (const kind of ['f32', 'q8_0', 'q4_k_m']) {
+  for (const kind of kinds) {
+    const [dtype, fused] = kind.split('-')
+    const how = fused === undefined ? {} : { fuseQkv: true }
+    await to(folder, 'gguf', dtype, `${kind}.gguf`, how)
+  }
+  for (const kind of ['f32', 'q8_0', 'q4_k_m', 'f32-fused']) {
     await passes(join(folder, `${kind}.gguf`), join(folder, 'model'))
   }
   const { texts, logits } = textsOf(join(folder, 'expected', 'logits.safetensors'))

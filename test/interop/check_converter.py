@@ -22,6 +22,11 @@ golden_path = pathlib.Path("test/fixtures/architectures/converter.json")
 floats = ("f32", "f16", "bf16")
 
 
+def is_float(kind: str) -> bool:
+    """f32, or f32-fused: with queries, keys and values in one array."""
+    return kind.split("-")[0] in floats
+
+
 def short(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:8]
 
@@ -50,10 +55,12 @@ def theirs(llama: pathlib.Path, source, kinds, folder: pathlib.Path) -> dict:
     """What llama.cpp's programs make of a model, by the kind; the quantizer is given the f32."""
     environment = {**os.environ, "PYTHONPATH": str(llama / "gguf-py")}
     made = {kind: folder / f"{kind}.gguf" for kind in ["f32", *kinds]}
-    for kind, path in sorted(made.items(), key=lambda item: item[0] not in floats):
-        convert = [sys.executable, llama / "convert_hf_to_gguf.py", source, "--outtype", kind]
+    for kind, path in sorted(made.items(), key=lambda item: not is_float(item[0])):
+        outtype, *fused = kind.split("-")
+        convert = [sys.executable, llama / "convert_hf_to_gguf.py", source, "--outtype", outtype]
+        convert += ["--fuse-qkv"] if fused else []
         quantize = [llama / "build" / "bin" / "llama-quantize", made["f32"], path, kind]
-        command = [*convert, "--outfile", path] if kind in floats else quantize
+        command = [*convert, "--outfile", path] if is_float(kind) else quantize
         ran = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert ran.returncode == 0, f"{command} ended with {ran.returncode}\n{ran.stderr[-2000:]}"
     return {kind: summary(made[kind]) for kind in kinds}
@@ -86,7 +93,7 @@ def pack(kinds: dict) -> dict:
         "orders": {kind: short("\n".join(each["tensors"]).encode()) for kind, each in kinds.items()},
         "tensors": {
             name: " ".join(each["tensors"].get(name, "none") for each in kinds.values())
-            for name in sorted(first["tensors"])
+            for name in sorted({name for each in kinds.values() for name in each["tensors"]})
         },
     }
 
@@ -110,7 +117,7 @@ def main(arguments):
                 source = models / name / "model"
                 live = theirs(pathlib.Path(llama), source, kinds, pathlib.Path(folder))
             for kind in kinds:
-                problems += differences(kind, ours[kind], live[kind], kind in floats)
+                problems += differences(kind, ours[kind], live[kind], is_float(kind))
             if write:
                 golden[name] = {"weights": weights_of(source), **pack(live)}
         packed, wanted = pack(ours), golden.get(name, {"tensors": {}})

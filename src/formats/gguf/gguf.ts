@@ -35,7 +35,7 @@ export const gguf: Format = {
     rank: 3,
     tagRank: 1,
   },
-  options: ['max-shard-size', 'name', 'metadata'],
+  options: ['max-shard-size', 'name', 'metadata', 'fuse-qkv'],
   quantized: {
     types: mixNames,
     options: [

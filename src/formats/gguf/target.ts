@@ -1,7 +1,8 @@
 import { architectureOf } from '../../architectures/index.js'
+import { bind, type PlannedArray, placeIn } from '../../checkpoint/bindings.js'
 import type { Checkpoint } from '../../checkpoint/checkpoint.js'
 import { type MetadataEntry, metadataLookup } from '../../checkpoint/metadata.js'
-import { type Tensor, tensorBytes, wholePart } from '../../checkpoint/tensor.js'
+import { type Tensor, tensorBytes } from '../../checkpoint/tensor.js'
 import { usageError } from '../../io/errors.js'
 import { resolveTokens } from '../../tokenizer/resolved-tokens.js'
 import { type DType, isFloat, recordOf } from '../../types/dtype.js'
@@ -20,9 +21,9 @@ import { type GgufRope, ggufRope, type RopeTensor, scalingKey } from './rope.js'
 import { splitEntries, splitName } from './split.js'
 import { vocabularyEntries } from './vocabulary.js'
 
-/** A tensor of the file: one of the model's, or bytes that are known beforehand. */
+/** A tensor of the file: one or several of the model's, or bytes that are known beforehand. */
 interface Item extends PlannedTensor {
-  tensor?: Tensor
+  array?: PlannedArray
   literal?: Uint8Array
 }
 
@@ -39,7 +40,15 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
     dtype: typeOf(tensor, checkpoint, options),
   }))
   const rope = ggufRope(checkpoint.config, checkpoint.path)
-  const items = [...rope.tensors.map(factorItem), ...orderTensors(tensors).map(itemOf)]
+  if (options.fuseQkv) checkFusing(options)
+  const arrays = bind(architectureOf(checkpoint.config), 'gguf', orderTensors(tensors), {
+    asked: options.fuseQkv ?? false,
+    path: checkpoint.path,
+  })
+  const items: Item[] = [
+    ...rope.tensors.map(factorItem),
+    ...arrays.map((array) => ({ ...array, array })),
+  ]
   const shards = splitShards(items, ({ bytes }) => bytes, options.maxShardSize ?? Infinity)
   if (options.fileName !== undefined && shards.length > 1) {
     throw usageError(
@@ -63,12 +72,10 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
     const own = [...(i === 0 ? entries : []), ...splitEntries(i, shards.length, items.length)]
     const { header, begins, size } = layOutGguf(own, shard, defaultAlignment)
     const literals = [{ offset: 0, bytes: header }]
-    shard.forEach(({ tensor, literal, bytes }, k) => {
+    shard.forEach(({ array, literal }, k) => {
       const offset = begins[k] ?? 0
       if (literal !== undefined) literals.push({ offset, bytes: literal })
-      if (tensor === undefined) return
-      const extent = { path: name, offset, length: bytes }
-      placed.push({ ...tensor, parts: [wholePart(tensor.shape, [extent])] })
+      if (array !== undefined) placed.push(...placeIn(array, { path: name, offset }))
     })
     files.push({ name, size, literals })
   })
@@ -79,6 +86,14 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
     notes,
     losses: rope.losses,
   }
+}
+
+/** @throws usage error where llama.cpp would not have queries, keys and values in one array */
+function checkFusing({ mix }: TargetOptions): void {
+  if (mix === undefined) return
+  throw usageError(`--fuse-qkv is for float types, and --dtype is ${mix.name}`, {
+    suggestions: ['Leave it out, or choose --dtype f32, f16 or bf16.'],
+  })
 }
 
 /** Whose names its tensors have. */
@@ -107,11 +122,6 @@ function orderTensors(tensors: readonly Tensor[]): Tensor[] {
     .map((tensor) => ({ tensor, key: keyOf(tensor) }))
     .sort((a, b) => a.key[0] - b.key[0] || (a.key[1] < b.key[1] ? -1 : 1))
     .map(({ tensor }) => tensor)
-}
-
-function itemOf(tensor: Tensor): Item {
-  const { storedName, dtype, shape } = tensor
-  return { name: storedName, dtype, shape, bytes: tensorBytes(tensor), tensor }
 }
 
 /** Factors of the frequencies of rotary embedding are a tensor here. */

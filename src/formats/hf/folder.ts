@@ -1,3 +1,5 @@
+import { architectureOf } from '../../architectures/index.js'
+import { bind, type PlannedArray } from '../../checkpoint/bindings.js'
 import type { Checkpoint } from '../../checkpoint/checkpoint.js'
 import { configDocument } from '../../checkpoint/config.js'
 import type { Tensor } from '../../checkpoint/tensor.js'
@@ -6,10 +8,18 @@ import { formatJson } from '../../io/json.js'
 import { resolveTokens } from '../../tokenizer/resolved-tokens.js'
 import { modelOnlyFiles, tokenizerFiles } from '../../tokenizer/tokenizer-files.js'
 import type { TargetFile, TargetOptions } from '../format.js'
+import { outputTensors } from '../target.js'
 
 /** Said where the source has no tokenizer that can be taken along. */
 const noTokenizer =
   'no tokenizer is beside the checkpoint: the output has none (--tokenizer names one)'
+
+/** The arrays that hold a checkpoint by the names that transformers has for them. */
+export function boundInHf(checkpoint: Checkpoint, options: TargetOptions): PlannedArray[] {
+  const wanted = outputTensors(checkpoint, { naming: 'hf', reader: 'transformers' }, options)
+  const { config, path } = checkpoint
+  return bind(architectureOf(config), 'hf', wanted, { asked: false, path })
+}
 
 /** What lies beside the weights in a folder for transformers: configuration and tokenizer. */
 export function hfFiles(

@@ -1,9 +1,10 @@
 import { dirname } from 'node:path'
 import { namings } from '../../architectures/architecture.js'
+import { type PlannedArray, placeIn } from '../../checkpoint/bindings.js'
 import type { Checkpoint, OtherArray, StoredArray } from '../../checkpoint/checkpoint.js'
 import { checkArrayBytes } from '../../checkpoint/checkpoint.js'
 import { shown } from '../../checkpoint/geometry.js'
-import { type Tensor, tensorBytes, wholePart } from '../../checkpoint/tensor.js'
+import { type Tensor, wholePart } from '../../checkpoint/tensor.js'
 import { stateNames } from '../../checkpoint/wrapped.js'
 import { append } from '../../io/append.js'
 import { inputError } from '../../io/errors.js'
@@ -11,9 +12,8 @@ import { isJsonObject, type JsonObject, parseJsonObject } from '../../io/json.js
 import { type ByteSource, openFile } from '../../io/source.js'
 import { dtypes, elementCount, isFloat, typesBy } from '../../types/dtype.js'
 import type { Format, Target, TargetFile, TargetOptions } from '../format.js'
-import { outputTensors } from '../target.js'
 import { paramsBeside } from '../torch/meta-params.js'
-import { hfFiles } from './folder.js'
+import { boundInHf, hfFiles } from './folder.js'
 import {
   checkOnce,
   defaultShard,
@@ -296,22 +296,23 @@ function numbers(value: unknown): number[] | undefined {
 
 /** Lays out a checkpoint of one or more shards with its configuration. */
 function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
-  const wanted = outputTensors(checkpoint, { naming: 'hf', reader: 'transformers' }, options)
-  const shards = splitShards(wanted, tensorBytes, options.maxShardSize ?? defaultShard)
+  const arrays = boundInHf(checkpoint, options)
+  const shards = splitShards(arrays, ({ bytes }) => bytes, options.maxShardSize ?? defaultShard)
   const files: TargetFile[] = []
   const tensors: Tensor[] = []
-  shards.forEach((shard, i) => {
-    const name = shardName('model', 'safetensors', i, shards.length)
+  const named = shards.map((arrays, i) => ({
+    file: shardName('model', 'safetensors', i, shards.length),
+    arrays,
+  }))
+  for (const { file: name, arrays: shard } of named) {
     const { header, begins, bytes } = layOut(shard)
-    const placed = shard.map((tensor, k) => {
+    shard.forEach((array, k) => {
       const offset = header.length + (begins[k] ?? 0)
-      const extent = { path: name, offset, length: tensorBytes(tensor) }
-      return { ...tensor, parts: [wholePart(tensor.shape, [extent])] }
+      append(tensors, placeIn(array, { path: name, offset }))
     })
-    append(tensors, placed)
     files.push({ name, size: header.length + bytes, literals: [{ offset: 0, bytes: header }] })
-  })
-  if (shards.length > 1) files.push(shardIndex(indexName, tensors))
+  }
+  if (named.length > 1) files.push(shardIndex(indexName, named))
   const beside = hfFiles(checkpoint, tensors, options)
   files.push(...beside.files)
   return {
@@ -323,7 +324,7 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
 }
 
 /** The header of one file, where each tensor begins after it, and the bytes of all. */
-function layOut(tensors: readonly Tensor[]): {
+function layOut(arrays: readonly PlannedArray[]): {
   header: Uint8Array
   begins: number[]
   bytes: number
@@ -331,12 +332,12 @@ function layOut(tensors: readonly Tensor[]): {
   const entries: JsonObject = { __metadata__: { format: 'pt' } }
   const begins: number[] = []
   let position = 0
-  for (const tensor of tensors) {
-    const end = position + tensorBytes(tensor)
-    if (!isFloat(tensor.dtype)) throw new Error(`safetensors holds no ${tensor.dtype}`)
-    entries[tensor.name] = {
-      dtype: dtypes[tensor.dtype].safetensors,
-      shape: [...tensor.shape],
+  for (const { name, dtype, shape, bytes } of arrays) {
+    const end = position + bytes
+    if (!isFloat(dtype)) throw new Error(`safetensors holds no ${dtype}`)
+    entries[name] = {
+      dtype: dtypes[dtype].safetensors,
+      shape: [...shape],
       data_offsets: [position, end],
     }
     begins.push(position)

@@ -1,7 +1,7 @@
 import { basename, dirname } from 'node:path'
+import type { PlannedArray } from '../../checkpoint/bindings.js'
 import type { OtherArray, StoredArray } from '../../checkpoint/checkpoint.js'
 import { list } from '../../checkpoint/geometry.js'
-import { type Tensor, tensorBytes } from '../../checkpoint/tensor.js'
 import { inputError } from '../../io/errors.js'
 import { isJsonObject, readJsonObject } from '../../io/json.js'
 import { snapshotOf } from '../../io/snapshot.js'
@@ -45,11 +45,15 @@ export function shardName(stem: string, extension: string, index: number, count:
   return `${stem}-${digits(index + 1)}-of-${digits(count)}.${extension}`
 }
 
-/** The index that says which tensor is in which shard. */
-export function shardIndex(name: string, tensors: readonly Tensor[]): TargetFile {
-  const total = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
-  const entries = tensors.map(
-    ({ name, parts }) => [name, parts[0]?.extents[0]?.path ?? ''] as const,
+/** The index that says which array is in which shard. */
+export function shardIndex(
+  name: string,
+  shards: readonly { file: string; arrays: readonly PlannedArray[] }[],
+): TargetFile {
+  const all = shards.flatMap(({ arrays }) => arrays)
+  const total = all.reduce((sum, { bytes }) => sum + bytes, 0)
+  const entries = shards.flatMap(({ file, arrays }) =>
+    arrays.map(({ name }) => [name, file] as const),
   )
   entries.sort(([a], [b]) => (a < b ? -1 : 1))
   return jsonFile(name, {

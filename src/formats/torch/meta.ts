@@ -3,7 +3,7 @@ import { architectureOf } from '../../architectures/index.js'
 import { embeddingName, headName } from '../../architectures/roles.js'
 import type { Checkpoint, Listing } from '../../checkpoint/checkpoint.js'
 import { roleOf } from '../../checkpoint/names.js'
-import { matrixOf, type Part, type Tensor } from '../../checkpoint/tensor.js'
+import { type Part, type Tensor, tensorBytes, wholePart } from '../../checkpoint/tensor.js'
 import { inputError, usageError } from '../../io/errors.js'
 import { join, listFolder } from '../../io/store.js'
 import { resolveTokens } from '../../tokenizer/resolved-tokens.js'
@@ -107,21 +107,22 @@ function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
       return pieceOf(tensor.shape, how, rank, ranks)
     })
     const entries = wanted.map(({ storedName, dtype }, i) => ({
-      storedName,
+      name: storedName,
       dtype,
       shape: pieces[i]?.shape ?? [],
     }))
     const embedded = entries.find((_, i) => wanted[i] === embedding)
-    const laidOut = layOutTorchFile(
-      rankFile(rank),
+    const name = rankFile(rank)
+    const { file, begins } = layOutTorchFile(
+      name,
       entries,
       shared && embedded ? new Map([[tied.storedName, embedded]]) : new Map(),
     )
-    files.push(laidOut.file)
-    laidOut.parts.forEach((part, i) => {
-      const { row = 0, column = 0, shape = [] } = pieces[i] ?? {}
-      const [rows, columns] = matrixOf(shape)
-      parts[i]?.push({ ...part, row, column, rows, columns, pitch: columns })
+    files.push(file)
+    entries.forEach(({ dtype, shape }, i) => {
+      const { row = 0, column = 0 } = pieces[i] ?? {}
+      const extent = { path: name, offset: begins[i] ?? 0, length: tensorBytes({ dtype, shape }) }
+      parts[i]?.push({ ...wholePart(shape, [extent]), row, column })
     })
   }
   const tensors = wanted.map((tensor, i): Tensor => ({ ...tensor, parts: parts[i] ?? [] }))

@@ -1,9 +1,11 @@
 import { dirname } from 'node:path'
+import { placeIn } from '../../checkpoint/bindings.js'
 import type { Checkpoint, Listing, StoredArray } from '../../checkpoint/checkpoint.js'
-import { type Tensor, tensorBytes } from '../../checkpoint/tensor.js'
+import type { Tensor } from '../../checkpoint/tensor.js'
 import { stateNames } from '../../checkpoint/wrapped.js'
+import { append } from '../../io/append.js'
 import type { Format, Target, TargetFile, TargetOptions } from '../format.js'
-import { hfFiles } from '../hf/folder.js'
+import { boundInHf, hfFiles } from '../hf/folder.js'
 import {
   checkOnce,
   defaultShard,
@@ -15,7 +17,6 @@ import {
   shardsOf,
   splitShards,
 } from '../hf/shards.js'
-import { outputTensors } from '../target.js'
 import { listTorchFile, startsTorchFile, type TorchFile } from './file.js'
 import { layOutTorchFile } from './layout.js'
 import { configFromParams, paramsBeside } from './meta-params.js'
@@ -116,20 +117,22 @@ async function toldBy(path: string, files: TorchFile[], arrays: readonly StoredA
 
 /** Lays out a checkpoint of one or more shards with its configuration. */
 function describe(checkpoint: Checkpoint, options: TargetOptions): Target {
-  const wanted = outputTensors(checkpoint, { naming: 'hf', reader: 'transformers' }, options)
-  const shards = splitShards(wanted, tensorBytes, options.maxShardSize ?? defaultShard)
+  const arrays = boundInHf(checkpoint, options)
+  const shards = splitShards(arrays, ({ bytes }) => bytes, options.maxShardSize ?? defaultShard)
   const files: TargetFile[] = []
   const tensors: Tensor[] = []
-  shards.forEach((shard, i) => {
-    const name = shardName('pytorch_model', 'bin', i, shards.length)
-    const { file, parts } = layOutTorchFile(name, shard)
+  const named = shards.map((arrays, i) => ({
+    file: shardName('pytorch_model', 'bin', i, shards.length),
+    arrays,
+  }))
+  for (const { file: name, arrays: shard } of named) {
+    const { file, begins } = layOutTorchFile(name, shard)
     files.push(file)
-    shard.forEach((tensor, k) => {
-      const part = parts[k]
-      tensors.push({ ...tensor, parts: part ? [part] : [] })
+    shard.forEach((array, k) => {
+      append(tensors, placeIn(array, { path: name, offset: begins[k] ?? 0 }))
     })
-  })
-  if (shards.length > 1) files.push(shardIndex(indexName, tensors))
+  }
+  if (named.length > 1) files.push(shardIndex(indexName, named))
   const beside = hfFiles(checkpoint, tensors, options)
   files.push(...beside.files)
   return {
