@@ -1,6 +1,7 @@
-import { mkdir, rename, rm, rmdir } from 'node:fs/promises'
+import { mkdir, rm, rmdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { list } from '../checkpoint/geometry.js'
+import { giveName } from '../io/atomic.js'
 import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
 import type { Lock } from '../io/lock.js'
 import { syncDirectory } from '../io/sync.js'
@@ -104,7 +105,7 @@ async function exchange(staging: Staging): Promise<boolean> {
   const done: Step[] = []
   try {
     for (const step of steps) {
-      await rename(...step)
+      await giveName(...step)
       done.push(step)
     }
   } catch (error) {
@@ -133,7 +134,7 @@ async function undo(done: readonly Step[], cause: unknown): Promise<void> {
     // What was moved before it waits with it: else a file could come back to another's record.
     const back =
       stuck.length === 0 &&
-      (await rename(to, from).then(
+      (await giveName(to, from).then(
         () => true,
         () => false,
       ))
@@ -205,7 +206,7 @@ async function removeReplaced({ out, single }: Staging): Promise<void> {
     const kept = join(out, name)
     if ((await statsOf(kept)) !== undefined) continue
     await mkdir(dirname(kept), { recursive: true })
-    await rename(join(replaced, name), kept)
+    await giveName(join(replaced, name), kept)
   }
   for (const { name, kind } of entries) {
     if (kind === 'file' && own(name)) await rm(join(replaced, name), { force: true })
@@ -236,7 +237,7 @@ export async function recover(staging: Staging): Promise<string[]> {
     if (now === undefined) {
       // While it is moved aside, the new one waits in the staging directory.
       if ((await readJournal(path).catch(() => undefined)) === undefined) return []
-      await rename(replaced, out)
+      await giveName(replaced, out)
       return [`${out} had been moved aside by a run that was killed, and is back`]
     }
     // Not ours, where the output is none of ours.
@@ -267,17 +268,17 @@ async function recoverFile(staging: Staging): Promise<string[]> {
     if (moved && (await statsOf(beside))) {
       if (!(await isRecord(beside))) return []
       await mkdir(path, { recursive: true })
-      await rename(beside, join(path, recordName))
+      await giveName(beside, join(path, recordName))
     }
-    if (moved) await rename(kept, beside)
-    await rename(replaced, out)
+    if (moved) await giveName(kept, beside)
+    await giveName(replaced, out)
     return [`${out} had been moved aside by a run that was killed, and is back`]
   }
   if (now === undefined && before === undefined && journal !== undefined) {
     // A first output, whose record had come and whose file had not.
     const waits = await statsOf(join(path, file))
     if (waits && !(await statsOf(join(path, recordName))) && (await isRecord(beside))) {
-      await rename(beside, join(path, recordName))
+      await giveName(beside, join(path, recordName))
     }
     return []
   }

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
-import { copyFile, link, mkdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { copyFile, link, mkdir, readlink, rm, symlink } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
+import { replaceFile } from '../io/atomic.js'
 import { fromSystemError } from '../io/errors.js'
 import { lstatThere, readThere, statThere } from '../io/there.js'
 import { hubError } from './errors.js'
@@ -106,10 +106,7 @@ export async function writeRef(
   if (revision === commit || !isSafePath(revision)) return
   const refs = join(folder, 'refs')
   await makeParents(refs, revision)
-  const path = join(refs, ...revision.split('/'))
-  const partial = `${path}.${randomBytes(4).toString('hex')}`
-  await writeFile(partial, commit)
-  await rename(partial, path)
+  await replaceFile(join(refs, ...revision.split('/')), new TextEncoder().encode(commit))
 }
 
 /** The commit that a revision was when it was last asked for. */

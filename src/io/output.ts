@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { link, mkdir, open, rename, rm } from 'node:fs/promises'
+import { link, mkdir, rm } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
+import { createSynced, giveName, partialOf } from './atomic.js'
 import { fromSystemError, OpenLlamaError, usageError } from './errors.js'
 import { syncDirectory } from './sync.js'
 import { removedAtExit } from './temporary.js'
@@ -29,9 +30,8 @@ export async function writeOutputs(files: readonly OutputFile[], force: boolean)
     }
     if (there !== undefined && !force) throw exists(path)
   }
-  // A name of its own: two runs at once do not write into each other's file.
   const tag = randomBytes(4).toString('hex')
-  const partial = (path: string) => `${path}.${tag}.partial`
+  const partial = (path: string) => partialOf(path, tag)
   const before = (path: string) => `${path}.${tag}.before`
   const placed: string[] = []
   const temporary = files.flatMap(({ path }) => [partial(path), before(path)])
@@ -41,24 +41,18 @@ export async function writeOutputs(files: readonly OutputFile[], force: boolean)
     for (const { path, bytes } of files) {
       await attempt(path, async () => {
         await mkdir(dirname(path), { recursive: true })
-        const handle = await open(partial(path), 'wx')
-        try {
-          await handle.writeFile(bytes)
-          await handle.sync()
-        } finally {
-          await handle.close()
-        }
+        await createSynced(partial(path), bytes)
       })
     }
     for (const { path } of files) {
       // A single file needs no way back.
       if (files.length > 1) await link(path, before(path)).catch(() => {})
-      await attempt(path, () => (force ? rename(partial(path), path) : add(partial(path), path)))
+      await attempt(path, () => (force ? giveName(partial(path), path) : add(partial(path), path)))
       placed.push(path)
     }
   } catch (error) {
     for (const path of placed.reverse()) {
-      const back = await rename(before(path), path).then(
+      const back = await giveName(before(path), path).then(
         () => true,
         () => false,
       )
@@ -98,7 +92,7 @@ async function add(from: string, to: string): Promise<void> {
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') throw exists(to)
     // Some file systems have no hard links.
-    await rename(from, to)
+    await giveName(from, to)
   }
 }
 

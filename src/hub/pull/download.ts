@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { mkdir, open, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { giveName } from '../../io/atomic.js'
 import { chunksOf } from '../../io/chunks.js'
 import { fromSystemError } from '../../io/errors.js'
 import { statThere } from '../../io/there.js'
@@ -62,7 +63,7 @@ export async function downloadBlob(
       )
     }
     try {
-      await rename(partial, path)
+      await giveName(partial, path)
     } catch (error) {
       throw fromSystemError(error, path, 'write it')
     }

@@ -1,7 +1,8 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { copyFile, open, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
+import { copyFile, open, readdir, rm, stat, symlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { giveName, partialOf } from '../../io/atomic.js'
 import { chunksOf } from '../../io/chunks.js'
 import { fromSystemError, OpenLlamaError, usageError } from '../../io/errors.js'
 import { lstatThere } from '../../io/there.js'
@@ -199,7 +200,7 @@ async function deliver(
   { link, force }: PullOptions,
 ): Promise<void> {
   const target = join(out, ...path.split('/'))
-  const partial = `${target}.${randomBytes(4).toString('hex')}.partial`
+  const partial = partialOf(target)
   try {
     await makeParents(out, path)
     const there = await lstatThere(target)
@@ -215,7 +216,7 @@ async function deliver(
       await copyFile(content, partial, constants.COPYFILE_FICLONE)
       await syncFile(partial)
     }
-    await rename(partial, target)
+    await giveName(partial, target)
   } catch (error) {
     throw fromSystemError(error, target, 'write it')
   } finally {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { replaceFile } from '../../io/atomic.js'
 import { isJsonObject, type JsonObject, parseJsonIfAny } from '../../io/json.js'
 import type { HubSettings } from '../settings.js'
 
@@ -52,12 +53,11 @@ export function openUploadJournal({ cache, endpoint }: HubSettings, repo: string
     },
     save(sha256, upload) {
       const path = pathOf(sha256)
-      const text = JSON.stringify(upload)
+      const text = new TextEncoder().encode(JSON.stringify(upload))
       return inTurn(path, async () => {
         await mkdir(folder, { recursive: true })
         // Its addresses are signed: who has them can send parts.
-        await writeFile(`${path}.new`, text, { mode: 0o600 })
-        await rename(`${path}.new`, path)
+        await replaceFile(path, text, 0o600)
       })
     },
     forget(sha256) {
