@@ -1,7 +1,7 @@
 import type { MetadataEntry, MetadataValue } from '../checkpoint/metadata.js'
+import type { SetResult } from '../convert/apply-edit.js'
 import type { Edit } from '../formats/gguf/edit.js'
 import { shortest } from '../formats/gguf/rope.js'
-import type { SetResult } from '../formats/gguf/set.js'
 import type { Json } from '../io/json.js'
 import { printable } from '../io/printable.js'
 import type { EditJson, MetadataJson } from './json.js'

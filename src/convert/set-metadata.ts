@@ -1,6 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { KeyAssignment } from '../formats/gguf/assign.js'
+import { OpenLlamaError } from '../io/errors.js'
+import { formatJson, isJsonObject, type Json, type JsonObject } from '../io/json.js'
+import type { Lock } from '../io/lock.js'
+import { statsOf } from '../io/tree.js'
+import { readRecord, recordBeside, recordName } from '../record/record.js'
 import {
   type RecordOfFile,
   type SetOptions,
@@ -8,12 +13,7 @@ import {
   setMetadata,
   undoInterrupted,
   undoneNote,
-} from '../formats/gguf/set.js'
-import { OpenLlamaError } from '../io/errors.js'
-import { formatJson, isJsonObject, type Json, type JsonObject } from '../io/json.js'
-import type { Lock } from '../io/lock.js'
-import { statsOf } from '../io/tree.js'
-import { readRecord, recordBeside, recordName } from '../record/record.js'
+} from './apply-edit.js'
 import { lockOutput } from './output-lock.js'
 
 /**

@@ -1,6 +1,6 @@
+import type { SetResult } from '../convert/apply-edit.js'
 import { setRecordedMetadata } from '../convert/set-metadata.js'
 import { parseAssignment } from '../formats/gguf/assign.js'
-import type { SetResult } from '../formats/gguf/set.js'
 import type { Attendance } from './progress.js'
 
 export interface SetMetadataOptions {

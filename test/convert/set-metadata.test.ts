@@ -13,8 +13,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { findRecord, keepCheck } from '../../src/check/recorded.js'
 import { setRecordedMetadata } from '../../src/convert/set-metadata.js'
+import { writeUndo } from '../../src/convert/undo.js'
 import { parseAssignment } from '../../src/formats/gguf/assign.js'
-import { writeUndo } from '../../src/formats/gguf/undo.js'
 import { chosenFiles, readOnce } from '../../src/hub/push/files.js'
 import { compareHashes, compareSizes, readRecords } from '../../src/hub/push/record.js'
 import { openRunnable } from '../../src/open/runnable.js'
@@ -122,6 +122,7 @@ test('killed at any moment: the next call has the old file and record, or the ne
   const { file, record } = await made('model.gguf')
   const [oldFile, oldRecord] = [readFileSync(file), readFileSync(record, 'utf8')]
   const undo = { record: { path: record, text: oldRecord } }
+  const names = { before: 'model.gguf.0.before', partial: 'model.gguf.0.partial' }
   const isOld = async () => {
     assert.is((await set(file)).restored, true)
     assert.is(Buffer.compare(readFileSync(file), oldFile), 0)
@@ -141,7 +142,7 @@ test('killed at any moment: the next call has the old file and record, or the ne
     [true, oldRecord],
     [true, '{"new": true}'],
   ] as const) {
-    await writeUndo(file, { before: 'model.gguf.0.before', ...undo })
+    await writeUndo(file, { ...names, ...undo })
     linkSync(file, `${file}.0.before`)
     if (isNew) {
       copyFileSync(file, `${file}.1`)
@@ -151,10 +152,22 @@ test('killed at any moment: the next call has the old file and record, or the ne
     writeFileSync(record, text)
     await isOld()
   }
+  // While the new file is made: the old one is read all the time, and the beginnings go.
+  await writeUndo(file, { ...names, ...undo })
+  writeFileSync(`${file}.0.partial`, 'half of a')
+  const newer = oldRecord.replace('{', '{ ')
+  writeFileSync(record, newer)
+  await openRunnable(file)
+  assert.is((await set(file)).restored, true)
+  assert.is(Buffer.compare(readFileSync(file), oldFile), 0)
+  // Of the record nothing had been touched: what came meanwhile stays.
+  assert.is(readFileSync(record, 'utf8'), newer)
+  assert.equal(readdirSync(dirname(file)).sort(), [basename(file), basename(record)].sort())
+  writeFileSync(record, oldRecord)
   // All was done but for the undo record: nothing is undone.
   await set(file, `general.name=${'n'.repeat(300)}`)
   const newRecord = readFileSync(record, 'utf8')
-  await writeUndo(file, { before: 'model.gguf.0.before', ...undo })
+  await writeUndo(file, { ...names, ...undo })
   assert.is((await set(file)).restored, false)
   assert.is(readFileSync(record, 'utf8'), newRecord)
   await isTaken(file, record)

@@ -6,7 +6,7 @@ import { inputError } from '../../io/errors.js'
 import { openFile } from '../../io/source.js'
 import { join, kindOf } from '../../io/store.js'
 import { type GgufHeader, readHeader } from './header.js'
-import { refuseInterrupted } from './undo.js'
+import { refuseInterrupted } from './interrupted.js'
 
 /** llama.cpp's names of split files: model-00001-of-00003.gguf. */
 export function splitName(stem: string, index: number, count: number): string {

@@ -1,27 +1,18 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { type FileHandle, link, open, realpath, rename, rm, stat, statfs } from 'node:fs/promises'
+import { type FileHandle, link, open, realpath, rm, stat, statfs } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
-import { resolveCheckpoint } from '../../checkpoint/checkpoint.js'
-import { fromSystemError, inputError, OpenLlamaError, usageError } from '../../io/errors.js'
-import { openFile } from '../../io/source.js'
-import { syncDirectory } from '../../io/sync.js'
-import { removedAtExit } from '../../io/temporary.js'
-import { statThere } from '../../io/there.js'
-import { formatBytes } from '../../io/units.js'
-import { readAll, writeAll } from '../../io/whole.js'
-import type { KeyAssignment } from './assign.js'
-import { type Edit, type KeyChange, planEdit } from './edit.js'
-import { listParts } from './gguf.js'
-import { type GgufHeader, readHeader } from './header.js'
-import { type GgufPart, readParts, splitName, splitNumbers } from './split.js'
-import {
-  discardUndo,
-  refuseInterrupted,
-  restoreFromUndo,
-  takeBack,
-  type Undo,
-  writeUndo,
-} from './undo.js'
+import type { KeyAssignment } from '../formats/gguf/assign.js'
+import type { Edit, KeyChange } from '../formats/gguf/edit.js'
+import { describeEdit } from '../formats/gguf/edit-file.js'
+import { refuseInterrupted, type Undo, undoPath } from '../formats/gguf/interrupted.js'
+import { giveName, partialOf, prepareFile, type ReadyFile } from '../io/atomic.js'
+import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
+import { syncDirectory } from '../io/sync.js'
+import { removedAtExit } from '../io/temporary.js'
+import { statThere } from '../io/there.js'
+import { formatBytes } from '../io/units.js'
+import { readAll, writeAll } from '../io/whole.js'
+import { discardUndo, restoreFromUndo, takeBack, writeUndo } from './undo.js'
 
 /** A file's bytes, as records name them. */
 interface FileState {
@@ -82,7 +73,7 @@ export async function setMetadata(
       suggestions: ['Name what to set: key=value, such as general.license=apache-2.0.'],
     })
   }
-  const edit = await readEdit(path, assignments)
+  const edit = await describeEdit(path, assignments)
   if (options.dryRun || edit.kind === 'none') return { edit, restored, warnings }
   const told =
     edit.kind === 'in place'
@@ -104,64 +95,6 @@ async function realPathOf(named: string): Promise<string> {
     if (await statThere(`${named}.undo`)) return named
     throw fromSystemError(error, named, 'read it')
   })
-}
-
-async function readEdit(path: string, assignments: readonly KeyAssignment[]): Promise<Edit> {
-  const source = await openFile(path)
-  try {
-    const header = await readHeader(source)
-    const { index, count } = splitNumbers({ file: { path, size: source.size }, header })
-    if (index !== undefined && index > 0) {
-      const first = basename(path).replace(/-\d{5}-of-\d{5}\.gguf$/i, '')
-      throw inputError(`it is part ${index + 1} of a split file, the metadata are in part 1`, {
-        format: 'gguf',
-        path,
-        suggestions: [`Set them in ${splitName(first, 0, count ?? 1)}.`],
-      })
-    }
-    const edit = planEdit(header, await source.read(0, header.dataBegin), assignments, path)
-    await refuseUnknowable(path, header, edit)
-    return edit
-  } finally {
-    await source.close()
-  }
-}
-
-/**
- * Reads the checkpoint with the new metadata as any command would.
- * @throws usage error where it could be read before, and could not afterwards
- */
-async function refuseUnknowable(
-  path: string,
-  header: GgufHeader,
-  { changes }: Edit,
-): Promise<void> {
-  const readable = async (parts: readonly GgufPart[]) =>
-    resolveCheckpoint(await listParts(parts, path), {}, { beside: [] })
-  const parts = await readParts(path)
-  try {
-    await readable(parts)
-  } catch {
-    // Of another architecture, or no model: llama.cpp may know more of it.
-    return
-  }
-  const set = new Map(changes.map(({ key, after }) => [key, { key, ...after }]))
-  const kept = header.entries.map((entry) => ({ ...entry, ...set.get(entry.key) }))
-  const known = new Set(header.entries.map(({ key }) => key))
-  const place = { begin: header.infosBegin, end: header.infosBegin }
-  const added = [...set.values()].filter(({ key }) => !known.has(key))
-  const entries = [...kept, ...added.map((entry) => ({ ...entry, ...place }))]
-  const [first, ...others] = parts
-  if (first === undefined) return
-  try {
-    await readable([{ ...first, header: { ...first.header, entries } }, ...others])
-  } catch (error) {
-    if (!(error instanceof OpenLlamaError)) throw error
-    throw usageError(`the file could not be read afterwards: ${error.what}`, {
-      path,
-      suggestions: ['Nothing was changed.'],
-    })
-  }
 }
 
 async function writeInPlace(
@@ -202,44 +135,22 @@ async function writeInPlace(
 
 /** What the undo record has to say of the conversion's record, where that changes. */
 function kept(record: RecordOfFile | undefined, { text }: RecordChange): Pick<Undo, 'record'> {
-  return record && text !== undefined ? { record: { path: record.path, text: record.text } } : {}
+  return record && text !== undefined ? asItIs(record) : {}
 }
 
-/** A record that is on disk and has another name: a full disk is met before anything is touched. */
-interface ReadyRecord {
-  place(): Promise<void>
-  discard(): Promise<void>
+function asItIs({ path, text }: RecordOfFile): Pick<Undo, 'record'> {
+  return { record: { path, text } }
 }
 
+/** The conversion's record as it is to be, where it changes: on disk before anything is touched. */
 async function prepareRecord(
   record: RecordOfFile | undefined,
   { text }: RecordChange,
-): Promise<ReadyRecord> {
+): Promise<ReadyFile> {
   if (record === undefined || text === undefined) {
     return { place: async () => {}, discard: async () => {} }
   }
-  const { path } = record
-  const partial = `${path}.${randomBytes(4).toString('hex')}.partial`
-  const discard = () => rm(partial, { force: true }).catch(() => {})
-  try {
-    const handle = await open(partial, 'wx')
-    try {
-      await handle.writeFile(text)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  } catch (error) {
-    await discard()
-    throw fromSystemError(error, path, 'write it')
-  }
-  return {
-    async place() {
-      await rename(partial, path)
-      await syncDirectory(dirname(path))
-    },
-    discard,
-  }
+  return prepareFile(record.path, new TextEncoder().encode(text))
 }
 
 /** Bytes that are copied at a time. */
@@ -277,102 +188,121 @@ async function hashBoth(
 
 async function rewrite(
   path: string,
-  { header, dataBegin, changes }: Extract<Edit, { kind: 'rewrite' }>,
+  edit: Extract<Edit, { kind: 'rewrite' }>,
   options: SetOptions,
 ): Promise<string[]> {
-  const { signal, onProgress, record } = options
+  const { record } = options
   const { size, mode } = await stat(path)
-  const total = header.length + size - dataBegin
-  await checkFree(path, total)
+  await checkFree(path, edit.header.length + size - edit.dataBegin)
   // A name of its own: another run's, or a conversion's, may be there.
   const tag = randomBytes(4).toString('hex')
-  const partial = `${path}.${tag}.partial`
-  const [old, new_] = [createHash('sha256'), createHash('sha256')]
-  const removed = removedAtExit(partial)
+  const partial = partialOf(path, tag)
+  const before = `${path}.${tag}.before`
+  const removed = [partial, undoPath(path)].map(removedAtExit)
   try {
-    const from = await open(path, 'r')
+    // Whatever ends the copying, the next call knows what was left of it.
+    const names = { before: basename(before), partial: basename(partial) }
+    await writeUndo(path, { ...names, ...(record && asItIs(record)) })
     try {
-      const to = await open(partial, 'wx', mode)
-      try {
-        await writeAll(to, header, 0)
-        if (record !== undefined) {
-          const head = new Uint8Array(dataBegin)
-          await readAll(from, head, 0, path)
-          old.update(head)
-          new_.update(header)
-        }
-        const buffer = new Uint8Array(Math.min(copyChunk, Math.max(1, size - dataBegin)))
-        for (let at = dataBegin; at < size; ) {
-          if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
-          const { bytesRead } = await from.read(buffer, 0, buffer.length, at)
-          if (bytesRead === 0) throw inputError(`it became shorter: it ends at ${at}`, { path })
-          const read = buffer.subarray(0, bytesRead)
-          await writeAll(to, read, header.length + at - dataBegin)
-          if (record !== undefined) {
-            old.update(read)
-            new_.update(read)
-          }
-          at += bytesRead
-          onProgress?.(header.length + at - dataBegin, total)
-        }
-        await to.sync()
-      } finally {
-        await to.close()
-      }
-    } finally {
-      await from.close()
+      const states = await copyBehind(path, partial, { ...edit, size, mode }, options)
+      const told = record?.next(states.before, states.after, edit.changes) ?? { warnings: [] }
+      const ready = await prepareRecord(record, told)
+      // From here on the undo record is what leads back.
+      for (const each of removed) each()
+      const work =
+        told.text === undefined
+          ? () => takePlace(path, partial)
+          : () => takePlaceOf(path, before, partial, ready)
+      await orUndo(path, work).finally(ready.discard)
+      return told.warnings
+    } catch (error) {
+      await restoreFromUndo(path).catch(() => {})
+      throw error
     }
-    const before = { bytes: size, sha256: old.digest('hex') }
-    const after = { bytes: total, sha256: new_.digest('hex') }
-    const told = record?.next(before, after, changes) ?? { warnings: [] }
-    await takePlace(path, partial, `${path}.${tag}.before`, record, told)
-    return told.warnings
   } catch (error) {
-    await rm(partial, { force: true }).catch(() => {})
     throw fromSystemError(error, partial, 'write it')
   } finally {
-    removed()
+    for (const each of removed) each()
   }
 }
 
-/** Gives the new file its name; where a record changes with it, so that both can be undone. */
-async function takePlace(
+/** Writes the new header, and the weights of the old file behind it. */
+async function copyBehind(
   path: string,
   partial: string,
-  before: string,
-  record: RecordOfFile | undefined,
-  told: RecordChange,
-): Promise<void> {
-  const undo = kept(record, told)
-  if (undo.record === undefined) {
-    await rename(partial, path)
-    await confirm(path)
-    return
-  }
-  const ready = await prepareRecord(record, told)
+  {
+    header,
+    dataBegin,
+    size,
+    mode,
+  }: { header: Uint8Array; dataBegin: number; size: number; mode: number },
+  { signal, onProgress, record }: SetOptions,
+): Promise<{ before: FileState; after: FileState }> {
+  const total = header.length + size - dataBegin
+  const [old, new_] = [createHash('sha256'), createHash('sha256')]
+  const from = await open(path, 'r')
   try {
-    await writeUndo(path, { before: basename(before), ...undo })
-    await orUndo(path, async () => {
-      // Some file systems have no hard links: there the old file makes way for a moment.
-      await link(path, before).catch(() => rename(path, before))
-      await rename(partial, path)
-      await syncDirectory(dirname(path))
-      await ready.place()
-      await rm(before)
-      await discardUndo(path)
-    })
+    const to = await open(partial, 'wx', mode)
+    try {
+      await writeAll(to, header, 0)
+      if (record !== undefined) {
+        const head = new Uint8Array(dataBegin)
+        await readAll(from, head, 0, path)
+        old.update(head)
+        new_.update(header)
+      }
+      const buffer = new Uint8Array(Math.min(copyChunk, Math.max(1, size - dataBegin)))
+      for (let at = dataBegin; at < size; ) {
+        if (signal?.aborted) throw new OpenLlamaError('interrupted', 'interrupted')
+        const { bytesRead } = await from.read(buffer, 0, buffer.length, at)
+        if (bytesRead === 0) throw inputError(`it became shorter: it ends at ${at}`, { path })
+        const read = buffer.subarray(0, bytesRead)
+        await writeAll(to, read, header.length + at - dataBegin)
+        if (record !== undefined) {
+          old.update(read)
+          new_.update(read)
+        }
+        at += bytesRead
+        onProgress?.(header.length + at - dataBegin, total)
+      }
+      await to.sync()
+    } finally {
+      await to.close()
+    }
   } finally {
-    await ready.discard()
+    await from.close()
+  }
+  return {
+    before: { bytes: size, sha256: old.digest('hex') },
+    after: { bytes: total, sha256: new_.digest('hex') },
   }
 }
 
-/** @throws what failed, and that the file is whole all the same */
-async function confirm(path: string): Promise<void> {
+/** Gives the new file its name. */
+async function takePlace(path: string, partial: string): Promise<void> {
+  await giveName(partial, path)
   try {
     await syncDirectory(dirname(path))
   } catch (error) {
     throw fromSystemError(error, path, 'bring it to disk, though the new file is whole')
   }
+  await discardUndo(path)
+}
+
+/** Gives the new file and its record their names, so that both can be undone. */
+async function takePlaceOf(
+  path: string,
+  before: string,
+  partial: string,
+  record: ReadyFile,
+): Promise<void> {
+  // Some file systems have no hard links: there the old file makes way for a moment.
+  await link(path, before).catch(() => giveName(path, before))
+  await giveName(partial, path)
+  await syncDirectory(dirname(path))
+  await record.place()
+  await rm(before)
+  await discardUndo(path)
 }
 
 /** What fails halfway is undone at once, as far as the disk lets it: else by the next call. */
