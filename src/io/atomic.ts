@@ -31,7 +31,9 @@ export async function createSynced(path: string, bytes: Uint8Array, mode?: numbe
 }
 
 /** Gives what is whole and synced its name, in the place of what has that. */
-export const giveName = rename
+export async function giveName(from: string, to: string): Promise<void> {
+  await rename(from, to)
+}
 
 /** A file that is on disk and waits for its name: a full disk is met before anything is touched. */
 export interface ReadyFile {
