@@ -40,6 +40,18 @@ test('text becomes JSON in src/io alone', () => {
   assert.equal(found(/\bJSON\.parse\b/, others), [])
 })
 
+test('files get their names in io/atomic alone', () => {
+  const others = files.filter((name) => /^src\/(?!io\/atomic\.ts)/.test(name))
+  assert.equal(found(/\brename(Sync)?\b[^'"]*from 'node:fs|\bfs\.(promises\.)?rename/, others), [])
+  assert.is(
+    found(
+      /\brename\b.*from 'node:fs/,
+      files.filter((name) => /^src\//.test(name)),
+    ).length,
+    1,
+  )
+})
+
 test('an exported name has one meaning', () => {
   const exported =
     /^export (?:declare )?(?:abstract )?(?:async )?(?:function\*?|class|const|let|interface|type|enum) (\w+)/gm

@@ -1,8 +1,8 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { tensorOf } from '../compare/diff.js'
-import type { EngineName } from '../engines/engine.js'
 import { engineFor } from '../engines/open.js'
 import type { Runnable } from '../open/runnable.js'
+import type { EngineName } from '../record/check.js'
 import type { DType } from '../types/dtype.js'
 import { coarsestOf, type LimitType, type Rounding, roundingBetween } from './limits.js'
 

@@ -3,7 +3,7 @@ import { type FileHandle, link, open, realpath, rm, stat, statfs } from 'node:fs
 import { basename, dirname } from 'node:path'
 import type { KeyAssignment } from '../formats/gguf/assign.js'
 import type { Edit, KeyChange } from '../formats/gguf/edit.js'
-import { describeEdit } from '../formats/gguf/edit-file.js'
+import { readEdit } from '../formats/gguf/edit-file.js'
 import { refuseInterrupted, type Undo, undoPath } from '../formats/gguf/interrupted.js'
 import { giveName, partialOf, prepareFile, type ReadyFile } from '../io/atomic.js'
 import { fromSystemError, inputError, OpenLlamaError, usageError } from '../io/errors.js'
@@ -73,7 +73,7 @@ export async function setMetadata(
       suggestions: ['Name what to set: key=value, such as general.license=apache-2.0.'],
     })
   }
-  const edit = await describeEdit(path, assignments)
+  const edit = await readEdit(path, assignments)
   if (options.dryRun || edit.kind === 'none') return { edit, restored, warnings }
   const told =
     edit.kind === 'in place'

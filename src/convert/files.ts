@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { fromSystemError, inputError, OpenLlamaError } from '../io/errors.js'
+import { noFollow } from '../io/no-follow.js'
 import { identityOf } from '../io/tree.js'
 import type { Files } from './tile.js'
 import type { Turn } from './turn.js'
@@ -101,6 +102,3 @@ function readAll(fd: number, offset: number, into: Uint8Array): number {
   }
   return into.length - done
 }
-
-/** Windows has no such flag, and hardly links. */
-export const noFollow = constants.O_NOFOLLOW ?? 0

@@ -3,14 +3,7 @@ import type { Checkpoint, FormatName } from '../checkpoint/checkpoint.js'
 import { traitsOf } from '../formats/index.js'
 import type { SmallFile } from '../io/source.js'
 import { join } from '../io/store.js'
-
-/** What an output was made of besides the weights, as it was when it was read. */
-export interface InputRecord {
-  role: 'config' | 'index' | 'generation_config' | 'tokenizer' | 'card' | 'imatrix'
-  name: string
-  bytes: number
-  sha256: string
-}
+import type { InputRecord } from '../record/provenance.js'
 
 /**
  * The files whose content is in an output.

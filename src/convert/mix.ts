@@ -23,24 +23,12 @@ import {
 } from '../quantize/imatrix.js'
 import type { MixName } from '../quantize/mixes.js'
 import { assignNBits, type NBits } from '../quantize/nbits.js'
+import type { FallbackRecord, RecordedMix } from '../record/provenance.js'
 import { isFloat } from '../types/dtype.js'
 import { type GgmlType, isGgmlType, parseGgmlType } from '../types/ggml.js'
 
-/** How a mix is to be departed from, as llama-quantize's users know it. */
-export interface MixOptions {
-  pure?: boolean
-  outputTensorType?: string
-  tokenEmbeddingType?: string
-  /** `REGEX=TYPE`; the first that matches a GGUF name counts. */
-  tensorTypes?: readonly string[]
-  leaveOutput?: boolean
-  /** The path of an importance matrix. */
-  imatrix?: string
-  /** Quantize again what is quantized already. */
-  allowRequantize?: boolean
-  /** Refuse fallbacks. */
-  strict?: boolean
-}
+/** How a mix is to be departed from: as it is recorded. */
+export type MixOptions = RecordedMix
 
 /** What a mix, or ONNX's quantized type, comes to for one checkpoint. */
 export interface Quantization {
@@ -52,15 +40,6 @@ export interface Quantization {
   /** By Hugging Face's names. */
   importance: ReadonlyMap<string, Float32Array>
   notes: string[]
-}
-
-/** A tensor that cannot have its type. */
-export interface FallbackRecord {
-  tensor: string
-  wanted: string
-  got: string
-  /** A clause with both numbers. */
-  reason: string
 }
 
 /**

@@ -3,7 +3,8 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import type { Tile } from '../checkpoint/regions.js'
 import { matrixOf, type Tensor, tensorBytes } from '../checkpoint/tensor.js'
 import type { Target } from '../formats/format.js'
-import { type DType, dtypes, isScale } from '../types/dtype.js'
+import type { CastSummary } from '../record/provenance.js'
+import { dtypes, isScale } from '../types/dtype.js'
 import { type Step, stepsBetween, widestElement } from './steps.js'
 
 /** One tensor's way from the source to the target. */
@@ -113,14 +114,6 @@ export function weightBytes({ moves }: Plan): { read: number; written: number } 
 
 function clamp(value: number, least: number, most: number): number {
   return Math.min(Math.max(value, least), most)
-}
-
-/** Tensors that change from one type to another, or keep theirs. */
-export interface CastSummary {
-  from: DType
-  to: DType
-  tensors: number
-  parameters: number
 }
 
 /** The casts of a plan, by their types. */

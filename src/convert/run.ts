@@ -5,14 +5,15 @@ import { fromSystemError, OpenLlamaError, usageError } from '../io/errors.js'
 import type { Lock } from '../io/lock.js'
 import { formatBytes } from '../io/units.js'
 import { type CheckRecord, exceededMetrics } from '../record/check.js'
-import { recordBeside } from '../record/record.js'
+import type { Provenance } from '../record/provenance.js'
+import { recordBeside, writeRecord } from '../record/record.js'
 import type { Conversion } from './convert.js'
 import { execute, type Progress } from './execute.js'
 import { type Existing, examineExisting, type ProofOptions } from './existing.js'
 import { refuseLosses } from './losses.js'
 import { lockOutput } from './output-lock.js'
 import { refuseOverlap } from './overlap.js'
-import { type Provenance, provenanceOf, writeProvenance } from './provenance.js'
+import { provenanceOf } from './provenance.js'
 import { publish, recover, replacedBy } from './publish.js'
 import { holdSource } from './source-state.js'
 import { discard, examineStaging, makeStaging, type Staging, type Unfinished } from './staging.js'
@@ -176,7 +177,7 @@ async function runLocked(
       ...provenanceOf(conversion, run, executed),
       ...(check === undefined ? {} : { check }),
     }
-    await writeProvenance(staging.path, provenance)
+    await writeRecord(staging.path, provenance)
     if (check?.verdict === 'failed') throw failedCheck(check, staging, run.keepFailed ?? false)
     const faults = await publish(staging, { files: executed.outputs, existing, lock })
     const warnings = [

@@ -5,7 +5,7 @@ import { OpenLlamaError } from '../io/errors.js'
 import { formatJson, isJsonObject, type Json, type JsonObject } from '../io/json.js'
 import type { Lock } from '../io/lock.js'
 import { statsOf } from '../io/tree.js'
-import { readRecord, recordBeside, recordName } from '../record/record.js'
+import { fileIn, readRecord, recordName, recordsOf } from '../record/record.js'
 import {
   type RecordOfFile,
   type SetOptions,
@@ -71,10 +71,10 @@ async function recordOf(
   assignments: readonly KeyAssignment[],
 ): Promise<RecordOfFile | undefined> {
   const name = basename(file)
-  for (const path of [recordBeside(file), join(dirname(file), recordName)]) {
+  for (const path of recordsOf(file)) {
     if ((await statsOf(path)) === undefined) continue
     const record = await readRecord(path)
-    const listed = listedIn(record, name)
+    const listed = fileIn(record, name)
     if (listed === undefined) continue
     return {
       path,
@@ -104,11 +104,6 @@ async function recordOf(
     }
   }
   return undefined
-}
-
-function listedIn({ target }: JsonObject, name: string): JsonObject | undefined {
-  const files = isJsonObject(target) && Array.isArray(target.files) ? target.files : []
-  return files.filter(isJsonObject).find((each) => each.name === name)
 }
 
 /** The record with the file's new size, hash and options. */

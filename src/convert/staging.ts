@@ -5,10 +5,10 @@ import { list } from '../checkpoint/geometry.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import type { Target, TargetFile } from '../formats/format.js'
 import { fromSystemError, usageError } from '../io/errors.js'
+import { noFollow } from '../io/no-follow.js'
 import { identityOf, listTree, statsOf } from '../io/tree.js'
 import { writeAll } from '../io/whole.js'
 import { recordName } from '../record/record.js'
-import { noFollow } from './files.js'
 import { type Earlier, journalName, readJournal } from './journal.js'
 
 /**

@@ -1,4 +1,5 @@
 import { inputError } from '../io/errors.js'
+import type { EngineName } from '../record/check.js'
 
 /** Where a model can be run; `auto` is for the engine to choose, and to say. */
 export const devices = ['auto', 'cpu', 'cuda', 'metal', 'vulkan', 'webgpu', 'dml'] as const
@@ -11,9 +12,6 @@ export interface EngineOptions {
   /** Whether `hiddenStates` is wanted; graphs that were exported cannot show them. */
   hiddenStates?: boolean
 }
-
-const engineNames = ['onnxruntime', 'llama.cpp'] as const
-export type EngineName = (typeof engineNames)[number]
 
 /** A model that is loaded and can be run. Token lists begin with BOS where the model wants one. */
 export interface Engine {

@@ -1,8 +1,8 @@
 import { freemem } from 'node:os'
 import type { ModelConfig } from '../checkpoint/config.js'
 import { matrixOf } from '../checkpoint/tensor.js'
+import type { EngineName } from '../record/check.js'
 import { dtypes } from '../types/dtype.js'
-import type { EngineName } from './engine.js'
 import { engineFor, type Opened } from './open.js'
 
 /**

@@ -1,9 +1,10 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js'
 import { traitsOf } from '../formats/index.js'
 import { inputError, type OpenLlamaError } from '../io/errors.js'
+import type { EngineName } from '../record/check.js'
 import { hasVocabulary } from '../tokenizer/load.js'
 import { isFloat } from '../types/dtype.js'
-import type { Engine, EngineName, EngineOptions } from './engine.js'
+import type { Engine, EngineOptions } from './engine.js'
 
 /** A checkpoint, and the graph that runs it where it has its own. */
 export interface Opened {

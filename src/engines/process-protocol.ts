@@ -1,5 +1,6 @@
 import type { OpenLlamaError } from '../io/errors.js'
-import type { EngineName, EngineOptions, GenerateOptions } from './engine.js'
+import type { EngineName } from '../record/check.js'
+import type { EngineOptions, GenerateOptions } from './engine.js'
 import type { Opened } from './open.js'
 
 /** What the program asks of the process that engines run in; all of it is plain data. */

@@ -1,4 +1,5 @@
-import type { Device, EngineName } from './engine.js'
+import type { EngineName } from '../record/check.js'
+import type { Device } from './engine.js'
 
 /** A device that is more than the processor itself. */
 export type Gpu = Exclude<Device, 'auto' | 'cpu'>

@@ -2,12 +2,12 @@ import type { Checkpoint, FormatName, Listing } from '../checkpoint/checkpoint.j
 import type { MetadataEntry } from '../checkpoint/metadata.js'
 import type { Tensor } from '../checkpoint/tensor.js'
 import type { NBits } from '../quantize/nbits.js'
+import type { Loss } from '../record/provenance.js'
 import type { KeptFile, LoadedTokenizer } from '../tokenizer/load.js'
 import type { ResolvedTokens } from '../tokenizer/resolved-tokens.js'
 import type { SettingsFile } from '../tokenizer/tokenizer-config.js'
 import type { DType, FloatType } from '../types/dtype.js'
 import type { About } from './about.js'
-import type { Loss } from './losses.js'
 
 /**
  * A format describes; it moves no bytes. `open` reads headers and says where

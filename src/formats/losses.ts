@@ -1,21 +1,7 @@
 import { effectiveWindow, type ModelConfig } from '../checkpoint/config.js'
 import { scalingType } from '../checkpoint/rotary.js'
 import type { Json } from '../io/json.js'
-
-/**
- * What a format cannot say of a model, so that who reads the output computes something else. Such a
- * conversion is made only where the user allows it (--allow-loss).
- */
-export interface Loss {
-  field: 'rope_scaling' | 'sliding_window' | 'head_dim' | 'intermediate_size'
-  /** What the format lacks, as a clause. */
-  what: string
-  from: Json
-  /** What the output's reader takes it for. */
-  to: Json
-  /** Tokens that a text can have before anything differs; null where the reader cannot load it. */
-  since: number | null
-}
+import type { Loss } from '../record/provenance.js'
 
 /** What the reference code of a format computes with, beyond what every LLaMA has. */
 export interface Abilities {

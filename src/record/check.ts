@@ -1,4 +1,5 @@
-import type { EngineName } from '../engines/engine.js'
+/** What can run a model. */
+export type EngineName = 'onnxruntime' | 'llama.cpp'
 
 /**
  * What a check found, as it stands in openllama.json and in the JSON of

@@ -1,4 +1,12 @@
-import { isJsonObject, type JsonObject, readJsonObject } from '../io/json.js'
+import { constants } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { FileCache } from '../io/file-cache.js'
+import { formatJson, isJsonObject, type JsonObject, parseJsonObject } from '../io/json.js'
+import { noFollow } from '../io/no-follow.js'
+import { readSmallFile } from '../io/source.js'
+import { join } from '../io/store.js'
+import type { Provenance } from './provenance.js'
 
 /** The record in every output directory: what it was made from, how, and its hashes. */
 export const recordName = 'openllama.json'
@@ -16,8 +24,32 @@ const maxRecord = 16 * 1024 * 1024
  * been looked at.
  * @throws input error for what is no JSON object
  */
-export async function readRecord(path: string): Promise<JsonObject> {
-  return readJsonObject(path, maxRecord)
+export async function readRecord(path: string, cache?: FileCache): Promise<JsonObject> {
+  const bytes = await (cache?.read(path, maxRecord) ?? readSmallFile(path, maxRecord))
+  return parseJsonObject(bytes, path)
+}
+
+/** Where the record of a file can be: beside it, or in its folder. */
+export function recordsOf(file: string): string[] {
+  return [recordBeside(file), join(dirname(file), recordName)]
+}
+
+/** What a record says of a file of its output, as it stands there. */
+export function fileIn({ target }: JsonObject, name: string): JsonObject | undefined {
+  const files = isJsonObject(target) && Array.isArray(target.files) ? target.files : []
+  return files.filter(isJsonObject).find((each) => each.name === name)
+}
+
+/** Writes and syncs the record of an output into the directory in which that is being made. */
+export async function writeRecord(directory: string, provenance: Provenance): Promise<void> {
+  const { O_WRONLY, O_CREAT, O_TRUNC } = constants
+  const handle = await open(join(directory, recordName), O_WRONLY | O_CREAT | O_TRUNC | noFollow)
+  try {
+    await handle.writeFile(formatJson(provenance))
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
 }
 
 /** A file that a record lists. */

@@ -13,10 +13,7 @@ import { type GgufPart, readParts, splitName, splitNumbers } from './split.js'
  * @throws input error for a later part of a split file; usage error for what may not be set, and for
  *   values with which the file could not be read any more
  */
-export async function describeEdit(
-  path: string,
-  assignments: readonly KeyAssignment[],
-): Promise<Edit> {
+export async function readEdit(path: string, assignments: readonly KeyAssignment[]): Promise<Edit> {
   const source = await openFile(path)
   try {
     const header = await readHeader(source)

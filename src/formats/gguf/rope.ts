@@ -14,7 +14,8 @@ import {
   yarnRamp,
 } from '../../checkpoint/rotary.js'
 import type { JsonObject } from '../../io/json.js'
-import { type Loss, lossesOf } from '../losses.js'
+import type { Loss } from '../../record/provenance.js'
+import { lossesOf } from '../losses.js'
 
 /**
  * Long-context scaling of rotary embedding, as llama.cpp computes it (llama_context's constructor,

@@ -6,7 +6,8 @@ import { llama3Defaults } from '../../checkpoint/rotary.js'
 import { inputError } from '../../io/errors.js'
 import { type JsonObject, readJsonObject } from '../../io/json.js'
 import { join, listFolder } from '../../io/store.js'
-import { type Loss, lossesOf } from '../losses.js'
+import type { Loss } from '../../record/provenance.js'
+import { lossesOf } from '../losses.js'
 
 /**
  * Meta's params.json: the arguments of the model's constructor. Three of the
