@@ -6,6 +6,7 @@ import {
   readFileSync,
   renameSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
@@ -18,6 +19,7 @@ import { parseAssignment } from '../../src/formats/gguf/assign.js'
 import { chosenFiles, readOnce } from '../../src/hub/push/files.js'
 import { compareHashes, compareSizes, readRecords } from '../../src/hub/push/record.js'
 import { openRunnable } from '../../src/open/runnable.js'
+import { openllama } from '../support/cli.js'
 import { convert } from '../support/convert.js'
 import { fails } from '../support/errors.js'
 import { fixture } from '../support/paths.js'
@@ -171,6 +173,35 @@ test('killed at any moment: the next call has the old file and record, or the ne
   assert.is((await set(file)).restored, false)
   assert.is(readFileSync(record, 'utf8'), newRecord)
   await isTaken(file, record)
+})
+
+test('a process that is killed while it copies: the next call removes what it had made', async () => {
+  const { file } = await made('model.gguf')
+  const folder = dirname(file)
+  const old = readFileSync(file)
+  // Behind the weights, as a file may have it: so that copying takes a while.
+  truncateSync(file, 400e6)
+  const args = ['gguf', 'set', file, `general.name=${'n'.repeat(300)}`]
+  const before = readdirSync(folder)
+  const { signal } = await openllama(args, {
+    onStart(child) {
+      const watch = setInterval(() => {
+        if (!readdirSync(folder).some((name) => name.endsWith('.partial'))) return
+        clearInterval(watch)
+        child.kill('SIGKILL')
+      }, 2)
+      child.once('exit', () => clearInterval(watch))
+    },
+  })
+  assert.is(signal, 'SIGKILL')
+  assert.ok(readdirSync(folder).some((name) => name.endsWith('.partial')))
+  // The old file is whole, and is read.
+  await openRunnable(file)
+  const { code, stdout, stderr } = await openllama(['gguf', 'set', file])
+  assert.is(code, 0, stderr)
+  assert.match(stdout + stderr, /interrupted was undone/)
+  assert.equal(readdirSync(folder), before)
+  assert.is(Buffer.compare(readFileSync(file).subarray(0, old.length), old), 0)
 })
 
 test('convert --metadata takes no value with which the file could not be read', async () => {
