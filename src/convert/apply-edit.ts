@@ -213,7 +213,7 @@ async function rewrite(
         told.text === undefined
           ? () => takePlace(path, partial)
           : () => takePlaceOf(path, before, partial, ready)
-      await orUndo(path, work).finally(ready.discard)
+      await orUndo(path, work).finally(() => ready.discard())
       return told.warnings
     } catch (error) {
       await restoreFromUndo(path).catch(() => {})
