@@ -213,7 +213,11 @@ async function rewrite(
         told.text === undefined
           ? () => takePlace(path, partial)
           : () => takePlaceOf(path, before, partial, ready)
-      await orUndo(path, work).finally(() => ready.discard())
+      try {
+        await orUndo(path, work)
+      } finally {
+        await ready.discard()
+      }
       return told.warnings
     } catch (error) {
       await restoreFromUndo(path).catch(() => {})
