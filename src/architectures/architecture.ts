@@ -81,7 +81,7 @@ export interface StackBinding {
 }
 
 /** A tensor to whose elements a number was added. */
-export interface AddBinding {
+interface AddBinding {
   readonly op: 'add'
   readonly stored: string
   readonly value: number
