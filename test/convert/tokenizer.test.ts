@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { proveTokenizer } from '../../src/convert/tokenizer-proof.js'
+import { targetFormats } from '../../src/formats/index.js'
 import { openCheckpoint } from '../../src/open/open.js'
 import { parseSentencePiece } from '../../src/tokenizer/sentencepiece.js'
 import { tokenizerFiles } from '../../src/tokenizer/tokenizer-files.js'
@@ -147,6 +148,25 @@ test('ours is found wrong before anything is written', async () => {
   const { warnings } = await proveTokenizer(approximate, wrong)
   assert.match(warnings.join(), /differs from SentencePiece on \d+ of/)
 })
+
+for (const [name, path, rows, said] of [
+  ['tokenizer.model', modelPath('tiny-v1'), 511, '512 pieces, the embedding only 511 rows'],
+  [
+    'tokenizer.json',
+    fixture('tokenizer', 'byte-level.json'),
+    399,
+    'a token of the id 399, the embedding only 399 rows',
+  ],
+] as const) {
+  test(`a ${name} larger than the embedding is refused, whatever it is written to`, async () => {
+    const made = makeSource({ ...small, vocab: rows })
+    writeFileSync(join(made.folder, 'in', name), readFileSync(path))
+    for (const to of targetFormats) {
+      await fails(() => convert(made.source, made.out, { to }), 'input', name, said, '--tokenizer')
+    }
+    assert.equal(readdirSync(made.folder), ['in'])
+  })
+}
 
 test('a tokenizer.json alone makes the vocabulary that its tokenizer.model makes', async () => {
   const scoresOf = async (files: { readonly [name: string]: string | Uint8Array }) => {
