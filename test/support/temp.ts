@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /** Every output is synced, which on a disk is most of what a test would wait for. */
-const quick = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
+const quick = process.env.TMPDIR === undefined && existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 /** A new directory that is removed when the tests end, however they end. */
 export function tempDir(): string {
