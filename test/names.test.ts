@@ -121,4 +121,30 @@ test('what is looked for is found where it is', () => {
   )
 })
 
+/** Where a text has the flag of a program, and is meant so. */
+const flagsOfPrograms: readonly [file: RegExp, why: string][] = [
+  [
+    /^src\/card\/sections\/use\.ts$/,
+    'a card has commands to copy, of llama.cpp’s and the Hub’s programs too',
+  ],
+  [/^src\/check\/report\.ts$/, 'CSS has variables'],
+  [/^src\/tokenizer\/probes\.ts$/, 'a text to be tokenized'],
+]
+
+/** Whole command lines, ours among them, which whoever uses the library can run too. */
+const commandLines =
+  /(openllama (card|check|tokenizer convert|gguf set)|mlx_lm\.\w+|npm rebuild|llama-export-lora|lm_eval).*$|--output_path of lm_eval| --against SOURCE --record$/s
+
+test('the library’s texts name its options, which commands translate, and no flags', () => {
+  const found = filesOf('src')
+    .filter((file) => !/^src\/(cli|commands)\//.test(file))
+    .filter((file) => !flagsOfPrograms.some(([pattern]) => pattern.test(file)))
+    .flatMap((file) =>
+      literals(readFileSync(join(root, file), 'utf8'))
+        .filter((literal) => /(?<![\w-])--[a-z$]/.test(literal.replace(commandLines, '')))
+        .map((literal) => `${file}: ${literal}`),
+    )
+  assert.equal(found, [])
+})
+
 test.run()

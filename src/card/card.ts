@@ -153,7 +153,7 @@ function namesOf({ release, repo, folder }: Subject, { model }: CardOptions): st
 
 function checkRepo(repo: string | undefined): void {
   if (repo === undefined || /^[\w][\w.-]{0,95}\/[\w][\w.-]{0,95}$/.test(repo)) return
-  throw usageError(`--repo is "${repo}", which is no name of a repository`, {
+  throw usageError(`\`repo\` is "${repo}", which is no name of a repository`, {
     suggestions: ['Give owner and name: openlm-research/open_llama_3b_v2.'],
   })
 }

@@ -57,7 +57,7 @@ function release(
 export function releaseNamed(name: string): Release {
   const found = releases.find(({ id, repository }) => name === id || name === repository)
   if (found !== undefined) return found
-  throw usageError(`--model is "${name}", which is no OpenLLaMA release`, {
+  throw usageError(`\`model\` is "${name}", which is no OpenLLaMA release`, {
     suggestions: [`There are ${releases.map(({ id }) => id).join(', ')}.`],
   })
 }

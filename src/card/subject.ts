@@ -103,7 +103,7 @@ export async function subjectOf(found: Survey, options: SubjectOptions): Promise
 
 function given(id: string): License {
   if (licenses.has(id)) return { id, isGiven: true }
-  throw usageError(`--license is "${id}", which is no license that the Hub knows`, {
+  throw usageError(`\`license\` is "${id}", which is no license that the Hub knows`, {
     suggestions: [
       'Give a name such as apache-2.0 or mit (huggingface.co/docs/hub/repositories-licenses), or other, and say which in the front matter: license_name and license_link.',
     ],
@@ -188,14 +188,14 @@ function resolveRelease(
     const found = difference(release)
     if (found === undefined && geometries.length > 0) return release
     throw usageError(
-      `--model is ${model}, ${found === undefined ? 'and nothing tells the geometry of the weights' : `but the weights are of another model: ${found}`}`,
+      `\`model\` is ${model}, ${found === undefined ? 'and nothing tells the geometry of the weights' : `but the weights are of another model: ${found}`}`,
       {
         path: folder,
         suggestions:
           found === undefined
             ? ['Put the config.json beside them.']
             : [
-                'Leave --model out: the card of another model than a release says what its files are.',
+                'Leave `model` out: the card of another model than a release says what its files are.',
               ],
       },
     )

@@ -187,7 +187,7 @@ function checkMemory(
     `the check takes ${formatBytes(needed)} of memory, ${formatBytes(maxMemory)} are allowed or free`,
     {
       path: artifact.checkpoint.path,
-      suggestions: ['Allow more with --max-memory, or compare at fewer --positions.'],
+      suggestions: ['Allow more with `maxMemory`, or compare at fewer `positions`.'],
     },
   )
 }

@@ -130,7 +130,7 @@ function reasonNot(
       'its source is at the Hub, and an engine runs only what is on this machine',
       {
         ...where,
-        suggestions: ['With --check the source is brought into the Hub’s cache for it.'],
+        suggestions: ['With `check` the source is brought into the Hub’s cache for it.'],
       },
     )
   }
@@ -147,7 +147,7 @@ function reasonNot(
     return new OpenLlamaError(
       'input',
       'the output has no vocabulary, without which llama.cpp does not run it',
-      { ...where, suggestions: ['Name a tokenizer with --tokenizer.'] },
+      { ...where, suggestions: ['Name a tokenizer with `tokenizer`.'] },
     )
   }
   return withoutGraph(checkpoint)
@@ -176,7 +176,7 @@ function tooMuch(
     {
       path,
       format,
-      suggestions: ['Check it elsewhere with `openllama check`, or leave --check out.'],
+      suggestions: ['Check it elsewhere with `openllama check`, or leave `check` out.'],
     },
   )
 }

@@ -205,7 +205,7 @@ export function parseLimits(texts: readonly string[]): Partial<Limits> {
     const number = Number(value)
     if (key === undefined || value === '' || !(number >= 0)) {
       throw usageError(
-        `--limit is "${text}", a metric and its limit such as kld=0.01 are expected`,
+        `\`limit\` is "${text}", a metric and its limit such as kld=0.01 are expected`,
         {
           suggestions: [`Metrics are ${Object.keys(keys).join(', ')}.`],
         },

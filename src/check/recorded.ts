@@ -38,7 +38,7 @@ export async function findRecord({ format, path, files }: Checkpoint): Promise<s
   throw inputError(`there is no ${recordName} that lists it, to keep the figures in`, {
     format,
     path: first.path,
-    suggestions: ['Only what `openllama convert` wrote has one; leave --record out.'],
+    suggestions: ['Only what `openllama convert` wrote has one; leave `record` out.'],
   })
 }
 

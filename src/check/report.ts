@@ -34,7 +34,7 @@ export async function checkReportPath(path: string): Promise<void> {
   if ((await isReport(path)) !== false) return
   throw usageError('it is there already, and no report of ours', {
     path,
-    suggestions: ['Choose another --report.'],
+    suggestions: ['Choose another `report`.'],
   })
 }
 

@@ -56,7 +56,7 @@ export async function textsFor(
   if (fitting.length < 2) {
     throw inputError('the text has no tokens to compare', {
       path: corpus,
-      suggestions: ['Give a longer text with --corpus.'],
+      suggestions: ['Give a longer text with `corpus`.'],
     })
   }
   if (positions !== undefined && fitting.length - 1 < wanted) {

@@ -138,7 +138,7 @@ export function resolveConfig(
   } else if (!given) {
     const { max_position_embeddings, rms_norm_eps, rope_theta } = configDefaults
     warnings.push(
-      `no configuration is given; assumed are max_position_embeddings ${max_position_embeddings}, rms_norm_eps ${rms_norm_eps} and rope_theta ${rope_theta} (--config says otherwise)`,
+      `no configuration is given; assumed are max_position_embeddings ${max_position_embeddings}, rms_norm_eps ${rms_norm_eps} and rope_theta ${rope_theta} (\`config\` says otherwise)`,
     )
   }
 
@@ -148,33 +148,33 @@ export function resolveConfig(
   if (sizes.query % headCount !== 0) {
     throw inputError(
       `${headCount} attention heads do not divide the ${sizes.query} rows of "${measured.evidence.query.storedName}"`,
-      { path, suggestions: ['Check --config or --heads.'] },
+      { path, suggestions: ['Check `config` or `heads`.'] },
     )
   }
   const headDim = sizes.query / headCount
   if (base.head_dim !== undefined && heads === undefined && base.head_dim !== headDim) {
     throw inputError(
       `${given?.from ?? path} has head_dim ${base.head_dim} and ${headCount} heads, together ${base.head_dim * headCount}; "${measured.evidence.query.storedName}" has ${sizes.query} rows`,
-      { path, suggestions: ['Check --config: it is not of this checkpoint.'] },
+      { path, suggestions: ['Check `config`: it is not of this checkpoint.'] },
     )
   }
   const { head } = measured.evidence
   if (head !== undefined && sizes.head !== headDim) {
     throw inputError(
       `${headCount} attention heads have ${headDim} of the ${sizes.query} rows of "${measured.evidence.query.storedName}" each; "${head.storedName}" has ${sizes.head}`,
-      { path, suggestions: ['Check --config or --heads: it is not of this checkpoint.'] },
+      { path, suggestions: ['Check `config` or `heads`: it is not of this checkpoint.'] },
     )
   }
   if (headDim % 2 !== 0) {
     throw inputError(`head_dim would be ${headDim}: rotary embedding needs an even one`, {
       path,
-      suggestions: ['Check --config or --heads.'],
+      suggestions: ['Check `config` or `heads`.'],
     })
   }
   if (sizes.key % headDim !== 0) {
     throw inputError(
       `the ${sizes.key} rows of "${measured.evidence.key.storedName}" are not whole heads of ${headDim}`,
-      { path, suggestions: ['Check the number of attention heads: --config or --heads.'] },
+      { path, suggestions: ['Check the number of attention heads: `config` or `heads`.'] },
     )
   }
   const keyHeads = sizes.key / headDim
@@ -182,13 +182,13 @@ export function resolveConfig(
   if (claimed !== undefined && heads === undefined && claimed !== keyHeads) {
     throw inputError(
       `${given?.from ?? path} has num_key_value_heads ${claimed}, which with head_dim ${headDim} makes ${claimed * headDim} rows; "${measured.evidence.key.storedName}" has ${sizes.key}`,
-      { path, suggestions: ['Check --config: it is not of this checkpoint.'] },
+      { path, suggestions: ['Check `config`: it is not of this checkpoint.'] },
     )
   }
   if (headCount % keyHeads !== 0) {
     throw inputError(`${headCount} attention heads cannot share ${keyHeads} key-value heads`, {
       path,
-      suggestions: ['Check --config or --heads.'],
+      suggestions: ['Check `config` or `heads`.'],
     })
   }
   // Without a word from a configuration, a stream that lost its last record would pass for tied.
@@ -196,7 +196,7 @@ export function resolveConfig(
     throw inputError('there is no output head', {
       path,
       suggestions: [
-        'The checkpoint is incomplete; or, where the embedding serves as the head, say so with --config: a config.json that has "tie_word_embeddings": true.',
+        'The checkpoint is incomplete; or, where the embedding serves as the head, say so with `config`: a config.json that has "tie_word_embeddings": true.',
       ],
     })
   }
@@ -295,7 +295,7 @@ function disagreements(
     if (given.values[name] !== false || shape === undefined) continue
     throw inputError(`${given.from} has ${name} false, and "${shape.storedName}" is there`, {
       path,
-      suggestions: ['Give the configuration of this checkpoint with --config.'],
+      suggestions: ['Give the configuration of this checkpoint with `config`.'],
     })
   }
   const proof = {
@@ -318,7 +318,7 @@ function disagreements(
       : 'the tensors make it'
     throw inputError(`${given.from} has ${field} ${claimed}; ${by} ${shapes[field]}`, {
       path,
-      suggestions: ['Give the configuration of this checkpoint with --config.'],
+      suggestions: ['Give the configuration of this checkpoint with `config`.'],
     })
   }
 }
@@ -350,7 +350,7 @@ function differences(taken: Preset, fitting: Preset[]): string[] {
       .filter((field) => config[field] !== taken.config[field])
       .map((field) => `${field} ${config[field]} for ${taken.config[field]}`)
     if (other.length === 0) return []
-    return [`${name} has the same shapes, with ${other.join(' and ')} (--config ${name})`]
+    return [`${name} has the same shapes, with ${other.join(' and ')} (\`config\` ${name})`]
   })
 }
 
@@ -368,7 +368,7 @@ function openHeadCount({ sizes }: MeasuredGeometry, path: string): Error {
     {
       path,
       suggestions: [
-        'Say it with --heads N, or give the whole configuration: --config with a config.json or a preset, or a config.json beside the checkpoint.',
+        'Say it with `heads` N, or give the whole configuration: `config` with a config.json or a preset, or a config.json beside the checkpoint.',
       ],
     },
   )

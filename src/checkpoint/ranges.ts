@@ -25,7 +25,7 @@ const reals = ['rms_norm_eps', 'rope_theta'] as const
 export function checkRanges(config: ModelConfig, from: string): void {
   const refuse = (field: string, value: number, expected: string) =>
     inputError(`${field} is ${value} in ${from}, ${expected}`, {
-      suggestions: ['Mend it, or give another configuration with --config.'],
+      suggestions: ['Mend it, or give another configuration with `config`.'],
     })
   for (const field of counts) {
     const value = config[field]

@@ -3,6 +3,7 @@ import { Command, Flags, ux } from '@oclif/core'
 import { exitCodes, fromAnySystemError, fromSystemError, OpenLlamaError } from '../io/errors.js'
 import { printableJson, printableLines, printableSentence } from '../io/printable.js'
 import { registerHub } from '../library/hub-store.js'
+import { withFlags } from './flag-names.js'
 import { listenForSignals } from './interruption.js'
 import type { Failed } from './json.js'
 import { waitingFor } from './progress.js'
@@ -28,11 +29,19 @@ export abstract class OpenLlamaCommand extends Command {
     console.warn = (...said: unknown[]) => this.warnings([format(...said)])
   }
 
-  protected warnings(sentences: readonly string[]): void {
-    for (const sentence of sentences) {
-      this.logToStderr(`warning: ${printableSentence(sentence, maxWarning)}`)
+  protected warnings(told: readonly string[]): void {
+    for (const sentence of told) {
+      this.logToStderr(`warning: ${printableSentence(this.withFlags(sentence), maxWarning)}`)
     }
   }
+
+  /** What the library says of its options, as it is said on a command line. */
+  private withFlags(text: string): string {
+    this.flagNames ??= new Set(this.config.commands.flatMap(({ flags }) => Object.keys(flags)))
+    return withFlags(text, this.flagNames)
+  }
+
+  private flagNames: ReadonlySet<string> | undefined
 
   /** What stands in a text comes from files and servers: a terminal gets none of it raw. */
   override log(text = ''): void {
@@ -63,8 +72,8 @@ export abstract class OpenLlamaCommand extends Command {
   private tell(error: OpenLlamaError): void {
     if (this.jsonEnabled()) this.logJson(this.toErrorJson(error))
     else {
-      this.logToStderr(`error: ${error.message}`)
-      for (const suggestion of error.suggestions) this.logToStderr(`  ${suggestion}`)
+      this.logToStderr(`error: ${this.withFlags(error.message)}`)
+      for (const each of error.suggestions) this.logToStderr(`  ${this.withFlags(each)}`)
     }
   }
 
@@ -75,9 +84,31 @@ export abstract class OpenLlamaCommand extends Command {
   }
 
   protected override toErrorJson(error: unknown): Failed {
-    return errorJson(error)
+    const { error: told } = errorJson(error)
+    const suggestions = told.suggestions.map((each) => this.withFlags(each))
+    return { error: { ...told, message: this.withFlags(told.message), suggestions } }
+  }
+
+  protected override toSuccessJson(result: unknown): unknown {
+    if (typeof result !== 'object' || result === null) return result
+    const told = Object.entries(result).flatMap(([key, value]: [string, unknown]) =>
+      sentences.has(key) && Array.isArray(value)
+        ? [
+            [
+              key,
+              value.map((each: unknown) =>
+                typeof each === 'string' ? this.withFlags(each) : each,
+              ),
+            ],
+          ]
+        : [],
+    )
+    return { ...result, ...Object.fromEntries(told) }
   }
 }
+
+/** The fields of results that have sentences of the library in them. */
+const sentences: ReadonlySet<string> = new Set(['notes', 'warnings'])
 
 /** What `--json` gives for an error, whatever it is of: a field without a value is left out. */
 export function errorJson(error: unknown): Failed {

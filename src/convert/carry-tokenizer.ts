@@ -35,9 +35,9 @@ export async function keptFiles(
   const { model, tiktoken, beside } = tokenizer
   const found = model !== undefined || tiktoken !== undefined || beside.length > 0
   if (keep && !found) {
-    throw usageError('--keep-tokenizer: no tokenizer files are beside the source', {
+    throw usageError('`keepTokenizer`: no tokenizer files are beside the source', {
       path,
-      suggestions: ['Name some with --tokenizer, or leave the flag out.'],
+      suggestions: ['Name some with `tokenizer`, or leave it out.'],
     })
   }
   const only =

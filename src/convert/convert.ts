@@ -115,7 +115,7 @@ async function prepare(
   }
   if (options.maxMemory < minMemory) {
     throw usageError(
-      `--max-memory is ${formatBytes(options.maxMemory)}, at least ${formatBytes(minMemory)} are needed`,
+      `\`maxMemory\` is ${formatBytes(options.maxMemory)}, at least ${formatBytes(minMemory)} are needed`,
     )
   }
   const { modelParallel, onnxTarget } = options
@@ -211,7 +211,7 @@ function checkPieces({ config }: Checkpoint, tokenizer: LoadedTokenizer | undefi
     `the tokenizer has ${pieces} pieces, the embedding only ${config.vocab_size} rows`,
     {
       path: tokenizer.path,
-      suggestions: ['It is of another model: give the right one with --tokenizer.'],
+      suggestions: ['It is of another model: give the right one with `tokenizer`.'],
     },
   )
 }

@@ -223,7 +223,7 @@ async function drain<T>(
 
 function interrupted(): OpenLlamaError {
   return new OpenLlamaError('interrupted', 'interrupted', {
-    suggestions: ['The same command with --resume goes on from here.'],
+    suggestions: ['The same command with `resume` goes on from here.'],
   })
 }
 
@@ -249,7 +249,7 @@ function refuse(
     throw inputError(`it has ${facts.nan} NaN and ${facts.infinite} infinite values in ${rows}`, {
       ...where,
       suggestions: [
-        'The model is broken, or bytes were lost. If it is meant to be so, --allow-non-finite keeps them.',
+        'The model is broken, or bytes were lost. If it is meant to be so, `allowNonFinite` keeps them.',
       ],
     })
   }
@@ -261,7 +261,7 @@ function refuse(
       `${facts.overflowed} ${what} in ${rows} are too large for ${target.dtype} and would become ${become}`,
       {
         ...where,
-        suggestions: [`Choose --dtype bf16 or f32; --allow-overflow makes them ${become}.`],
+        suggestions: [`Choose \`dtype\` bf16 or f32; \`allowOverflow\` makes them ${become}.`],
       },
     )
   }

@@ -46,7 +46,7 @@ export async function examineExisting(
   if (!force) {
     throw usageError('it exists already', {
       path: out,
-      suggestions: ['Choose another --out, or replace it with --force.'],
+      suggestions: ['Choose another `out`, or replace it with `force`.'],
     })
   }
   if (there.isSymbolicLink()) {
@@ -135,7 +135,7 @@ async function examineRecord(out: string, force: boolean): Promise<Existing | un
   if (force) return { files: new Map([[beside, record.state]]), carried: [] }
   throw usageError('the record of such a file exists already', {
     path: beside,
-    suggestions: ['Choose another --out, or replace it with --force.'],
+    suggestions: ['Choose another `out`, or replace it with `force`.'],
   })
 }
 
@@ -170,7 +170,7 @@ export async function holdExisting(
 function came(path: string): OpenLlamaError {
   return usageError('it came there, or was changed, while the output was made', {
     path,
-    suggestions: ['Move it away, and go on with --resume.'],
+    suggestions: ['Move it away, and go on with `resume`.'],
   })
 }
 
@@ -196,9 +196,9 @@ async function proveFile(
 }
 
 function refusal(path: string, what: string, other = 'remove it yourself'): OpenLlamaError {
-  return usageError(`${what}; --force replaces only what this program wrote`, {
+  return usageError(`${what}; \`force\` replaces only what this program wrote`, {
     path,
-    suggestions: [`Choose another --out, or ${other}.`],
+    suggestions: [`Choose another \`out\`, or ${other}.`],
   })
 }
 

@@ -162,7 +162,7 @@ export function refuseOther({ head }: Earlier, fingerprint: string, staging: str
   if (head.fingerprint === fingerprint) return
   throw usageError('the unfinished conversion there is of another source or has other options', {
     path: staging,
-    suggestions: ['Repeat it with its own options, or discard it with --force.'],
+    suggestions: ['Repeat it with its own options, or discard it with `force`.'],
   })
 }
 

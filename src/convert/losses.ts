@@ -11,7 +11,7 @@ export function refuseLosses({ checkpoint, plan, options }: Conversion): void {
   throw inputError(`${format} does not hold all of it: ${list(unsaid.map(describeLoss), 4)}`, {
     path: checkpoint.path,
     suggestions: [
-      'With --allow-loss it is converted all the same, and openllama.json records what is lost.',
+      'With `allowLoss` it is converted all the same, and openllama.json records what is lost.',
       'safetensors, pytorch and onnx hold all of it.',
     ],
   })

@@ -157,7 +157,7 @@ function refuseRequantizing({ format, path }: Checkpoint, tensor: Tensor, type: 
     path,
     tensor: tensor.storedName,
     suggestions: [
-      'Quantize from the original; --allow-requantize does it from here, and loses accuracy twice.',
+      'Quantize from the original; `allowRequantize` does it from here, and loses accuracy twice.',
     ],
   })
 }
@@ -186,7 +186,7 @@ function refuseFallbacks(
     `${fallbacks.length} tensors cannot have their type of ${mix}: ${first.tensor} would be ${first.got} for ${first.wanted}, since its ${first.reason}`,
     {
       path,
-      suggestions: [`Choose a type that fits, such as ${fitting}, or leave out --strict.`],
+      suggestions: [`Choose a type that fits, such as ${fitting}, or leave out \`strict\`.`],
     },
   )
 }

@@ -15,7 +15,7 @@ export function checkOptions(format: Format, options: ConvertOptions): void {
     if (format.options?.includes(flag)) continue
     const knowing = formats.filter((each) => each.options?.includes(flag))
     throw usageError(
-      `--${flag} is for ${sentence(knowing.map(({ name }) => name))}, the format is ${format.name}`,
+      `${quoted(flag)} is for ${sentence(knowing.map(({ name }) => name))}, the format is ${format.name}`,
       { suggestions: ['Leave it out: it would change nothing.'] },
     )
   }
@@ -26,16 +26,16 @@ export function checkOptions(format: Format, options: ConvertOptions): void {
   if (!types.includes(options.dtype)) {
     const own = formats.flatMap((each) => (each.quantized ? [each.quantized] : []))
     const fitting = own.filter((each) => flags.every((flag) => each.options.includes(flag)))
-    throw usageError(`--${first} is for quantized types, and --dtype is ${options.dtype}`, {
-      suggestions: [`Choose --dtype ${sentence(fitting.flatMap((each) => each.types))}.`],
+    throw usageError(`${quoted(first)} is for quantized types, and \`dtype\` is ${options.dtype}`, {
+      suggestions: [`Choose \`dtype\` ${sentence(fitting.flatMap((each) => each.types))}.`],
     })
   }
   const unknown = flags.find((flag) => !known.includes(flag))
   if (unknown === undefined) return
   const knowing = formats.filter((each) => each.quantized?.options.includes(unknown))
   throw usageError(
-    `--${unknown} is for the quantized types of ${sentence(knowing.map(({ name }) => name))}, and ${options.dtype} is a type of ${format.name}`,
-    { suggestions: [`Of such flags, ${format.name} knows ${sentence(dashed(known))}.`] },
+    `${quoted(unknown)} is for the quantized types of ${sentence(knowing.map(({ name }) => name))}, and ${options.dtype} is a type of ${format.name}`,
+    { suggestions: [`Of such options, ${format.name} knows ${sentence(known.map(quoted))}.`] },
   )
 }
 
@@ -47,42 +47,24 @@ function checkType({ name, quantized }: Format, dtype: string): void {
   throw usageError(`${dtype} is a type of ${other.name}; ${name} has ${sentence(types)}`)
 }
 
-/** The options of formats that are given. */
+/** The options of formats that are given: each is declared by the formats that know it. */
 function givenOptions(options: ConvertOptions): FormatOption[] {
-  const given: Record<FormatOption, boolean> = {
-    'max-shard-size': options.maxShardSize !== undefined,
-    name: options.name !== undefined,
-    metadata: options.metadata !== undefined,
-    'model-parallel': options.modelParallel !== undefined,
-    'onnx-target': options.onnxTarget !== undefined,
-    'fuse-qkv': options.fuseQkv === true,
-    'keep-tokenizer': options.keepTokenizer === true,
-  }
-  const flags: FormatOption[] = []
-  let flag: FormatOption
-  for (flag in given) if (given[flag]) flags.push(flag)
-  return flags
+  const all = new Set(formats.flatMap((each) => each.options ?? []))
+  return [...all].filter((name) => isGiven(options[name]))
 }
 
 function givenQuantizeOptions(mix: MixOptions): QuantizeOption[] {
-  const values: Record<QuantizeOption, unknown> = {
-    pure: mix.pure,
-    'output-tensor-type': mix.outputTensorType,
-    'token-embedding-type': mix.tokenEmbeddingType,
-    'tensor-type': mix.tensorTypes,
-    'leave-output-tensor': mix.leaveOutput,
-    imatrix: mix.imatrix,
-    'allow-requantize': mix.allowRequantize,
-    strict: mix.strict,
-  }
-  const flags: QuantizeOption[] = []
-  let flag: QuantizeOption
-  for (flag in values) if (values[flag] !== undefined && values[flag] !== false) flags.push(flag)
-  return flags
+  const all = new Set(formats.flatMap((each) => each.quantized?.options ?? []))
+  return [...all].filter((name) => isGiven(mix[name]))
 }
 
-function dashed(flags: readonly string[]): string[] {
-  return flags.map((flag) => `--${flag}`)
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== false
+}
+
+/** As texts name an option. */
+function quoted(option: string): string {
+  return `\`${option}\``
 }
 
 function sentence(names: readonly string[]): string {

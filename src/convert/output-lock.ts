@@ -18,7 +18,7 @@ export async function lockOutput(out: string): Promise<Lock> {
       {
         path: out,
         suggestions: [
-          'Wait until it has ended, or choose another --out; what it has made so far stays untouched.',
+          'Wait until it has ended, or choose another `out`; what it has made so far stays untouched.',
           `If it was killed on another machine, its lock ends ${longestSilence / 1000} s after its last sign.`,
         ],
       },

@@ -69,7 +69,7 @@ export async function refuseOverlap(
 function overlap(path: string, what: string): Error {
   return usageError(what, {
     path,
-    suggestions: ['Choose an --out beside the source: nothing is written into what is read.'],
+    suggestions: ['Choose an `out` beside the source: nothing is written into what is read.'],
   })
 }
 

@@ -68,7 +68,7 @@ async function holdStaging({ path }: Staging, files: Publication['files']): Prom
   if (foreign.length > 0) {
     throw usageError(`something came there meanwhile: ${list(foreign.map(outputName), 5)}`, {
       path,
-      suggestions: ['Move it away, and go on with --resume.'],
+      suggestions: ['Move it away, and go on with `resume`.'],
     })
   }
   const there = new Set(entries.map(outputName))
@@ -76,7 +76,7 @@ async function holdStaging({ path }: Staging, files: Publication['files']): Prom
   if (gone.length === 0) return
   throw usageError(`what was made is gone: ${list(gone, 5)}`, {
     path,
-    suggestions: ['--resume makes it again.'],
+    suggestions: ['`resume` makes it again.'],
   })
 }
 
@@ -122,7 +122,7 @@ async function refuseTaken(steps: readonly Step[]): Promise<void> {
     if (left.has(to) || (await statsOf(to)) === undefined) continue
     throw usageError('it is in the way: what is replaced is to be kept there for a moment', {
       path: to,
-      suggestions: ['Move it away, and go on with --resume.'],
+      suggestions: ['Move it away, and go on with `resume`.'],
     })
   }
 }

@@ -121,7 +121,7 @@ async function examine(
   if (unfinished !== undefined && !run.resume && !run.force) {
     throw usageError('an unfinished conversion is there', {
       path: staging.path,
-      suggestions: ['Go on from it with --resume, or discard it with --force.'],
+      suggestions: ['Go on from it with `resume`, or discard it with `force`.'],
     })
   }
   return { unfinished, existing, resuming, force }
@@ -259,7 +259,7 @@ async function checked(
         path,
         suggestions: [
           ...error.suggestions,
-          'It is kept there: the same command with --resume --no-check delivers it.',
+          'It is kept there: the same command with `resume` `check: false` delivers it.',
         ],
         cause: error,
       },
@@ -289,8 +289,8 @@ function failedCheck(
       suggestions: [
         kept
           ? 'It is kept there, with the figures in openllama.json.'
-          : 'Nothing was written; with --keep-failed it is kept, to be looked at.',
-        'Limits are described in docs/check.md; --no-check converts without them.',
+          : 'Nothing was written; with `keepFailed` it is kept, to be looked at.',
+        'Limits are described in docs/check.md; `check: false` converts without them.',
       ],
     },
   )
@@ -302,6 +302,6 @@ export function checkFreeDisk({ plan, staging, freeDisk }: Conversion): void {
   throw new OpenLlamaError(
     'resources',
     `the output takes ${formatBytes(plan.bytes)}, ${formatBytes(freeDisk)} are free`,
-    { path: staging.out, suggestions: ['Free some space, or choose another place with --out.'] },
+    { path: staging.out, suggestions: ['Free some space, or choose another place with `out`.'] },
   )
 }

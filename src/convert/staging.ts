@@ -42,7 +42,7 @@ export async function examineStaging({ path }: Staging): Promise<Unfinished | un
     const what = there.isSymbolicLink() ? 'a link' : 'a file'
     throw usageError(`it is ${what}, where the unfinished output is to be made`, {
       path,
-      suggestions: ['Choose another --out, or remove it yourself.'],
+      suggestions: ['Choose another `out`, or remove it yourself.'],
     })
   }
   const earlier = await readJournal(path)
@@ -58,7 +58,7 @@ export async function examineStaging({ path }: Staging): Promise<Unfinished | un
     throw usageError(`there is what no conversion made: ${list(names, 5)}`, {
       path,
       suggestions: [
-        'Choose another --out, move it away, or remove the folder yourself. Links are not followed.',
+        'Choose another `out`, move it away, or remove the folder yourself. Links are not followed.',
       ],
     })
   }
@@ -82,7 +82,7 @@ export async function makeStaging({ out, path }: Staging): Promise<void> {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') {
       throw usageError('another run has just begun there', {
         path,
-        suggestions: ['Wait until it has ended, or choose another --out.'],
+        suggestions: ['Wait until it has ended, or choose another `out`.'],
       })
     }
     throw fromSystemError(error, out, 'write there')

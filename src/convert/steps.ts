@@ -32,7 +32,7 @@ export function stepsBetween(source: Tensor, target: Tensor): Step[] {
         {
           path: source.parts[0]?.extents[0]?.path,
           tensor: source.storedName,
-          suggestions: ['Choose --dtype f16, bf16 or f32.'],
+          suggestions: ['Choose `dtype` f16, bf16 or f32.'],
         },
       )
     }

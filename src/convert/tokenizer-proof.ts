@@ -101,7 +101,7 @@ export async function proveRebuilt(tokenizer: LoadedTokenizer, json: string): Pr
       `what SentencePiece has for this tokenizer.json differs from it on ${wrong} of ${texts.length} texts: ${oneLine(exampleOf(pair, tokenizer))}`,
       {
         path: tokenizer.path,
-        suggestions: ['Pass the tokenizer.model that it came from with --tokenizer.'],
+        suggestions: ['Pass the tokenizer.model that it came from with `tokenizer`.'],
       },
     )
   }

@@ -126,7 +126,7 @@ function fromThread(error: unknown): unknown {
 function threadEnded(cause?: unknown): OpenLlamaError {
   return new OpenLlamaError('resources', 'one of the threads that convert has ended', {
     suggestions: [
-      'The machine may be short of memory: lower --threads or --max-memory with --force, or go on with --resume.',
+      'The machine may be short of memory: lower `threads` or `maxMemory` with `force`, or go on with `resume`.',
     ],
     cause,
   })

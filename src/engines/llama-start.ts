@@ -44,7 +44,7 @@ async function start(gpu: LlamaGpu): Promise<StartedLlama> {
           format: gguf.name,
           path: options.modelPath,
           cause,
-          suggestions: ['Write it anew with `openllama convert --to gguf`.'],
+          suggestions: ['Write it anew: convert it `to` gguf.'],
         })
       }
     },

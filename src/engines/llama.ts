@@ -191,7 +191,7 @@ async function createContext(
       format: gguf.name,
       path,
       cause,
-      suggestions: ['Choose fewer --positions or --tokens, or the device cpu.'],
+      suggestions: ['Choose fewer `positions` or `tokens`, or the device cpu.'],
     })
   }
 }

@@ -65,6 +65,6 @@ function withoutVocabulary({ path, format }: Checkpoint): OpenLlamaError {
   return inputError('it has no vocabulary, without which llama.cpp does not run it', {
     path,
     format,
-    suggestions: ['Convert it again with --tokenizer.'],
+    suggestions: ['Convert it again with `tokenizer`.'],
   })
 }

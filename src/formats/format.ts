@@ -70,24 +70,24 @@ export interface Traits {
   readonly tagRank: number
 }
 
-/** As the user calls them. */
+/** As the library calls them. */
 export type FormatOption =
-  | 'max-shard-size'
+  | 'maxShardSize'
   | 'name'
   | 'metadata'
-  | 'model-parallel'
-  | 'onnx-target'
-  | 'fuse-qkv'
-  | 'keep-tokenizer'
+  | 'modelParallel'
+  | 'onnxTarget'
+  | 'fuseQkv'
+  | 'keepTokenizer'
 
 export type QuantizeOption =
   | 'pure'
-  | 'output-tensor-type'
-  | 'token-embedding-type'
-  | 'tensor-type'
-  | 'leave-output-tensor'
+  | 'outputTensorType'
+  | 'tokenEmbeddingType'
+  | 'tensorTypes'
+  | 'leaveOutput'
   | 'imatrix'
-  | 'allow-requantize'
+  | 'allowRequantize'
   | 'strict'
 
 export interface TargetOptions {

@@ -58,7 +58,7 @@ export async function makeParents(root: string, path: string): Promise<void> {
     else if (!there.isDirectory()) {
       throw hubError('it is a link or a file where a folder is to be', {
         path: at,
-        suggestions: ['Remove it, or choose another place with --out.'],
+        suggestions: ['Remove it, or choose another place with `out`.'],
       })
     }
   }

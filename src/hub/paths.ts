@@ -120,7 +120,7 @@ export function refuseUnsafe(path: string, repo: string): void {
   throw hubError(`its listing has the path ${shownPath(path)}, which no folder can safely have`, {
     path: `hf://${repo}`,
     suggestions: [
-      'Nothing of it was written. Leave the file out with --exclude if you trust the rest.',
+      'Nothing of it was written. Leave the file out with `exclude` if you trust the rest.',
     ],
   })
 }

@@ -25,7 +25,7 @@ export async function writeOutputs(files: readonly OutputFile[], force: boolean)
     if (there?.isDirectory()) {
       throw usageError('it is a directory, a file is to be written there', {
         path,
-        suggestions: ['Choose another --out.'],
+        suggestions: ['Choose another `out`.'],
       })
     }
     if (there !== undefined && !force) throw exists(path)
@@ -99,7 +99,7 @@ async function add(from: string, to: string): Promise<void> {
 function exists(path: string): OpenLlamaError {
   return usageError('it exists already', {
     path,
-    suggestions: ['Choose another --out, or replace it with --force.'],
+    suggestions: ['Choose another `out`, or replace it with `force`.'],
   })
 }
 

@@ -38,8 +38,8 @@ function unusual(name: string, message: string): Story {
   }
 }
 
-const noRoom = 'Free some space, or choose another place with --out; --resume goes on from here.'
-const noFiles = 'Raise the limit (ulimit -n), or lower --threads.'
+const noRoom = 'Free some space, or choose another place with `out`; `resume` goes on from here.'
+const noFiles = 'Raise the limit (ulimit -n), or lower `threads`.'
 const otherPath = 'Choose a path that you may use, or change its permissions.'
 
 const stories: Record<string, Story> = {
@@ -48,21 +48,21 @@ const stories: Record<string, Story> = {
   EFBIG: {
     code: 'resources',
     what: 'the file system does not take a file of this size',
-    todo: 'Choose a smaller --max-shard-size, or another place with --out.',
+    todo: 'Choose a smaller `maxShardSize`, or another place with `out`.',
   },
   EACCES: { code: 'resources', what: 'permission denied', todo: otherPath },
   EPERM: { code: 'resources', what: 'operation not permitted', todo: otherPath },
   EROFS: {
     code: 'resources',
     what: 'the file system is read-only',
-    todo: 'Choose another place with --out.',
+    todo: 'Choose another place with `out`.',
   },
   EMFILE: { code: 'resources', what: 'too many open files', todo: noFiles },
   ENFILE: { code: 'resources', what: 'too many open files in the whole system', todo: noFiles },
   ENOMEM: {
     code: 'resources',
     what: 'the system has no memory left',
-    todo: 'End other programs, or lower --max-memory.',
+    todo: 'End other programs, or lower `maxMemory`.',
   },
   EIO: {
     code: 'resources',

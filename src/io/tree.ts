@@ -31,7 +31,7 @@ export async function listTree(folder: string): Promise<TreeEntry[]> {
       if (entries.length > mostEntries) {
         throw usageError(`there are more than ${mostEntries} files and folders in it`, {
           path: folder,
-          suggestions: ['Choose another --out.'],
+          suggestions: ['Choose another `out`.'],
         })
       }
       if (kind === 'folder') waiting.push(name)

@@ -47,7 +47,7 @@ export function agreeing(checkpoint: Checkpoint): Checkpoint {
   throw inputError(`its configuration is not its own: ${list(disagreements, 4)}`, {
     format,
     path,
-    suggestions: ['Give the configuration that it was exported with: --config.'],
+    suggestions: ['Give the configuration that it was exported with: `config`.'],
   })
 }
 

@@ -58,7 +58,7 @@ const byBytes: readonly OtherFile[] = [
 const byName: readonly OtherFile[] = [
   {
     what: 'it is an importance matrix, not a model',
-    todo: 'Name it with --imatrix where the model is quantized.',
+    todo: 'Name it with `imatrix` where the model is quantized.',
     names: /imatrix[^/]*\.(dat|gguf|gguf_file)$|\.imatrix$/i,
   },
   {

@@ -174,7 +174,7 @@ function configOf(found: ConfigSource | undefined, path: string): ModelConfig {
     throw inputError(`no configuration says its ${missing.join(', ')}`, {
       format: graphs.name,
       path,
-      suggestions: ['Put its config.json beside it, or name one with --config.'],
+      suggestions: ['Put its config.json beside it, or name one with `config`.'],
     })
   }
   return {

@@ -112,7 +112,7 @@ export function parseTypeOverride(text: string): TypeOverride {
   const at = text.indexOf('=')
   if (at <= 0 || at === text.length - 1) {
     throw usageError(`"${text}" is not of the form REGEX=TYPE`, {
-      suggestions: ["For example --tensor-type 'attn_v=q8_0'."],
+      suggestions: ["For example `tensorTypes` 'attn_v=q8_0'."],
     })
   }
   const source = text.slice(0, at)
@@ -135,7 +135,7 @@ export function checkOverrides(
   for (const { pattern, type } of overrides) {
     const matched = tensors.filter(({ name }) => pattern.test(name))
     if (matched.some((tensor) => isQuantized(tensor, {}))) continue
-    const given = `--tensor-type "${pattern.source}=${type}"`
+    const given = `\`tensorTypes\` "${pattern.source}=${type}"`
     const [first] = matched
     throw usageError(
       first === undefined

@@ -51,7 +51,7 @@ export function bpeVocab(json: unknown, path: string, options: BpeVocabOptions =
   }
   if (property(model, 'byte_fallback') === true) {
     throw refuse(path, 'it was made from a SentencePiece model, whose scores it does not hold', [
-      'Pass the tokenizer.model that it came from with --tokenizer.',
+      'Pass the tokenizer.model that it came from with `tokenizer`.',
     ])
   }
   const ignoreMerges = property(model, 'ignore_merges') === true

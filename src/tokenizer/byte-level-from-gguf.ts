@@ -43,7 +43,7 @@ export function byteLevelFromGguf(
         format: 'gguf',
         path,
         suggestions: [
-          'Pass the original tokenizer.json with --tokenizer; GGUF to GGUF carries the vocabulary as it is.',
+          'Pass the original tokenizer.json with `tokenizer`; GGUF to GGUF carries the vocabulary as it is.',
           `Known are ${readableNames.join(', ')}.`,
         ],
       },
@@ -110,7 +110,7 @@ function wrong(path: string, what: string): Error {
   return inputError(what, {
     format: 'gguf',
     path,
-    suggestions: ['Pass the original tokenizer.json with --tokenizer.'],
+    suggestions: ['Pass the original tokenizer.json with `tokenizer`.'],
   })
 }
 

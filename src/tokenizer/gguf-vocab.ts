@@ -161,7 +161,7 @@ export function sentencePieceFromGguf(lookup: GgufLookup, path: string): Sentenc
       format: 'gguf',
       path,
       suggestions: [
-        'Only "llama" and "t5" vocabularies come from SentencePiece; for others pass the original tokenizer.json with --tokenizer.',
+        'Only "llama" and "t5" vocabularies come from SentencePiece; for others pass the original tokenizer.json with `tokenizer`.',
       ],
     })
   }
@@ -261,6 +261,6 @@ function wrongVocab(path: string, what: string): Error {
   return inputError(what, {
     format: 'gguf',
     path,
-    suggestions: ['Pass the original tokenizer.model with --tokenizer.'],
+    suggestions: ['Pass the original tokenizer.model with `tokenizer`.'],
   })
 }

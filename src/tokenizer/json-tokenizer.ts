@@ -62,7 +62,7 @@ export function resolveJsonTokenizer(
       `the tokenizer has a token of the id ${largest}, the embedding only ${rows} rows`,
       {
         ...(tokenizerJson === undefined ? {} : { path: tokenizerJson.name }),
-        suggestions: ['It is of another model: give the right one with --tokenizer.'],
+        suggestions: ['It is of another model: give the right one with `tokenizer`.'],
       },
     )
   }

@@ -122,7 +122,7 @@ function cutOut(step: unknown, path: string): string[] {
   throw refuse(path, `SentencePiece has nothing like the pre-tokenizer ${brief(step)}`, noModel)
 }
 
-const noModel = ['Pass the tokenizer.model that it came from with --tokenizer.']
+const noModel = ['Pass the tokenizer.model that it came from with `tokenizer`.']
 
 const space = spaceSymbol
 

@@ -59,7 +59,7 @@ export function parseRanks(bytes: Uint8Array, path: string): Uint8Array[] {
     inputError(`line ${line + 1} of the tiktoken vocabulary ${what}`, {
       path,
       suggestions: [
-        'Download it again, or name the tokenizer.json of the same model with --tokenizer.',
+        'Download it again, or name the tokenizer.json of the same model with `tokenizer`.',
       ],
     })
   const lines = new TextDecoder('latin1').decode(bytes).split('\n')

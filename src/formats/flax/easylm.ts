@@ -37,7 +37,7 @@ export const easylm: Format = {
     rank: 5,
     tagRank: 3,
   },
-  options: ['keep-tokenizer'],
+  options: ['keepTokenizer'],
   loaders: ['params', 'trainstate_params', 'trainstate'],
 
   // [key, value] with a key that is an array: no other format starts so.

@@ -40,7 +40,7 @@ export const flax: Format = {
     rank: 6,
     tagRank: 4,
   },
-  options: ['keep-tokenizer'],
+  options: ['keepTokenizer'],
   // EasyLM's documentation says `flax`, its code takes `flax_params`.
   loaders: ['flax_params', 'flax'],
 

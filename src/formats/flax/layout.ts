@@ -26,7 +26,7 @@ export function layOutRecord(name: string, dtype: DType, shape: readonly number[
     throw inputError(`it takes ${length} bytes, an EasyLM record holds ${maxBinary} at most`, {
       format: 'easylm',
       tensor: name,
-      suggestions: ['Choose --dtype bf16 or f16, or --to flax.'],
+      suggestions: ['Choose `dtype` bf16 or f16, or `to` flax.'],
     })
   }
   return [Uint8Array.of(0x92), pack(name.split('/')), binaryHead(length), ...array]

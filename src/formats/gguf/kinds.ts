@@ -7,7 +7,7 @@ const kinds: readonly { type?: string; architecture?: string; what: string; todo
   {
     type: 'imatrix',
     what: 'it is an importance matrix, not a model',
-    todo: 'Name it with --imatrix where the model is quantized.',
+    todo: 'Name it with `imatrix` where the model is quantized.',
   },
   {
     type: 'adapter',

@@ -52,9 +52,9 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
   const shards = splitShards(items, ({ bytes }) => bytes, options.maxShardSize ?? Infinity)
   if (options.fileName !== undefined && shards.length > 1) {
     throw usageError(
-      `the weights make ${shards.length} files of --max-shard-size, --out names one`,
+      `the weights make ${shards.length} files of \`maxShardSize\`, \`out\` names one`,
       {
-        suggestions: ['Name a directory with --out, or leave out --max-shard-size.'],
+        suggestions: ['Name a directory with `out`, or leave out `maxShardSize`.'],
       },
     )
   }
@@ -91,8 +91,8 @@ export function describeGguf(source: Checkpoint, given: TargetOptions): Target {
 /** @throws usage error where llama.cpp would not have queries, keys and values in one array */
 function checkFusing({ mix }: TargetOptions): void {
   if (mix === undefined) return
-  throw usageError(`--fuse-qkv is for float types, and --dtype is ${mix.name}`, {
-    suggestions: ['Leave it out, or choose --dtype f32, f16 or bf16.'],
+  throw usageError(`\`fuseQkv\` is for float types, and \`dtype\` is ${mix.name}`, {
+    suggestions: ['Leave it out, or choose `dtype` f32, f16 or bf16.'],
   })
 }
 

@@ -51,7 +51,7 @@ export function vocabularyEntries(
     entries: [{ key: 'tokenizer.ggml.model', type: 'string', value: 'no_vocab' }],
     notes: [
       ...notes,
-      'no tokenizer is beside the checkpoint: llama.cpp can run the file on token ids, but not on text (--tokenizer names one)',
+      'no tokenizer is beside the checkpoint: llama.cpp can run the file on token ids, but not on text (`tokenizer` names one)',
     ],
   }
 }

@@ -12,7 +12,7 @@ import { outputTensors } from '../target.js'
 
 /** Said where the source has no tokenizer that can be taken along. */
 const noTokenizer =
-  'no tokenizer is beside the checkpoint: the output has none (--tokenizer names one)'
+  'no tokenizer is beside the checkpoint: the output has none (`tokenizer` names one)'
 
 /** The arrays that hold a checkpoint by the names that transformers has for them. */
 export function boundInHf(checkpoint: Checkpoint, options: TargetOptions): PlannedArray[] {

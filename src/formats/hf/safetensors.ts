@@ -42,7 +42,7 @@ export const safetensors = {
     rank: 1,
     tagRank: 7,
   },
-  options: ['max-shard-size', 'keep-tokenizer'],
+  options: ['maxShardSize', 'keepTokenizer'],
 
   // A u64 header length below the cap, then the header's opening brace.
   detect(head) {

@@ -29,8 +29,8 @@ export const onnx: Format = {
     rank: 4,
     tagRank: 2,
   },
-  options: ['max-shard-size', 'onnx-target', 'keep-tokenizer'],
-  quantized: { types: nbitsNames, options: ['allow-requantize', 'strict'] },
+  options: ['maxShardSize', 'onnxTarget', 'keepTokenizer'],
+  quantized: { types: nbitsNames, options: ['allowRequantize', 'strict'] },
 
   // A ModelProto: ir_version first, then a field that a model has.
   detect: (head) =>

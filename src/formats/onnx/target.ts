@@ -213,6 +213,6 @@ function webConfig(
 function bfloatNotes(rounded: readonly Tensor[]): string[] {
   if (rounded.length === 0) return []
   return [
-    `${rounded.length} tensors of bf16 are written as f16, which ONNX Runtime can compute in: values beyond ±65504 are refused, those below 6e-8 become zero (--dtype f32 keeps all)`,
+    `${rounded.length} tensors of bf16 are written as f16, which ONNX Runtime can compute in: values beyond ±65504 are refused, those below 6e-8 become zero (\`dtype\` f32 keeps all)`,
   ]
 }

@@ -103,7 +103,7 @@ export function configFromParams(
   const notes = [
     ...(told === undefined
       ? [
-          `params.json does not say how long a context may be: max_position_embeddings ${assumed} is assumed (--config says otherwise)`,
+          `params.json does not say how long a context may be: max_position_embeddings ${assumed} is assumed (\`config\` says otherwise)`,
         ]
       : []),
     ...(mistrals && params.rope_theta === undefined

@@ -31,7 +31,7 @@ export const meta: Format = {
     rank: 7,
     tagRank: 6,
   },
-  options: ['model-parallel'],
+  options: ['modelParallel'],
 
   detect: (head, name) => filePattern.test(name) && startsTorchFile(head),
 
@@ -168,11 +168,11 @@ function checkRanks({ config }: Checkpoint, ranks: number): void {
     'vocabulary entries': config.vocab_size,
   }
   if (ranks > mostRanks) {
-    throw usageError(`--model-parallel is ${ranks}, file names have room for ${mostRanks}`)
+    throw usageError(`\`modelParallel\` is ${ranks}, file names have room for ${mostRanks}`)
   }
   for (const [what, size] of Object.entries(sizes)) {
     if (size % ranks !== 0) {
-      throw usageError(`--model-parallel ${ranks} does not divide the model's ${size} ${what}`)
+      throw usageError(`\`modelParallel\` ${ranks} does not divide the model's ${size} ${what}`)
     }
   }
 }

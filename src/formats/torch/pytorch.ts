@@ -38,7 +38,7 @@ export const pytorch: Format = {
     rank: 2,
     tagRank: 5,
   },
-  options: ['max-shard-size', 'keep-tokenizer'],
+  options: ['maxShardSize', 'keepTokenizer'],
 
   detect: (head, name) =>
     startsTorchFile(head) || (/\.(pkl|pickle)$/i.test(name) && startsTextPickle(head)),

@@ -52,7 +52,7 @@ export async function checkDisk(cache: Need, out: Need | undefined): Promise<voi
   const isOne = first !== undefined && first.device === second?.device
   if (first !== undefined && cache.bytes > first.free) {
     throw tooLittle(`${formatBytes(cache.bytes)} are to be fetched`, first.free, cache.folder, [
-      'Free some space, choose files with --include, or move the cache (HF_HOME).',
+      'Free some space, choose files with `include`, or move the cache (HF_HOME).',
     ])
   }
   if (out === undefined || second === undefined || out.bytes === 0) return
@@ -62,7 +62,7 @@ export async function checkDisk(cache: Need, out: Need | undefined): Promise<voi
     ? `${formatBytes(cache.bytes)} are to be fetched and ${formatBytes(out.bytes)} copied to the same disk`
     : `${formatBytes(out.bytes)} are to be copied`
   throw tooLittle(what, second.free, out.folder, [
-    'Free some space, choose files with --include, or link into the cache with --link.',
+    'Free some space, choose files with `include`, or link into the cache with `link`.',
   ])
 }
 

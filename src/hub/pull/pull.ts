@@ -67,7 +67,7 @@ export async function pull(
   const { repo, revision = 'main', path } = parseHubPath(source)
   if (path !== '') {
     throw usageError(`"${source}" names a part of a repository`, {
-      suggestions: [`Pull ${repo} with --include "${path}*".`],
+      suggestions: [`Pull ${repo} with \`include\` "${path}*".`],
     })
   }
   if (options.out !== undefined) await refuseFile(options.out)
@@ -111,7 +111,7 @@ async function refuseFile(out: string): Promise<void> {
     const there = await stat(path).catch(() => undefined)
     if (there?.isDirectory()) return
     if (there !== undefined) {
-      throw usageError('it is a file, and --out is the folder that gets the files', {
+      throw usageError('it is a file, and `out` is the folder that gets the files', {
         path,
         suggestions: ['Name a folder, which need not be there yet.'],
       })
@@ -208,7 +208,7 @@ async function deliver(
     if (there !== undefined && !there.isSymbolicLink() && !force) {
       throw usageError('another file is there already', {
         path: target,
-        suggestions: ['Choose another --out, or replace it with --force.'],
+        suggestions: ['Choose another `out`, or replace it with `force`.'],
       })
     }
     if (link) await symlink(resolve(content), partial).catch(refuseLink(target))
@@ -242,7 +242,7 @@ export function refuseLink(path: string): (error: unknown) => never {
     if (!isWithoutLinks(error)) throw error
     throw new OpenLlamaError('resources', 'there can be no links here', {
       path,
-      suggestions: ['Leave out --link: the files are copied then.'],
+      suggestions: ['Leave out `link`: the files are copied then.'],
       cause: error,
     })
   }

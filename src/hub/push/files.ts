@@ -63,7 +63,7 @@ export async function chosenFiles(folder: string, choice: Choice): Promise<Local
   if (files.length === 0) {
     throw usageError('there is no file to push', {
       path: folder,
-      suggestions: ['Look at --include and --exclude.'],
+      suggestions: ['Look at `include` and `exclude`.'],
     })
   }
   return files.sort((a, b) => (a.path < b.path ? -1 : 1))
@@ -91,13 +91,15 @@ async function walk(
     if (secret !== undefined) {
       throw inputError(`it is ${secret}, which must not be published`, {
         path: local,
-        suggestions: [`Remove it, or leave it out: --exclude "${path}${kind.folder ? '/' : ''}".`],
+        suggestions: [
+          `Remove it, or leave it out: \`exclude\` "${path}${kind.folder ? '/' : ''}".`,
+        ],
       })
     }
     if (kind.folder && entry.isSymbolicLink()) {
       throw inputError('it is a link to a folder, which is not followed', {
         path: local,
-        suggestions: [`Put the folder in its place, or leave it out: --exclude "${path}/".`],
+        suggestions: [`Put the folder in its place, or leave it out: \`exclude\` "${path}/".`],
       })
     }
     if (kind.folder) {
@@ -116,7 +118,7 @@ async function walk(
         {
           path: local,
           suggestions: [
-            'Convert it again with a smaller --max-shard-size.',
+            'Convert it again with a smaller `maxShardSize`.',
             'Or send it with a client that has Xet (hf upload); who fetches it needs one too.',
           ],
         },
@@ -215,7 +217,7 @@ function refuseSecrets(
     path: local,
     suggestions: [
       'Nothing was sent. Take it out of the file; if others may have seen it, revoke it.',
-      'Or leave the file out with --exclude.',
+      'Or leave the file out with `exclude`.',
     ],
   })
 }

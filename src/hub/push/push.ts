@@ -134,7 +134,7 @@ function repositoryOf(text: string): string {
   const { repo, revision, path } = parseHubPath(text)
   if (revision === undefined && path === '') return repo
   throw usageError(`"${text}" names more than a repository`, {
-    suggestions: [`Push to ${repo}; another branch is named with --revision.`],
+    suggestions: [`Push to ${repo}; another branch is named with \`revision\`.`],
   })
 }
 

@@ -71,7 +71,7 @@ function filesOf(record: JsonObject, path: string, local: string): RecordedFile[
   if (files === undefined) {
     throw inputError('it lists no files: it is no record of a conversion', {
       path: local,
-      suggestions: ['Convert again, or leave it out with --exclude.'],
+      suggestions: ['Convert again, or leave it out with `exclude`.'],
     })
   }
   return files.map((file) => {
@@ -94,8 +94,8 @@ export function requireCheck({ unchecked }: FolderRecord): void {
   if (unchecked.length === 0) return
   throw new OpenLlamaError('check', unchecked.join('; '), {
     suggestions: [
-      'Check it with `openllama check OUTPUT --against SOURCE --record`, or convert it again with --check: what that finds is recorded beside the output.',
-      'Or push it as it is, with --unchecked.',
+      'Check it with `openllama check OUTPUT --against SOURCE --record`, or convert it again with `check`: what that finds is recorded beside the output.',
+      'Or push it as it is, with `unchecked`.',
     ],
   })
 }

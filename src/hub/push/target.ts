@@ -46,7 +46,7 @@ export async function lookUpTarget(
   const { revision: branch = 'main', createPr } = options
   const path = `hf://${repo}`
   if (isCommit(branch)) {
-    throw usageError(`--revision is the commit ${branch}, a branch is expected`)
+    throw usageError(`\`revision\` is the commit ${branch}, a branch is expected`)
   }
   const caller = await callerOf(client)
   const found = await infoOf(client, repo)
@@ -61,7 +61,7 @@ export async function lookUpTarget(
     if (!options.create) {
       throw hubError('there is no such repository, or you may not see it', {
         path,
-        suggestions: ['Make it with --create (and --private), or check its name.'],
+        suggestions: ['Make it with `create` (and `private`), or check its name.'],
       })
     }
     if (createPr) throw usageError('a new repository has nothing to make a pull request to')
@@ -71,7 +71,7 @@ export async function lookUpTarget(
   if (options.private && !found.private) {
     throw hubError('the repository is there already, and everybody can see it', {
       path,
-      suggestions: ['Make it private in its settings first, or leave out --private.'],
+      suggestions: ['Make it private in its settings first, or leave out `private`.'],
     })
   }
   const commit = await commitOf(client, repo, branch)
