@@ -1,3 +1,4 @@
+import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -44,7 +45,9 @@ test('the same fault: the library names the option, the command its flag', async
 })
 
 test('warnings and notes have flags too, on a terminal and in JSON', async () => {
-  const source = fixture('tiny-v2', 'easylm', 'streaming_params_bf16')
+  // Without a tokenizer beside it.
+  const source = join(tempDir(), 'streaming_params')
+  copyFileSync(fixture('tiny-v2', 'easylm', 'streaming_params_bf16'), source)
   const config = fixture('tiny-v2', 'config.json')
   const args = [source, '--to', 'gguf', '--config', config, '--dry-run', '--json']
   const { stdout, stderr } = await inProcess(ConvertCommand, args)
