@@ -20,7 +20,7 @@ import type { MetadataEntry } from './metadata.js'
 import { allTensors, canonicalName, isDerived, layoutIn, roleOf } from './names.js'
 import { quantizationIn, refuseAdapters, refuseQuantized } from './quantized.js'
 import { checkRanges } from './ranges.js'
-import type { Layout, Part, Tensor } from './tensor.js'
+import type { Layout, Part, Scales, Tensor } from './tensor.js'
 
 /** As the registry of formats has it (src/formats/index.ts), and as users write it. */
 export type FormatName = string
@@ -56,6 +56,8 @@ export interface StoredArray {
   parts: Part[]
   /** The bytes of each element are in big-endian order. */
   bigEndian?: true
+  /** Of levels: the scales of their blocks. */
+  scales?: Scales
 }
 
 /** An array whose elements are of a type that weights of these models never have. */
@@ -241,6 +243,7 @@ export function resolveCheckpoint(
         ...(array.bigEndian ? { bigEndian: true } : {}),
       },
       parts: array.parts,
+      ...(array.scales ? { scales: array.scales } : {}),
     })
   }
   return {

@@ -1,5 +1,4 @@
-import type { DType } from '../types/dtype.js'
-import { dtypes } from '../types/dtype.js'
+import { byteLength, type DType, type ScaleType } from '../types/dtype.js'
 
 /** A run of bytes in a file. */
 export interface Extent {
@@ -57,6 +56,14 @@ export interface Tensor {
   shape: readonly number[]
   layout: Layout
   parts: Part[]
+  /** Of levels that are read: the scales of their blocks, which lie as blocks of their own type. */
+  scales?: Scales
+}
+
+/** Where the scales of a tensor's levels are; its parts are told in the tensor's own elements. */
+export interface Scales {
+  dtype: ScaleType
+  parts: Part[]
 }
 
 /** Rows and columns of the canonical matrix; a vector is one row, matrices of a stack follow each other. */
@@ -78,9 +85,13 @@ export function wholePart(shape: readonly number[], extents: Extent[]): Part {
   return { row: 0, column: 0, rows, columns, pitch: columns, extents }
 }
 
-/** Bytes of a tensor without padding or gaps. */
-export function tensorBytes(tensor: Pick<Tensor, 'shape' | 'dtype'>): number {
-  const [rows, columns] = matrixOf(tensor.shape)
-  const { block, bytes } = dtypes[tensor.dtype]
-  return (rows * columns * bytes) / block
+/** Bytes of a tensor without padding or gaps, with the scales of its levels. */
+export function tensorBytes({
+  shape,
+  dtype,
+  scales,
+}: Pick<Tensor, 'shape' | 'dtype' | 'scales'>): number {
+  const [rows, columns] = matrixOf(shape)
+  const types = scales === undefined ? [dtype] : [dtype, scales.dtype]
+  return types.reduce((sum, type) => sum + byteLength(type, rows * columns), 0)
 }

@@ -9,7 +9,7 @@ import { openTilePairs, type TilePair } from '../convert/tile-pairs.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { giveWay } from '../io/interruption.js'
 import { tokenizerDifferences } from '../tokenizer/vocabulary.js'
-import { type DType, isFloat } from '../types/dtype.js'
+import { type DType, isFloat, isLevels } from '../types/dtype.js'
 
 /** How a tensor of one checkpoint stands to that of the same name in another. */
 export type TensorDifference = { name: string } & (
@@ -192,7 +192,7 @@ export async function areEqual(
  * comes nearest), and those that one side may have been rounded to.
  */
 function comparableTypes(a: DType, b: DType): { exact: DType; rounding: DType[] } {
-  if (a === b) return { exact: a, rounding: [] }
+  if (a === b && !isLevels(a)) return { exact: a, rounding: [] }
   const narrower = [a, b].filter((dtype) => dtype === 'f16' || dtype === 'bf16')
   return { exact: 'f32', rounding: isFloat(a) && isFloat(b) ? narrower : [] }
 }

@@ -1,6 +1,7 @@
 import type { Tile } from '../checkpoint/regions.js'
 import { transferTile } from '../checkpoint/regions.js'
 import { type Extent, matrixOf, type Tensor, tensorBytes, wholePart } from '../checkpoint/tensor.js'
+import { inputError } from '../io/errors.js'
 import { isRemote } from '../io/store.js'
 import { dtypes } from '../types/dtype.js'
 import type { Move } from './plan.js'
@@ -169,6 +170,14 @@ export function inMemory(source: Tensor, region: Tile, path: string): Tensor {
 }
 
 /** Whether a tensor's bytes must come from elsewhere before they can be worked on. */
-export function isElsewhere({ parts }: Tensor): boolean {
-  return parts.some(({ extents }) => extents.some(({ path }) => isRemote(path)))
+export function isElsewhere({ parts, scales, storedName }: Tensor): boolean {
+  const remote = parts.some(({ extents }) => extents.some(({ path }) => isRemote(path)))
+  if (remote && scales !== undefined) {
+    throw inputError('its levels and scales lie apart, and are read on this machine only', {
+      path: parts[0]?.extents[0]?.path,
+      tensor: storedName,
+      suggestions: ['Pull the repository, and convert the folder.'],
+    })
+  }
+  return remote
 }

@@ -1,11 +1,21 @@
 import type { Tensor } from '../checkpoint/tensor.js'
 import { inputError } from '../io/errors.js'
-import { type BlockType, type DType, dtypes, type Float, isBlock, isFloat } from '../types/dtype.js'
+import {
+  type BlockType,
+  type DType,
+  dtypes,
+  type Float,
+  isBlock,
+  isFloat,
+  type ScaleType,
+} from '../types/dtype.js'
 
 /** What the executor does to a tile, one after the other. */
 export type Step =
   | { kind: 'swap' }
   | { kind: 'dequantize'; from: BlockType }
+  /** Levels and their scales, which lie behind them, to f32. */
+  | { kind: 'decode'; scales: ScaleType }
   | { kind: 'cast'; from: DType; to: DType }
   | { kind: 'transpose' }
   | { kind: 'rotary'; to: 'half' | 'interleaved'; headDim: number }
@@ -25,7 +35,8 @@ export function stepsBetween(source: Tensor, target: Tensor): Step[] {
   const moved = movement(source, target)
   const swap: Step[] = source.layout.bigEndian ? [{ kind: 'swap' }] : []
   const added = (target.layout.added ?? 0) - (source.layout.added ?? 0)
-  if (source.dtype === target.dtype && added === 0) {
+  // Levels mean nothing without their own scales: they are made anew with those.
+  if (source.dtype === target.dtype && added === 0 && source.scales === undefined) {
     if (!isFloat(source.dtype) && moved.some(({ kind }) => kind === 'transpose')) {
       throw inputError(
         `its blocks of ${source.dtype} lie along the rows and cannot be transposed`,
@@ -40,7 +51,9 @@ export function stepsBetween(source: Tensor, target: Tensor): Step[] {
   }
   const dequantize: Step[] = isBlock(source.dtype)
     ? [{ kind: 'dequantize', from: source.dtype }]
-    : []
+    : source.scales
+      ? [{ kind: 'decode', scales: source.scales.dtype }]
+      : []
   const from: DType = isFloat(source.dtype) ? source.dtype : 'f32'
   const quantize: Step[] = isFloat(target.dtype) ? [] : [{ kind: 'quantize', to: target.dtype }]
   const to: DType = isFloat(target.dtype) ? target.dtype : 'f32'
@@ -68,7 +81,7 @@ function castTo(from: DType, to: DType): Step[] {
 
 /** Bytes that an element takes at most between the steps. */
 export function widestElement(source: DType, target: DType, steps: readonly Step[]): number {
-  const wide: readonly Step['kind'][] = ['quantize', 'dequantize', 'add']
+  const wide: readonly Step['kind'][] = ['quantize', 'dequantize', 'decode', 'add']
   const through: DType[] = steps.some(({ kind }) => wide.includes(kind)) ? ['f32'] : []
   return Math.max(
     ...[source, target, ...through].map((dtype) => dtypes[dtype].bytes / dtypes[dtype].block),

@@ -91,7 +91,7 @@ export function loadTile(
   const elements = tile.rows * tile.columns
   const half = Math.ceil(bufferBytes(move, elements) / (move.steps.length === 0 ? 1 : 2))
   let from = kernels.base
-  let to = kernels.base + Math.ceil(half / alignment) * alignment
+  let to = kernels.base + aligned(half)
   // Only what tiles need: the memory of small models is small.
   kernels.reserve(to - kernels.base + half + alignment + 4 * (move.importance ? tile.columns : 0))
   const weights = placeImportance(kernels, move, tile, to + half)
@@ -100,6 +100,14 @@ export function loadTile(
   transferTile(move.source, tile, (path, offset, position, length) =>
     files.read(path, offset, input.subarray(position, position + length)),
   )
+  const { scales } = move.source
+  const behindLevels = from + aligned(input.length)
+  if (scales !== undefined) {
+    const bytes = kernels.bytes(behindLevels, byteLength(scales.dtype, elements))
+    transferTile({ ...move.source, ...scales }, tile, (path, offset, position, length) =>
+      files.read(path, offset, bytes.subarray(position, position + length)),
+    )
+  }
   let dtype = move.source.dtype
   let transposed = move.source.layout.transposed
   let vanished = 0
@@ -111,14 +119,17 @@ export function loadTile(
       continue
     }
     // Values can be looked at once they are numbers in this machine's byte order.
-    if (step.kind !== 'dequantize') source ??= countNonFinite(kernels, from, elements, dtype)
+    const isNumbers = step.kind !== 'dequantize' && step.kind !== 'decode'
+    if (isNumbers) source ??= countNonFinite(kernels, from, elements, dtype)
     if (step.kind === 'add') {
       add(kernels.bytes(from, 4 * elements), step.value)
       continue
     }
-    vanished += runStep(kernels, step, { from, to, weights }, tile, dtype, transposed)
+    if (step.kind === 'decode')
+      kernels[dtypes[step.scales].decode](from, behindLevels, to, elements)
+    else vanished += runStep(kernels, step, { from, to, weights }, tile, dtype, transposed)
     if (step.kind === 'cast' || step.kind === 'quantize') dtype = step.to
-    if (step.kind === 'dequantize') dtype = 'f32'
+    if (step.kind === 'dequantize' || step.kind === 'decode') dtype = 'f32'
     if (step.kind === 'transpose') transposed = !transposed
     if (step.kind === 'quantize' && isBlock(step.to)) {
       overflowed = overflowedBlocks(kernels, { from, to }, elements, step.to)
@@ -137,6 +148,10 @@ export function loadTile(
       vanished,
     },
   }
+}
+
+function aligned(length: number): number {
+  return Math.ceil(length / alignment) * alignment
 }
 
 /** Blocks at `to`, made from the f32 at `from`, whose values were too large for them. */
@@ -196,7 +211,7 @@ function placeImportance(
 /** @returns how many values became zero */
 function runStep(
   kernels: Kernels,
-  step: Exclude<Step, { kind: 'swap' | 'add' }>,
+  step: Exclude<Step, { kind: 'swap' | 'add' | 'decode' }>,
   { from, to, weights }: { from: number; to: number; weights: number },
   tile: Tile,
   dtype: DType,

@@ -37,6 +37,7 @@ const counts = [
   'countInfinite32',
 ] as const
 const quantizers = ['quantizeQ4', 'quantizeQ8', 'scalesQ4', 'scalesQ4F16', 'scalesQ8'] as const
+const decoders = ['decodeQ4', 'decodeQ4F16', 'decodeQ8'] as const
 const rotaries = ['rotaryToHalf', 'rotaryToInterleaved'] as const
 const swaps = ['swap16', 'swap32', 'swap64'] as const
 const transposes = ['transpose16', 'transpose32', 'transpose64'] as const
@@ -46,6 +47,7 @@ interface Exports
   extends Record<`quantize${BlockKernel}` | (typeof quantizers)[number], Quantize>,
     Record<`dequantize${BlockKernel}`, Dequantize>,
     Record<(typeof casts)[number], Cast>,
+    Record<(typeof decoders)[number], Decode>,
     Record<(typeof counts)[number], Count>,
     Record<(typeof rotaries)[number], Rotary>,
     Record<(typeof swaps)[number], Swap>,
@@ -63,6 +65,9 @@ interface Exports
 type Quantize = (src: number, dst: number, rows: number, columns: number, weights: number) => void
 /** `n` elements, whole blocks at `src`, to f32 at `dst`: the values that ggml reads. */
 type Dequantize = (src: number, dst: number, n: number) => void
+
+/** `n` levels at `src`, whole blocks, with their scales at `scales`, to f32 at `dst`. */
+type Decode = (src: number, scales: number, dst: number, n: number) => void
 
 /** Gives the number of values lost to zero, where the cast can lose any. */
 export type Cast = (src: number, dst: number, n: number) => number | undefined
@@ -112,7 +117,15 @@ export function loadKernels(bytes = 0): Kernels {
 /** Their names are looked for; their signatures are assembly/index.ts's word. */
 function areKernels(exports: object): exports is Exports {
   const blocks = blockKernels.flatMap((name) => [`quantize${name}`, `dequantize${name}`])
-  const others = [...casts, ...counts, ...quantizers, ...rotaries, ...swaps, ...transposes]
+  const others = [
+    ...casts,
+    ...counts,
+    ...decoders,
+    ...quantizers,
+    ...rotaries,
+    ...swaps,
+    ...transposes,
+  ]
   return (
     'memory' in exports &&
     exports.memory instanceof WebAssembly.Memory &&

@@ -23,6 +23,9 @@ interface ElementType {
   /** The kernels that make it of f32, and f32 of it. */
   readonly quantize?: string
   readonly dequantize?: string
+  /** Of scales: the levels that they are of, and the kernel that makes f32 of both. */
+  readonly levels?: string
+  readonly decode?: string
   /** Where in a block its f16 scales and minima are, in bytes. */
   readonly scalesAt?: readonly number[]
   /**
@@ -233,9 +236,30 @@ export const dtypes = {
     published: { kld: 0.0014, top1: 0.977, nmse: 2e-3, perplexity: 0.02 },
     distance: 2e-4,
   },
-  q4_scales: { kind: 'scales', block: 32, bytes: 4, quantize: 'scalesQ4' },
-  q4_scales_f16: { kind: 'scales', block: 32, bytes: 2, quantize: 'scalesQ4F16' },
-  q8_scales: { kind: 'scales', block: 32, bytes: 4, quantize: 'scalesQ8' },
+  q4_scales: {
+    kind: 'scales',
+    block: 32,
+    bytes: 4,
+    quantize: 'scalesQ4',
+    levels: 'q4',
+    decode: 'decodeQ4',
+  },
+  q4_scales_f16: {
+    kind: 'scales',
+    block: 32,
+    bytes: 2,
+    quantize: 'scalesQ4F16',
+    levels: 'q4',
+    decode: 'decodeQ4F16',
+  },
+  q8_scales: {
+    kind: 'scales',
+    block: 32,
+    bytes: 4,
+    quantize: 'scalesQ8',
+    levels: 'q8',
+    decode: 'decodeQ8',
+  },
 } as const satisfies Record<string, ElementType>
 
 export type DType = keyof typeof dtypes
@@ -264,6 +288,10 @@ export function isFloat(dtype: DType): dtype is Float {
 
 export function isBlock(dtype: DType): dtype is BlockType {
   return dtypes[dtype].kind === 'block'
+}
+
+export function isLevels(dtype: DType): dtype is LevelType {
+  return dtypes[dtype].kind === 'levels'
 }
 
 export function isScale(dtype: DType): dtype is ScaleType {

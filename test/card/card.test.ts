@@ -328,7 +328,7 @@ test('the license: the user’s, the card’s, the file’s, and none is made up
   assert.is((await cardOf(folder)).text, text)
   writeFileSync(out, text.replace('license: mit\n', 'license: cc-by-4.0  # mine\n'))
   assert.match((await cardOf(folder)).text, 'license: cc-by-4.0  # mine\n')
-  await fails(() => writeCard(folder, { license: 'MIT License' }), 'usage', '--license is "MIT')
+  await fails(() => writeCard(folder, { license: 'MIT License' }), 'usage', '`license` is "MIT')
 })
 
 test('a license with a name and an address of its own comes with them', async () => {

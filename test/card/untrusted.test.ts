@@ -173,7 +173,7 @@ test('refused: nothing there, a broken file, a card that is no text', async () =
   writeFileSync(join(empty, 'model.gguf'), 'version https://git-lfs.github.com/spec/v1\nsize 12\n')
   await fails(() => writeCard(empty), 'input', 'Git LFS pointer')
   const folder = await converted('tiny-v2', { to: 'easylm' })
-  await fails(() => writeCard(folder, { repo: 'no owner' }), 'usage', '--repo')
+  await fails(() => writeCard(folder, { repo: 'no owner' }), 'usage', '`repo`')
   writeFileSync(join(folder, 'README.md'), Buffer.from([0x23, 0x20, 0xff, 0xfe]))
   await fails(() => writeCard(folder), 'input', 'README.md', 'UTF-8')
   writeFileSync(join(folder, 'README.md'), '---\na: [\n---\n')

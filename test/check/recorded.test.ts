@@ -62,7 +62,7 @@ test('files that are not as their record lists them, and none at all, are refuse
   const shorter = { ...checkpoint, files: [{ ...file, size: file.size - 1 }] }
   await fails(() => findRecord(shorter), 'input', `${file.size - 1} bytes`, `says ${file.size}`)
   const { checkpoint: theirs } = await openRunnable(source, { config })
-  await fails(() => findRecord(theirs), 'input', 'no openllama.json', '--record')
+  await fails(() => findRecord(theirs), 'input', 'no openllama.json', '`record`')
   truncateSync(join(out, 'openllama.json'), 10)
   await fails(() => findRecord(checkpoint), 'input', 'not valid JSON')
 })

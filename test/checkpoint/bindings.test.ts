@@ -114,7 +114,7 @@ test('fused arrays of a quantized type, or of another format, are wrong usage', 
   const into = (options: Partial<ConvertOptions>) => () =>
     convert(path, out, { to: 'gguf', fuseQkv: true, ...options })
   await fails(into({ dtype: 'q8_0' }), 'usage', 'float types', 'q8_0')
-  await fails(into({ to: 'safetensors' }), 'usage', '--fuse-qkv is for gguf')
+  await fails(into({ to: 'safetensors' }), 'usage', '`fuseQkv` is for gguf')
 })
 
 /** A model of two experts whose files of Meta's naming have a stack of them, and norms with 1 added. */

@@ -181,17 +181,17 @@ test('a configuration that disagrees with the shapes: its name, both numbers, an
       real,
       witness,
       'my/config.json',
-      '--config',
+      '`config`',
     )
   }
 })
 
 test('heads and key-value heads the wrong way round are refused', async () => {
   const swapped = given({ ...configOf(small), num_attention_heads: 2, num_key_value_heads: 8 })
-  await fails(() => read(listingOf(small), swapped), 'input', '--config')
+  await fails(() => read(listingOf(small), swapped), 'input', '`config`')
   const { head_dim: _, ...rest } = configOf(small)
   const bare = given({ ...rest, num_attention_heads: 2, num_key_value_heads: 8 })
-  await fails(() => read(listingOf(small), bare), 'input', '--config')
+  await fails(() => read(listingOf(small), bare), 'input', '`config`')
 })
 
 test('an open head count is a usage error that names --heads and --config and what would fit', async () => {
@@ -199,8 +199,8 @@ test('an open head count is a usage error that names --heads and --config and wh
   await fails(
     () => read(listingOf(model), {}),
     'usage',
-    '--heads',
-    '--config',
+    '`heads`',
+    '`config`',
     '64 rows',
     '4 (head_dim 16)',
     '2 (head_dim 32)',
@@ -219,13 +219,13 @@ test('head counts that cannot be are refused', async () => {
     'input',
     '5 attention heads',
     32,
-    '--heads',
+    '`heads`',
   )
   await fails(
     () => read(listingOf(small), { heads: 32 }),
     'input',
     'head_dim would be 1',
-    '--heads',
+    '`heads`',
   )
   await fails(() => read(listingOf(small), { heads: 2 }), 'input', '8 rows', 'heads of 16')
   const odd: Model = { ...small, heads: 6, kvHeads: 4 }
@@ -268,7 +268,7 @@ test('no output head and no configuration: lost, as far as anyone can tell', asy
     () => read(headless, { heads: 8 }),
     'input',
     'no output head',
-    '--config',
+    '`config`',
     'tie_word_embeddings',
   )
 })

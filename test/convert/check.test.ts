@@ -29,7 +29,7 @@ test('an output that fails its check is not delivered, and nothing is left', asy
   const made = makeSource()
   const run: RunOptions = { ...runOptions, check: async () => failed }
   const conversion = await prepare(made)
-  await fails(() => runConversion(conversion, run), 'check', 'it says nothing', '--keep-failed')
+  await fails(() => runConversion(conversion, run), 'check', 'it says nothing', '`keepFailed`')
   assert.not(existsSync(made.out))
   assert.not(existsSync(`${made.out}.partial`))
 })
@@ -160,7 +160,7 @@ test('an output that itself cannot be read or run is not delivered, and kept', a
     async () => runConversion(await prepare(made), { ...runOptions, check }),
     'input',
     'could not be checked: it breaks down',
-    '--resume --no-check',
+    '`resume` `check: false`',
   )
   assert.not(existsSync(made.out))
   assert.ok(existsSync(join(`${made.out}.partial`, 'model.safetensors')))
@@ -174,7 +174,7 @@ test('with --check it stays in the staging directory, and --resume --no-check de
     async () => runConversion(await prepare(made), run),
     'input',
     'could not be checked: the engine knows no such thing',
-    '--resume --no-check',
+    '`resume` `check: false`',
   )
   assert.not(existsSync(made.out))
   assert.ok(existsSync(join(`${made.out}.partial`, 'model.safetensors')))

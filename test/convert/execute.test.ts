@@ -129,7 +129,7 @@ async function interrupt(
     if (++tiles === after) aborter.abort()
   }
   const stopped = () => run(plan, { ...options, signal: aborter.signal, onProgress }, staging)
-  await fails(stopped, 'interrupted', '--resume')
+  await fails(stopped, 'interrupted', '`resume`')
   return staging
 }
 
@@ -256,14 +256,14 @@ test('another plan’s journal is refused', async () => {
     (other: Plan, budget = 4096) =>
     () =>
       run(other, { ...tiny(budget), resuming: true }, staging)
-  await fails(resume(await planOf(made, { dtype: 'f16' })), 'usage', '--force', staging)
-  await fails(resume(await planOf(made, { maxShardSize: 20_000 })), 'usage', '--force')
-  await fails(resume(plan, 5000), 'usage', '--force')
-  await fails(resume(await planOf(makeSource())), 'usage', '--force')
+  await fails(resume(await planOf(made, { dtype: 'f16' })), 'usage', '`force`', staging)
+  await fails(resume(await planOf(made, { maxShardSize: 20_000 })), 'usage', '`force`')
+  await fails(resume(plan, 5000), 'usage', '`force`')
+  await fails(resume(await planOf(makeSource())), 'usage', '`force`')
   const bytes = readFileSync(made.source)
   await new Promise((resolve) => setTimeout(resolve, 20))
   writeFileSync(made.source, bytes)
-  await fails(resume(plan), 'usage', '--force')
+  await fails(resume(plan), 'usage', '`force`')
 })
 
 test('a refused --resume touches nothing, and the right one goes on', async () => {
@@ -274,7 +274,7 @@ test('a refused --resume touches nothing, and the right one goes on', async () =
   const before = contentOf(staging)
   for (const options of [{ dtype: 'f32' }, { dtype: 'bf16' }, { maxShardSize: 20_000 }] as const) {
     const other = await planOf(made, options)
-    await fails(() => run(other, { ...tiny(4096), resuming: true }, staging), 'usage', '--force')
+    await fails(() => run(other, { ...tiny(4096), resuming: true }, staging), 'usage', '`force`')
     assert.equal(contentOf(staging), before)
   }
   const { bytes } = await run(plan, { ...tiny(4096), resuming: true }, staging)
@@ -331,7 +331,7 @@ test('NaN and infinities: how many, in which tensor and file; kept only when all
       query,
       made.source,
       '2 NaN and 1 infinite',
-      '--allow-non-finite',
+      '`allowNonFinite`',
     )
     const { executed } = await run(plan, { allowNonFinite: true })
     assert.equal(
@@ -376,8 +376,8 @@ test('overflow: refused, and counted when allowed; what vanishes is counted', as
     query,
     '2 values',
     'too large for f16',
-    '--dtype bf16',
-    '--allow-overflow',
+    '`dtype` bf16',
+    '`allowOverflow`',
   )
   const { executed } = await run(plan, { allowOverflow: true })
   const facts = executed.facts.get('model.layers.1.self_attn.q_proj.weight')

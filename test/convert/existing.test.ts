@@ -121,7 +121,7 @@ test('a single file and its record: only what describes each other is replaced',
   const out = path('model.gguf')
   const record = `${out}.openllama.json`
   await toGguf(out)
-  await refused(out, ['--force'], () => toGguf(out))
+  await refused(out, ['`force`'], () => toGguf(out))
   await toGguf(out, { force: true })
   assert.equal(readdirSync(dirname(out)).sort(), ['model.gguf', 'model.gguf.openllama.json'])
   // The record of another file, of none, and a file without a record.
@@ -136,7 +136,7 @@ test('a single file and its record: only what describes each other is replaced',
   // A record that is left alone.
   rmSync(out)
   writeFileSync(record, text)
-  await refused(out, [record, '--force'], () => toGguf(out))
+  await refused(out, [record, '`force`'], () => toGguf(out))
   writeFileSync(record, text.replace('"model.gguf"', '"other.gguf"'))
   await refused(out, [record, 'no record'], () => toGguf(out, { force: true }))
   writeFileSync(record, text)
@@ -204,7 +204,7 @@ test('a dry run ends as the run would for what is at its paths, and changes noth
   await look(false)
   assert.equal(readdirSync(dirname(out)), [])
   await convert(out)
-  await refused(out, ['exists', '--force'], () => look(false))
+  await refused(out, ['exists', '`force`'], () => look(false))
   await look(true)
   writeFileSync(join(out, 'mine'), 'mine')
   await refused(out, ['mine'], () => look(true))
@@ -213,7 +213,7 @@ test('a dry run ends as the run would for what is at its paths, and changes noth
   const partial = path('out')
   mkdirSync(`${partial}.partial`)
   const unfinished = await prepare({ ...made, out: partial })
-  await refused(partial, ['--resume'], () =>
+  await refused(partial, ['`resume`'], () =>
     refuseAsRun(unfinished, { force: false, resume: false }),
   )
 })

@@ -55,12 +55,12 @@ test('flags of quantization are for the types that know them', () => {
   assert.is(refusal({ to: 'gguf', dtype: 'q4_k_m', mix }), undefined)
   assert.is(refusal({ to: 'onnx', dtype: 'q4', mix: { strict: true } }), undefined)
   const float = refusal({ to: 'gguf', dtype: 'f16', mix })
-  assert.is(float?.message, '--pure is for quantized types, and --dtype is f16')
+  assert.is(float?.message, '`pure` is for quantized types, and `dtype` is f16')
   assert.match(String(float?.suggestions), /q4_k_m/)
   assert.not.match(String(float?.suggestions), /q4f16/)
   assert.is(
     refusal({ to: 'onnx', dtype: 'q4', mix: { imatrix: 'x' } })?.message,
-    '--imatrix is for the quantized types of gguf, and q4 is a type of onnx',
+    '`imatrix` is for the quantized types of gguf, and q4 is a type of onnx',
   )
 })
 

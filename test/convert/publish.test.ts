@@ -241,7 +241,7 @@ test('a folder that is called as ours are, and is somebody’s, stays where it i
   writeFileSync(join(replaced, 'mine'), 'mine')
   await convert(out)
   assert.is(readFileSync(join(replaced, 'mine'), 'utf8'), 'mine')
-  await fails(() => convert(out, { force: true }), 'usage', replaced, '--resume')
+  await fails(() => convert(out, { force: true }), 'usage', replaced, '`resume`')
   assert.is(readFileSync(join(replaced, 'mine'), 'utf8'), 'mine')
 })
 

@@ -43,7 +43,7 @@ async function interrupt(out: string, options: Partial<ConvertOptions> = {}, for
   const onProgress = () => aborter.abort()
   const conversion = await prepare({ ...made, out }, options)
   const run = { ...runOptions, force, signal: aborter.signal, onProgress }
-  await fails(() => runConversion(conversion, run), 'interrupted', '--resume')
+  await fails(() => runConversion(conversion, run), 'interrupted', '`resume`')
 }
 
 const path = (...parts: string[]) => join(tempDir(), ...parts)
@@ -66,13 +66,13 @@ test('an existing output is refused, and untouched', async () => {
   mkdirSync(out)
   writeFileSync(join(out, 'mine'), 'mine')
   for (const force of [false, true]) {
-    await fails(() => convert(out, { force }), 'usage', out, '--out')
+    await fails(() => convert(out, { force }), 'usage', out, '`out`')
     assert.equal(readdirSync(out), ['mine'])
   }
   const file = path('out')
   writeFileSync(file, 'mine')
   for (const force of [false, true])
-    await fails(() => convert(file, { force }), 'usage', file, '--out')
+    await fails(() => convert(file, { force }), 'usage', file, '`out`')
   assert.is(readFileSync(file, 'utf8'), 'mine')
   assert.not(existsSync(`${file}.partial`))
 })
@@ -80,12 +80,12 @@ test('an existing output is refused, and untouched', async () => {
 test('--force replaces what this program made, and an empty directory', async () => {
   const out = path('out')
   await convert(out)
-  await fails(() => convert(out), 'usage', 'exists', '--force')
+  await fails(() => convert(out), 'usage', 'exists', '`force`')
   await convert(out, { force: true })
   assert.equal(readdirSync(join(out, '..')), ['out'])
   const empty = path('out')
   mkdirSync(empty)
-  await fails(() => convert(empty), 'usage', '--force')
+  await fails(() => convert(empty), 'usage', '`force`')
   await convert(empty, { force: true })
   assert.ok(existsSync(join(empty, recordName)))
 })
@@ -104,7 +104,7 @@ test('what was there stays where a forced conversion fails', async () => {
 test('an unfinished conversion: told, and discarded or gone on from', async () => {
   const out = path('out')
   await interrupt(out)
-  await fails(() => convert(out), 'usage', `${out}.partial`, '--resume', '--force')
+  await fails(() => convert(out), 'usage', `${out}.partial`, '`resume`', '`force`')
   assert.ok(existsSync(join(`${out}.partial`, journalName)))
   await convert(out, { force: true })
   assert.equal(readdirSync(join(out, '..')), ['out'])
@@ -132,7 +132,7 @@ test('a disk that is too small: both numbers, and nothing is left behind', async
   const out = path('out')
   const conversion = await prepare({ ...made, out })
   const tight = { ...conversion, freeDisk: conversion.plan.bytes - 1 }
-  await fails(() => runConversion(tight, runOptions), 'resources', out, 'are free', '--out')
+  await fails(() => runConversion(tight, runOptions), 'resources', out, 'are free', '`out`')
   assert.equal(readdirSync(join(out, '..')), [])
   await runConversion({ ...conversion, freeDisk: conversion.plan.bytes }, runOptions)
 })

@@ -56,7 +56,7 @@ test('a thread that ends in the middle of a task, or before one, is told', async
   const task: Task = { kind: 'hash', path, checksums: [] }
   const work = worker.run(task)
   for (const thread of threads) setTimeout(() => void thread.terminate(), 100)
-  const error = await fails(() => work, 'resources', 'threads', '--resume')
+  const error = await fails(() => work, 'resources', 'threads', '`resume`')
   assert.is(error.exit, 6)
   await fails(() => worker.run(task), 'resources')
   worker.close()

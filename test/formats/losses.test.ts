@@ -50,7 +50,7 @@ for (const [to, fields, model, ...told] of lossy) {
     const conversion = await prepare(made, { to, allowLoss: false })
     // The plan is shown, and what is lost in it.
     assert.match(describePlan(conversion, planCheck(conversion, wish)), /^ *lost +/m)
-    await fails(() => runConversion(conversion, runOptions), 'input', '--allow-loss', ...told)
+    await fails(() => runConversion(conversion, runOptions), 'input', '`allowLoss`', ...told)
     assert.not(existsSync(made.out))
     assert.not(existsSync(`${made.out}.partial`))
     const allowed = await prepare(made, { to, allowLoss: true })

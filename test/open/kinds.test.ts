@@ -484,7 +484,7 @@ test('GGUF files that are no models', async () => {
     return () => openCheckpoint(path)
   }
   const type = (value: string) => [text('general.type', value)]
-  await fails(of(type('imatrix')), 'input', 'an importance matrix', '--imatrix')
+  await fails(of(type('imatrix')), 'input', 'an importance matrix', '`imatrix`')
   await fails(of(type('adapter')), 'input', 'an adapter', 'llama-export-lora')
   await fails(of([text('general.architecture', 'clip')]), 'input', 'mmproj')
   await fails(of([text('general.architecture', 'llama')]), 'input', 'no tensors')

@@ -199,7 +199,7 @@ test('--config: a preset, a file, and what is neither', async () => {
   await fails(() => open('llama_7b'), 'input', 'the preset llama_7b', 'hidden_size', 4096, 40)
   await fails(() => open('llama_9b'), 'usage', 'llama_9b', 'open_llama_3b_v2', 'llama3_70b')
   await fails(() => open(all), 'input', all, 'directory')
-  await fails(() => openCheckpoint(path), 'usage', '--heads', '--config')
+  await fails(() => openCheckpoint(path), 'usage', '`heads`', '`config`')
 })
 
 test('a config.json beside that is no configuration of this model', async () => {

@@ -219,7 +219,7 @@ test('a pattern that changes nothing is refused, with the names nearest to it', 
     throw new Error(`${text} is taken`)
   }
   const wrong = refusal('attn_vv=q8_0')
-  assert.is(wrong.message, '--tensor-type "attn_vv=q8_0" matches no tensor')
+  assert.is(wrong.message, '`tensorTypes` "attn_vv=q8_0" matches no tensor')
   assert.match(String(wrong.suggestions), /^Nearest are blk\.0\.attn_v\.weight, /)
   assert.match(
     String(refusal('ffn_dwn=q8_0').suggestions),

@@ -134,7 +134,7 @@ test('a pre-tokenizer that is not known is refused by name', async () => {
     'input',
     'kimi-k2',
     'llama-bpe',
-    '--tokenizer',
+    '`tokenizer`',
   )
   const twice: MetadataEntry[] = metadata.map((entry) => {
     if (entry.key === 'tokenizer.ggml.pre')

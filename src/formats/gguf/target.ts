@@ -5,7 +5,7 @@ import { type MetadataEntry, metadataLookup } from '../../checkpoint/metadata.js
 import { type Tensor, tensorBytes } from '../../checkpoint/tensor.js'
 import { usageError } from '../../io/errors.js'
 import { resolveTokens } from '../../tokenizer/resolved-tokens.js'
-import { type DType, isFloat, recordOf } from '../../types/dtype.js'
+import { type DType, isFloat, isLevels, recordOf } from '../../types/dtype.js'
 import { nothingKnown } from '../about.js'
 import type { Target, TargetFile, TargetOptions } from '../format.js'
 import { splitShards } from '../hf/shards.js'
@@ -106,6 +106,8 @@ function typeOf({ name, shape }: Tensor, source: Checkpoint, { dtype, mix }: Tar
   if (mixed !== undefined) return mixed
   if (dtype !== 'auto') return dtype
   const own = source.tensors.get(name)?.dtype ?? 'f32'
+  // ONNX's levels have no type there.
+  if (isLevels(own)) return 'f16'
   return own === 'f64' ? 'f32' : own
 }
 

@@ -6,6 +6,7 @@ import { wholePart } from '../../checkpoint/tensor.js'
 import { inputError } from '../../io/errors.js'
 import { type DType, typesBy } from '../../types/dtype.js'
 import type { Initializer, OnnxFile } from './file.js'
+import { quantizedUses } from './levels.js'
 
 /**
  * Finds a LLaMA model's weights among a graph's initializers, by their names, or by the nodes that
@@ -15,10 +16,17 @@ import type { Initializer, OnnxFile } from './file.js'
  */
 export function weightsOf({ nodes, initializers }: OnnxFile, path: string): StoredArray[] {
   const where = { format: 'onnx' as const, path }
-  refuseUnknownKinds(nodes, where)
+  const quantized = quantizedUses(nodes, initializers, path)
+  refuseUnknownKinds(nodes, quantized !== undefined, where)
   const uses = usesOf(nodes)
   const arrays = new Map<string, { array: StoredArray; from: string }>()
   const unknown: string[] = []
+  for (const { node, levels, array } of quantized ?? []) {
+    const name = canonicalName(plainName(levels)) ?? canonicalName(`${node.name}.weight`)
+    if (name === undefined) unknown.push(`"${levels}" of node "${node.name}"`)
+    // A tied embedding is looked up in, and multiplied by, the same bytes.
+    else if (!arrays.has(name)) arrays.set(name, { array: { ...array, name }, from: levels })
+  }
   for (const initializer of initializers) {
     const dtype = floatTypes.get(initializer.type)
     if (dtype === undefined) continue
@@ -71,11 +79,17 @@ const quantizedOps = new Set([
   ...['QLinearMatMul', 'QMoE', 'DequantizeLinear', 'GatherBlockQuantized', 'MatMulBnb4', 'QGemm'],
 ])
 
+/** The products and lookups whose quantized weights are read, in one form of theirs. */
+const understood = new Set(['MatMulNBits', 'GatherBlockQuantized'])
+
 function refuseUnknownKinds(
   nodes: readonly NodeProto[],
+  areRead: boolean,
   where: { format: 'onnx'; path: string },
 ): void {
-  const quantized = nodes.filter(({ opType }) => quantizedOps.has(opType))
+  const quantized = nodes.filter(
+    ({ opType }) => quantizedOps.has(opType) && !(areRead && understood.has(opType)),
+  )
   const [first] = quantized
   if (first !== undefined) {
     throw inputError(
@@ -148,6 +162,11 @@ const otherNames: readonly [RegExp, string][] = [
   [/^model\.layers\.\d+\.final_norm_layernorm\.weight$/, 'model.norm.weight'],
   [/^lm_head\.MatMul\.weight$/, 'lm_head.weight'],
 ]
+
+/** The name of levels, without what tells them from plain weights. */
+function plainName(name: string): string {
+  return name.replace(/\.rows$/, '').replace(/[._]q[48](g\d+)?$/i, '')
+}
 
 function canonicalName(name: string): string | undefined {
   const rule = otherNames.find(([pattern]) => pattern.test(name))

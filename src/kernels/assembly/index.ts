@@ -16,7 +16,16 @@ export {
   countNonFinite16,
   countNonFinite32,
 } from './finite'
-export { quantizeQ4, quantizeQ8, scalesQ4, scalesQ4F16, scalesQ8 } from './onnx'
+export {
+  decodeQ4,
+  decodeQ4F16,
+  decodeQ8,
+  quantizeQ4,
+  quantizeQ8,
+  scalesQ4,
+  scalesQ4F16,
+  scalesQ8,
+} from './onnx'
 export { dequantizeQ2_K, quantizeQ2_K } from './q2k'
 export { dequantizeQ3_K, quantizeQ3_K } from './q3k'
 export { dequantizeQ4_K, quantizeQ4_K } from './q4k'

@@ -3,7 +3,7 @@
 // quantizer (matmul_nbits_quantizer, symmetric): scale = extreme / -8 or / -128, so that the element
 // of largest magnitude has level 0, and level = round(x · (1 / scale) + middle), halves away from
 // zero, in f32. The opposite of the extreme would be one level too high and gets the highest.
-import { halfBits, highestOf, integers, lowestOf, packBytes } from './lanes'
+import { halfBits, highestOf, integers, loadHalf, lowestOf, packBytes } from './lanes'
 
 const BLOCK: usize = 32
 const BLOCK_BYTES: usize = BLOCK << 2
@@ -56,6 +56,42 @@ export function scalesQ4F16(
 /** The scales of `quantizeQ8`, f32. */
 export function scalesQ8(src: usize, dst: usize, rows: u32, columns: u32, _weights: usize): void {
   storeScales(src, dst, rows, columns, -128)
+}
+
+/** Levels of 4 bits at `src` and f32 scales at `scales` to f32 at `dst`: (level - 8) · scale. */
+export function decodeQ4(src: usize, scales: usize, dst: usize, n: u32): void {
+  const end = src + (n >> 1)
+  for (; src < end; src += BLOCK >> 1, scales += 4, dst += BLOCK_BYTES) {
+    decodeNibbles(src, dst, load<f32>(scales))
+  }
+}
+
+/** The same with scales of f16. */
+export function decodeQ4F16(src: usize, scales: usize, dst: usize, n: u32): void {
+  const end = src + (n >> 1)
+  for (; src < end; src += BLOCK >> 1, scales += 2, dst += BLOCK_BYTES) {
+    decodeNibbles(src, dst, loadHalf(scales))
+  }
+}
+
+/** Levels of 8 bits at `src` and f32 scales at `scales` to f32 at `dst`: (level - 128) · scale. */
+export function decodeQ8(src: usize, scales: usize, dst: usize, n: u32): void {
+  const end = src + n
+  for (; src < end; src += BLOCK, scales += 4, dst += BLOCK_BYTES) {
+    const scale = load<f32>(scales)
+    for (let i: usize = 0; i < BLOCK; i++) {
+      store<f32>(dst + (i << 2), (<f32>load<u8>(src + i) - 128) * scale)
+    }
+  }
+}
+
+/** The first of two elements is in the low bits. */
+function decodeNibbles(src: usize, dst: usize, scale: f32): void {
+  for (let i: usize = 0; i < BLOCK >> 1; i++) {
+    const two = load<u8>(src + i)
+    store<f32>(dst + (i << 3), (<f32>(two & 15) - 8) * scale)
+    store<f32>(dst + (i << 3), (<f32>(two >> 4) - 8) * scale, 4)
+  }
 }
 
 function storeScales(src: usize, dst: usize, rows: u32, columns: u32, divisor: f32): void {

@@ -443,7 +443,7 @@ test('one file or a folder: what --out says', async () => {
   const record = JSON.parse(readFileSync(`${single}.openllama.json`, 'utf8'))
   assert.is(record.target.files[0].sha256, sha256(written(single)))
 
-  await fails(() => convert(source, single, { to: 'gguf' }), 'usage', 'exists', '--force')
+  await fails(() => convert(source, single, { to: 'gguf' }), 'usage', 'exists', '`force`')
   const directory = place('directory.gguf')
   await mkdir(directory, { recursive: true })
   await fails(() => convert(source, directory, { to: 'gguf' }), 'usage', directory)
@@ -451,7 +451,7 @@ test('one file or a folder: what --out says', async () => {
   await fails(
     () => convert(source, many, { to: 'gguf', maxShardSize: 1000 }),
     'usage',
-    '--max-shard-size',
+    '`maxShardSize`',
   )
 })
 

@@ -1,12 +1,16 @@
 // ONNX's quantized types: what the files hold, and what three runtimes answer from them.
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import { env, pipeline } from '@huggingface/transformers'
+import { type ModelProto, ModelProtoSchema } from 'onnx-buf'
 import * as web from 'onnxruntime-web'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { planJson } from '../../../src/cli/conversion.js'
+import { diffCheckpoints } from '../../../src/compare/diff.js'
 import { type ConvertOptions, prepareConversion } from '../../../src/convert/convert.js'
+import { openTilePairs } from '../../../src/convert/tile-pairs.js'
 import { openGraphEngine } from '../../../src/engines/onnx.js'
 import { openCheckpoint } from '../../../src/open/open.js'
 import { nbits, nbitsNames } from '../../../src/quantize/nbits.js'
@@ -204,9 +208,162 @@ test('a tied embedding is looked up and multiplied by from the same bytes', asyn
   await plain.dispose()
 })
 
-test('a quantized graph is not read back, and says so', async () => {
+/** The values of a quantized matrix by its initializers: level minus middle, times scale, in f32. */
+function valuesIn(folder: string, graph: string, name: string, bits: 4 | 8): Float32Array {
+  const { initializer } = modelIn(join(folder, graph)).graph ?? {}
+  const bytesOf = (pattern: RegExp) => {
+    const found = initializer?.find((each) => pattern.test(each.name.replace(name, '')))
+    assert.ok(found, `${name} ${pattern}`)
+    const external = new Map(found.externalData.map(({ key, value }) => [key, value]))
+    const begin = Number(external.get('offset'))
+    const file = readFileSync(join(folder, external.get('location') ?? ''))
+    return file.subarray(begin, begin + Number(external.get('length')))
+  }
+  const levels = bytesOf(bits === 4 ? /^\.q4(\.rows)?$/ : /^\.q8(\.rows)?$/)
+  const scales = bytesOf(/^\.scales$/)
+  const values = new Float32Array((levels.length * 8) / bits)
+  const wide = scales.length === values.length / 8
+  return values.map((_, i) => {
+    const byte = levels[(i * bits) >> 3] ?? 0
+    const level = bits === 8 ? byte : i % 2 === 0 ? byte & 15 : byte >> 4
+    const block = i >> 5
+    const scale = wide ? scales.readFloatLE(4 * block) : halfOf(scales.readUInt16LE(2 * block))
+    return Math.fround((level - (bits === 8 ? 128 : 8)) * scale)
+  })
+}
+
+/** The values of a tensor of f32 in a safetensors file. */
+function valuesOf(path: string, name: string): Float32Array {
+  const file = readFileSync(path)
+  const length = Number(file.readBigUInt64LE(0))
+  const header = JSON.parse(file.subarray(8, 8 + length).toString())
+  const [begin, end] = header[name].data_offsets
+  return new Float32Array(
+    Uint8Array.from(file.subarray(8 + length + begin, 8 + length + end)).buffer,
+  )
+}
+
+function modelIn(path: string): ModelProto {
+  return fromBinary(ModelProtoSchema, readFileSync(path))
+}
+
+/** The f16 of these bits. */
+function halfOf(bits: number): number {
+  const exponent = (bits >> 10) & 31
+  const fraction = bits & 1023
+  const size = exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25)
+  return bits & 0x8000 ? -size : size
+}
+
+for (const dtype of nbitsNames) {
+  test(`${dtype}: read back, a value is its level times its scale`, async () => {
+    const { out } = await toOnnx('tiny-v2', { dtype })
+    const plain = join(tempDir(), 'plain')
+    await convert(out, plain, { to: 'safetensors', dtype: 'f32' })
+    const read = await openCheckpoint(out)
+    const bits = dtype === 'q8' ? 8 : 4
+    const name = 'model.layers.0.mlp.down_proj.weight'
+    assert.is(read.tensors.get(name)?.dtype, bits === 8 ? 'q8' : 'q4')
+    for (const each of [name, 'model.embed_tokens.weight']) {
+      const wanted = valuesIn(join(out, 'onnx'), files[dtype], each, bits)
+      const values = valuesOf(join(plain, 'model.safetensors'), each)
+      assert.is(values.length, wanted.length)
+      assert.is(Buffer.compare(Buffer.from(values.buffer), Buffer.from(wanted.buffer)), 0)
+    }
+    // What was made of it and what it is agree in every tensor, by diff too.
+    const made = await openCheckpoint(plain)
+    assert.is((await diffCheckpoints(made, read, { maxMemory: 2 ** 24 })).same, true)
+    // A second time the same levels and scales come of it.
+    const again = join(tempDir(), 'again')
+    const twice = { to: 'onnx', dtype } as const
+    await fails(() => convert(out, again, twice), 'input', 'quantized already')
+    await convert(out, again, { ...twice, mix: { allowRequantize: true } })
+    // But for the sign of zeros: the scale of a block of zeros has its own.
+    for (const each of [name, 'model.embed_tokens.weight']) {
+      const [ours, before] = [again, out].map((folder) =>
+        valuesIn(join(folder, 'onnx'), files[dtype], each, bits),
+      )
+      assert.ok(
+        ours?.every((value, at) => value === before?.[at]),
+        each,
+      )
+    }
+  })
+}
+
+test('a quantized graph becomes GGUF, a tied one too, and small tiles have the same values', async () => {
+  const { source } = makeSource({ ...small, hidden: 64, headDim: 8, intermediate: 96, tied: true })
+  const out = join(tempDir(), 'q4')
+  await convert(source, out, { to: 'onnx', dtype: 'q4' })
+  const gguf = join(tempDir(), 'a.gguf')
+  await convert(out, gguf, { to: 'gguf' })
+  const { tensors, config } = await openCheckpoint(gguf)
+  assert.is(config.tie_word_embeddings, true)
+  assert.is(tensors.get('model.layers.0.mlp.up_proj.weight')?.dtype, 'f16')
+  const read = (await openCheckpoint(out)).tensors.get('model.layers.1.mlp.down_proj.weight')
+  assert.ok(read)
+  const values = (budget: number) => {
+    const pairs = openTilePairs(budget)
+    const all = new Float32Array(64 * 96)
+    let tiles = 0
+    for (const { ours, tile } of pairs.tiles(read, read, 'f32')) {
+      tiles++
+      const part = new Float32Array(Uint8Array.from(ours).buffer)
+      for (let row = 0; row < tile.rows; row++) {
+        const its = part.subarray(row * tile.columns, (row + 1) * tile.columns)
+        all.set(its, (tile.row + row) * 96 + tile.column)
+      }
+    }
+    pairs.close()
+    return { all, tiles }
+  }
+  const [once, cut] = [values(2 ** 20), values(700)]
+  assert.is(once.tiles, 1)
+  assert.ok(cut.tiles > 64)
+  assert.equal(cut.all, once.all)
+})
+
+test('quantized weights of other forms are refused by name, and wrong sizes with both numbers', async () => {
   const { out } = await toOnnx('tiny-v2', { dtype: 'q4f16' })
-  await fails(() => openCheckpoint(out), 'input', 'quantized', 'GatherBlockQuantized', 'f32 or f16')
+  const path = join(out, 'onnx', files.q4f16)
+  const whole = readFileSync(path)
+  const changed = (change: (model: ModelProto) => void) => () => {
+    const model = fromBinary(ModelProtoSchema, whole)
+    change(model)
+    writeFileSync(path, toBinary(ModelProtoSchema, model))
+    return openCheckpoint(out)
+  }
+  const product = ({ graph }: ModelProto) => {
+    const node = graph?.node.find(({ opType }) => opType === 'MatMulNBits')
+    assert.ok(node)
+    return node
+  }
+  const refused = ['input', 'quantized', 'GatherBlockQuantized', 'f32 or f16'] as const
+  await fails(
+    changed((model) => product(model).input.push('zero_points')),
+    ...refused,
+  )
+  await fails(
+    changed((model) => {
+      const size = product(model).attribute.find(({ name }) => name === 'block_size')
+      assert.ok(size)
+      size.i = 128n
+    }),
+    ...refused,
+  )
+  await fails(
+    changed((model) => {
+      const name = product(model).input[2]
+      const scales = model.graph?.initializer.find((each) => each.name === name)
+      const length = scales?.externalData.find(({ key }) => key === 'length')
+      assert.ok(scales && length)
+      length.value = String(Number(length.value) - 2)
+      scales.dims = [BigInt(Number(length.value) / 2)]
+    }),
+    'input',
+    'the scales',
+    'takes',
+  )
 })
 
 const q8 = shared('quantizing twice', 'fixtures', 'tiny-v2', 'gguf', 'Q8_0.gguf')
@@ -265,7 +422,7 @@ test('types and flags that do not go together are refused', async () => {
   await fails(
     () => prepareConversion(source, { ...options, to: 'onnx', dtype: 'q4', mix: { pure: true } }),
     'usage',
-    '--allow-requantize and --strict',
+    '`allowRequantize` and `strict`',
   )
 })
 

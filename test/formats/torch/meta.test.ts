@@ -96,7 +96,7 @@ test('a model that does not divide is refused before any work', async () => {
   await fails(
     () => convert(llama3, { to: 'meta', modelParallel: 3 }),
     'usage',
-    '--model-parallel 3',
+    '`modelParallel` 3',
     '4 attention heads',
   )
   await fails(() => convert(llama3, { to: 'meta', modelParallel: 4 }), 'usage', '2 key-value heads')

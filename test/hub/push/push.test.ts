@@ -218,7 +218,7 @@ test('--include and --exclude choose; the record is held against what is chosen'
   rmSync(join(folder, 'b.gguf'))
   await pushTo(folder, repo, { include: ['*.md', 'a.gguf'] })
   await fails(() => pushTo(folder, repo), 'check', 'b.gguf', 'not there', 900)
-  await fails(() => pushTo(folder, repo, { include: ['none'] }), 'usage', '--include')
+  await fails(() => pushTo(folder, repo, { include: ['none'] }), 'usage', '`include`')
 })
 
 test('a file that is not what openllama.json says is refused', async () => {
@@ -247,9 +247,9 @@ test('what no check has passed is refused, unless it is asked for', async () => 
   const repo = fresh()
   const weights = { 'a.gguf': noise(12, 900) }
   const failed = modelFolder(weights, {}, 'failed')
-  await fails(() => pushTo(failed, repo, { create: true }), 'check', 'failed', '--unchecked')
+  await fails(() => pushTo(failed, repo, { create: true }), 'check', 'failed', '`unchecked`')
   const without = modelFolder(weights, {}, null)
-  await fails(() => pushTo(without, repo, { create: true }), 'check', 'no check', '--check')
+  await fails(() => pushTo(without, repo, { create: true }), 'check', 'no check', '`check`')
   rmSync(join(without, 'openllama.json'))
   await fails(() => pushTo(without, repo, { create: true }), 'check', 'openllama.json')
   assert.is(session.hub.requests.length, 0)
@@ -266,7 +266,7 @@ test('a folder of several files, each with a record of its own', async () => {
   await pushTo(folder, repo, { create: true })
   // Weights that no record knows are not checked by those of others.
   writeFileSync(join(folder, 'b.gguf'), b)
-  await fails(() => pushTo(folder, repo), 'check', 'b.gguf is in no openllama.json', '--unchecked')
+  await fails(() => pushTo(folder, repo), 'check', 'b.gguf is in no openllama.json', '`unchecked`')
   record.target.files = [{ name: 'b.gguf', bytes: 900, sha256: sha256(a) }]
   writeFileSync(join(folder, 'b.gguf.openllama.json'), JSON.stringify(record))
   await fails(() => pushTo(folder, repo), 'check', 'b.gguf', sha256(b))
@@ -316,7 +316,7 @@ for (const [name, secret] of secrets) {
       'input',
       'notes.py',
       'line 3',
-      '--exclude',
+      '`exclude`',
     )
     assert.not.ok(JSON.stringify([error.message, error]).includes(secret.slice(-12)))
     assert.is(session.hub.requests.length, 0)
@@ -340,7 +340,7 @@ for (const path of ['.env', '.git/config', 'sub/.netrc', '.ssh/id_rsa', 'key.pem
       'input',
       first,
       'must not',
-      '--exclude',
+      '`exclude`',
     )
     assert.is(session.hub.requests.length, 0)
     await pushTo(folder, repo, { create: true, exclude: [path.includes('/') ? `${first}/` : path] })
@@ -372,12 +372,7 @@ test('links to files are followed, links to folders are not', async () => {
 test('a file above the limit of the Hub is told before any is read', async () => {
   const folder = modelFolder({ 'a.gguf': noise(20, 900) })
   truncateSync(join(folder, 'a.gguf'), 50e9 + 1)
-  await fails(
-    () => pushTo(folder, fresh(), { create: true }),
-    'input',
-    '50.0 GB',
-    '--max-shard-size',
-  )
+  await fails(() => pushTo(folder, fresh(), { create: true }), 'input', '50.0 GB', '`maxShardSize`')
 })
 
 test('permissions are looked up before anything is sent', async () => {
@@ -391,12 +386,12 @@ test('permissions are looked up before anything is sent', async () => {
   await fails(() => as('hf_reads', repo, { create: true }), 'hub', 'only read')
   await fails(() => as('hf_none', repo, { create: true }), 'hub', '401', 'token')
   await fails(() => as('hf_other', repo, { create: true }), 'hub', 'you are other', 'tester')
-  await fails(() => pushTo(folder, repo), 'hub', 'no such repository', '--create')
+  await fails(() => pushTo(folder, repo), 'hub', 'no such repository', '`create`')
   await session.hub.commit(repo, { 'x.txt': 'x' })
   await fails(() => as('hf_other', repo), 'hub', '403', 'permission')
-  await fails(() => pushTo(folder, repo, { private: true }), 'hub', 'everybody', '--private')
+  await fails(() => pushTo(folder, repo, { private: true }), 'hub', 'everybody', '`private`')
   await fails(() => pushTo(folder, repo, { revision: 'a'.repeat(40) }), 'usage', 'branch')
-  await fails(() => pushTo(folder, `${repo}/x`), 'usage', '--revision')
+  await fails(() => pushTo(folder, `${repo}/x`), 'usage', '`revision`')
   assert.is(session.hub.count('commit', 'upload', 'batch').requests, 0)
   const offline = { ...session.settings, offline: true }
   await fails(() => push(folder, repo, offline, plainPush), 'hub', 'HF_HUB_OFFLINE')
