@@ -9,6 +9,8 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { fromBinary, toBinary } from '@bufbuild/protobuf'
+import { ModelProtoSchema } from 'onnx-buf'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { writeCard } from '../../src/card/card.js'
@@ -184,6 +186,11 @@ test('a name alone makes no release of other weights', async () => {
 test('a release is named for weights whose geometry nothing tells: refused', async () => {
   const folder = await converted('tiny-v2', { to: 'onnx', dtype: 'q4' }, 'open_llama_3b_v2')
   rmSync(join(folder, 'config.json'))
+  // Levels with zero points are not read.
+  const graph = join(folder, 'onnx', 'model_q4.onnx')
+  const model = fromBinary(ModelProtoSchema, readFileSync(graph))
+  model.graph?.node.find(({ opType }) => opType === 'MatMulNBits')?.input.push('zero_points')
+  writeFileSync(graph, toBinary(ModelProtoSchema, model))
   assert.is((await cardOf(folder)).model, null)
   await fails(
     () => writeCard(folder, { model: 'open_llama_3b_v2' }),

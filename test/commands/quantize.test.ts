@@ -40,7 +40,7 @@ for (const model of ['tiny-v1', 'tiny-v2']) {
       () => convert(source, { to: 'gguf', dtype: 'q8_0', out }),
       'input',
       'quantized already',
-      '--allow-requantize',
+      '`allowRequantize`',
     )
     await convert(source, { to: 'gguf', dtype: 'q8_0', out, mix: { allowRequantize: true } })
   })
@@ -66,7 +66,7 @@ test('a mix whose types do not fit is called what it is, and refused where it mu
     () => prepareConversion(tinyV1, { ...preparation, dtype: 'q4_k_m', mix: { strict: true } }),
     'input',
     '16 tensors',
-    '--strict',
+    '`strict`',
   )
 })
 
@@ -99,7 +99,7 @@ test('quantized types are for gguf, their flags for them', async () => {
   const prepare = (options: object) =>
     prepareConversion(tinyV1, { ...preparation, dtype: 'f16', ...options })
   await fails(() => prepare({ to: 'safetensors', dtype: 'q4_0' }), 'usage', 'q4_0', 'gguf')
-  await fails(() => prepare({ mix: { pure: true } }), 'usage', '--dtype')
+  await fails(() => prepare({ mix: { pure: true } }), 'usage', '`dtype`')
 })
 
 test.run()

@@ -24,25 +24,22 @@ function refusal(options: Partial<ConvertOptions>): OpenLlamaError | undefined {
 
 /** The formats that take it, by design/cli.md and the formats' own nature. */
 const taken: [string, Partial<ConvertOptions>, string[]][] = [
-  ['--max-shard-size', { maxShardSize: 1e6 }, ['safetensors', 'gguf', 'pytorch', 'onnx']],
-  ['--name', { name: 'x' }, ['gguf']],
-  ['--metadata', { metadata: ['a=b'] }, ['gguf']],
-  ['--model-parallel', { modelParallel: 2 }, ['meta']],
-  ['--onnx-target', { onnxTarget: 'genai' }, ['onnx']],
-  [
-    '--keep-tokenizer',
-    { keepTokenizer: true },
-    ['safetensors', 'easylm', 'flax', 'pytorch', 'onnx'],
-  ],
+  ['maxShardSize', { maxShardSize: 1e6 }, ['safetensors', 'gguf', 'pytorch', 'onnx']],
+  ['name', { name: 'x' }, ['gguf']],
+  ['metadata', { metadata: ['a=b'] }, ['gguf']],
+  ['modelParallel', { modelParallel: 2 }, ['meta']],
+  ['onnxTarget', { onnxTarget: 'genai' }, ['onnx']],
+  ['fuseQkv', { fuseQkv: true }, ['gguf']],
+  ['keepTokenizer', { keepTokenizer: true }, ['safetensors', 'easylm', 'flax', 'pytorch', 'onnx']],
 ]
 
 test('an option that the format does not know is refused, with the formats that do', () => {
-  for (const [flag, options, formats] of taken) {
+  for (const [option, options, formats] of taken) {
     for (const to of targetFormats) {
       const error = refusal({ ...options, to })
-      assert.is(error === undefined, formats.includes(to), `${flag} to ${to}`)
+      assert.is(error === undefined, formats.includes(to), `${option} to ${to}`)
       if (error === undefined) continue
-      assert.ok(error.message.startsWith(`${flag} is for `), error.message)
+      assert.ok(error.message.startsWith(`\`${option}\` is for `), error.message)
       for (const format of formats) assert.ok(error.message.includes(format), error.message)
       assert.ok(error.message.endsWith(`the format is ${to}`), error.message)
     }

@@ -133,7 +133,7 @@ test('pull: --out must have room for its copies, on another disk or beside the c
 test('pull: where links cannot be, it says to leave out --link', async () => {
   const refused = Object.assign(new Error('EPERM: operation not permitted'), { code: 'EPERM' })
   const error = await fails(async () => refuseLink('out/x')(refused), 'resources', 'out/x')
-  assert.match(error.suggestions.join(), 'Leave out --link')
+  assert.match(error.suggestions.join(), 'Leave out `link`')
   const full = Object.assign(new Error('no space'), { code: 'ENOSPC' })
   assert.throws(() => refuseLink('x')(full), /no space/)
 })
