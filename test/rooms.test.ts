@@ -13,7 +13,7 @@ const rooms: Record<string, string> = {
   types: 'io',
   record: 'io types',
   architectures: '',
-  kernels: 'io',
+  kernels: 'io types',
   checkpoint: 'io types architectures',
   tokenizer: 'io checkpoint record',
   quantize: 'io types checkpoint',

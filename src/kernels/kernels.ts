@@ -1,23 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { property } from '../io/json.js'
+import {
+  type DecodeKernel,
+  type DequantizeKernel,
+  dtypeNames,
+  type QuantizeKernel,
+  recordOf,
+} from '../types/dtype.js'
 
-/** The block types of GGUF that can be written and read, by ggml's names. */
-const blockKernels = [
-  'Q4_0',
-  'Q4_1',
-  'Q5_0',
-  'Q5_1',
-  'Q8_0',
-  'Q2_K',
-  'Q3_K',
-  'Q4_K',
-  'Q5_K',
-  'Q6_K',
-] as const
-
-export type BlockKernel = (typeof blockKernels)[number]
-
-/** The others that assembly/index.ts exports, by their signatures. */
+/** What assembly/index.ts exports beside the kernels that types name, by their signatures. */
 const casts = [
   'castF32ToF16',
   'castF32ToBf16',
@@ -36,18 +27,16 @@ const counts = [
   'countInfinite16',
   'countInfinite32',
 ] as const
-const quantizers = ['quantizeQ4', 'quantizeQ8', 'scalesQ4', 'scalesQ4F16', 'scalesQ8'] as const
-const decoders = ['decodeQ4', 'decodeQ4F16', 'decodeQ8'] as const
 const rotaries = ['rotaryToHalf', 'rotaryToInterleaved'] as const
 const swaps = ['swap16', 'swap32', 'swap64'] as const
 const transposes = ['transpose16', 'transpose32', 'transpose64'] as const
 
 /** What assembly/index.ts exports; addresses and counts are u32. */
 interface Exports
-  extends Record<`quantize${BlockKernel}` | (typeof quantizers)[number], Quantize>,
-    Record<`dequantize${BlockKernel}`, Dequantize>,
+  extends Record<QuantizeKernel, Quantize>,
+    Record<DequantizeKernel, Dequantize>,
     Record<(typeof casts)[number], Cast>,
-    Record<(typeof decoders)[number], Decode>,
+    Record<DecodeKernel, Decode>,
     Record<(typeof counts)[number], Count>,
     Record<(typeof rotaries)[number], Rotary>,
     Record<(typeof swaps)[number], Swap>,
@@ -116,20 +105,15 @@ export function loadKernels(bytes = 0): Kernels {
 
 /** Their names are looked for; their signatures are assembly/index.ts's word. */
 function areKernels(exports: object): exports is Exports {
-  const blocks = blockKernels.flatMap((name) => [`quantize${name}`, `dequantize${name}`])
-  const others = [
-    ...casts,
-    ...counts,
-    ...decoders,
-    ...quantizers,
-    ...rotaries,
-    ...swaps,
-    ...transposes,
-  ]
+  const ofTypes = dtypeNames.flatMap((dtype) => {
+    const { quantize, dequantize, decode } = recordOf(dtype)
+    return [quantize, dequantize, decode].filter((name) => name !== undefined)
+  })
+  const others = [...casts, ...counts, ...rotaries, ...swaps, ...transposes]
   return (
     'memory' in exports &&
     exports.memory instanceof WebAssembly.Memory &&
-    ['heapBase', ...blocks, ...others].every(
+    ['heapBase', ...ofTypes, ...others].every(
       (name) => typeof property(exports, name) === 'function',
     )
   )

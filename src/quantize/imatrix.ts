@@ -1,4 +1,5 @@
 import { inputError } from '../io/errors.js'
+import { recordOf } from '../types/dtype.js'
 import type { GgmlType } from '../types/ggml.js'
 
 /** How much each column of a matrix counts, measured by running the model on a text. */
@@ -126,23 +127,9 @@ export function importanceOf(
   })
 }
 
-/**
- * Types whose search for scales ends in zeros where no column counts, in llama-quantize too, which
- * says nothing of it. The others keep what they have without importance.
- */
-const zeroed: ReadonlySet<GgmlType> = new Set([
-  'q4_0',
-  'q5_0',
-  'q2_k',
-  'q3_k',
-  'q4_k',
-  'q5_k',
-  'q6_k',
-])
-
 /** Whether a matrix becomes zeros altogether: by the file none of its columns counts. */
 export function isZeroed(importance: Float32Array, type: GgmlType): boolean {
-  return zeroed.has(type) && importance.every((value) => value === 0)
+  return recordOf(type).zeroes === true && importance.every((value) => value === 0)
 }
 
 /**

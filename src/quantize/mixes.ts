@@ -14,9 +14,9 @@ export const quantizationVersion = 2
 export const mixes = {
   q4_0: { type: 'q4_0', fileType: 2 },
   q4_1: { type: 'q4_1', fileType: 3 },
-  q8_0: { type: 'q8_0', fileType: 7 },
   q5_0: { type: 'q5_0', fileType: 8 },
   q5_1: { type: 'q5_1', fileType: 9 },
+  q8_0: { type: 'q8_0', fileType: 7 },
   q2_k: { type: 'q2_k', fileType: 10 },
   q3_k_s: { type: 'q3_k', fileType: 11 },
   q3_k_m: { type: 'q3_k', fileType: 12 },
@@ -31,22 +31,7 @@ export const mixes = {
 export type MixName = keyof typeof mixes
 
 /** As users write them. */
-export const mixNames = [
-  'q4_0',
-  'q4_1',
-  'q5_0',
-  'q5_1',
-  'q8_0',
-  'q2_k',
-  'q3_k_s',
-  'q3_k_m',
-  'q3_k_l',
-  'q4_k_s',
-  'q4_k_m',
-  'q5_k_s',
-  'q5_k_m',
-  'q6_k',
-] as const satisfies readonly MixName[]
+export const mixNames: readonly MixName[] = Object.keys(mixes).filter(isMixName)
 
 export function isMixName(name: string): name is MixName {
   return Object.hasOwn(mixes, name)

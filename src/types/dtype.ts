@@ -33,6 +33,11 @@ interface ElementType {
    * block becomes zeros with a scale that looks right. In the others the scale becomes infinite.
    */
   readonly loses?: true
+  /**
+   * Its search for scales ends in zeros where by an importance matrix no column counts, in
+   * llama-quantize too, which says nothing of it. The others keep what they have without importance.
+   */
+  readonly zeroes?: true
   /** What ggml takes in its place where rows fill no whole blocks. */
   readonly standIn?: string
   /**
@@ -108,6 +113,7 @@ export const dtypes = {
     quantize: 'quantizeQ4_0',
     dequantize: 'dequantizeQ4_0',
     scalesAt: [0],
+    zeroes: true,
     published: { kld: 0.072, top1: 0.88, nmse: 3e-2, perplexity: 0.3 },
     distance: 4e-2,
   },
@@ -130,6 +136,7 @@ export const dtypes = {
     quantize: 'quantizeQ5_0',
     dequantize: 'dequantizeQ5_0',
     scalesAt: [0],
+    zeroes: true,
     published: { kld: 0.022, top1: 0.94, nmse: 1e-2, perplexity: 0.15 },
     distance: 8e-3,
   },
@@ -163,6 +170,7 @@ export const dtypes = {
     quantize: 'quantizeQ2_K',
     dequantize: 'dequantizeQ2_K',
     scalesAt: [80, 82],
+    zeroes: true,
     loses: true,
     standIn: 'q4_0',
     published: { kld: 0.45, top1: 0.71, nmse: 0.2, perplexity: 1.2 },
@@ -176,6 +184,7 @@ export const dtypes = {
     quantize: 'quantizeQ3_K',
     dequantize: 'dequantizeQ3_K',
     scalesAt: [108],
+    zeroes: true,
     loses: true,
     standIn: 'q4_0',
     published: { kld: 0.23, top1: 0.82, nmse: 0.1, perplexity: 0.6 },
@@ -189,6 +198,7 @@ export const dtypes = {
     quantize: 'quantizeQ4_K',
     dequantize: 'dequantizeQ4_K',
     scalesAt: [0, 2],
+    zeroes: true,
     loses: true,
     standIn: 'q5_0',
     published: { kld: 0.043, top1: 0.9, nmse: 3e-2, perplexity: 0.3 },
@@ -202,6 +212,7 @@ export const dtypes = {
     quantize: 'quantizeQ5_K',
     dequantize: 'dequantizeQ5_K',
     scalesAt: [0, 2],
+    zeroes: true,
     loses: true,
     standIn: 'q5_1',
     published: { kld: 0.017, top1: 0.94, nmse: 1e-2, perplexity: 0.15 },
@@ -215,6 +226,7 @@ export const dtypes = {
     quantize: 'quantizeQ6_K',
     dequantize: 'dequantizeQ6_K',
     scalesAt: [208],
+    zeroes: true,
     loses: true,
     standIn: 'q8_0',
     published: { kld: 0.0055, top1: 0.96, nmse: 5e-3, perplexity: 0.08 },
@@ -289,6 +301,11 @@ export function isFloat(dtype: DType): dtype is Float {
 export function isBlock(dtype: DType): dtype is BlockType {
   return dtypes[dtype].kind === 'block'
 }
+
+/** The names of kernels that some types have. */
+export type QuantizeKernel = Extract<(typeof dtypes)[DType], { quantize: string }>['quantize']
+export type DequantizeKernel = (typeof dtypes)[BlockType]['dequantize']
+export type DecodeKernel = (typeof dtypes)[ScaleType]['decode']
 
 export function isLevels(dtype: DType): dtype is LevelType {
   return dtypes[dtype].kind === 'levels'

@@ -1,4 +1,4 @@
-import { type BlockKernel, type Kernels, loadKernels } from '../../src/kernels/kernels.js'
+import { type Kernels, loadKernels } from '../../src/kernels/kernels.js'
 import { type BlockType, dtypeNames, dtypes, isBlock } from '../../src/types/dtype.js'
 
 export const blockTypes: BlockType[] = dtypeNames.filter(isBlock)
@@ -25,20 +25,16 @@ export function openBlockKernels(n: number): BlockKernels {
       const { block, bytes } = dtypes[type]
       kernels.bytes(src, elements.byteLength).set(bytesOf(elements))
       if (weights) kernels.bytes(weightsAt, weights.byteLength).set(bytesOf(weights))
-      const run = kernels[`quantize${kernelName(type)}`]
+      const run = kernels[`quantize${dtypes[type].ggml.name}`]
       run(src, dst, elements.length / columns, columns, weights ? weightsAt : 0)
       return kernels.bytes(dst, (elements.length / block) * bytes).slice()
     },
     dequantize(type, blocks, count) {
       kernels.bytes(dst, blocks.length).set(blocks)
-      kernels[`dequantize${kernelName(type)}`](dst, src, count)
+      kernels[`dequantize${dtypes[type].ggml.name}`](dst, src, count)
       return new Float32Array(kernels.bytes(src, 4 * count).slice().buffer)
     },
   }
-}
-
-function kernelName(type: BlockType): BlockKernel {
-  return dtypes[type].ggml.name
 }
 
 export function bytesOf(array: Float32Array): Uint8Array {
