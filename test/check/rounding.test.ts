@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { checkArtifact } from '../../src/check/check.js'
-import { coarsestRounding } from '../../src/check/rounding.js'
+import { coarsestRounding, roundingOf } from '../../src/check/rounding.js'
 import type { SmokeRun } from '../../src/check/smoke.js'
 import { smokeFaults } from '../../src/check/smoke.js'
 import { prepareConversion, runConversion } from '../../src/convert/convert.js'
@@ -46,6 +46,25 @@ test('what is bf16 for the most part and has f32 beside is rounded: it is not he
   const moved = record.parity?.metrics.find(({ name }) => name === 'logit_max_difference')
   // Beyond what would be allowed if nothing had been rounded.
   assert.ok((moved?.value ?? 0) > 1e-3, `${moved?.value}`)
+})
+
+test('activations are rounded by llama.cpp, and in a graph of f16; never of f32', async () => {
+  const { checkpoint } = await openRunnable(fixture('tiny-v2', 'easylm', 'streaming_params_bf16'), {
+    config: fixture('tiny-v2', 'config.json'),
+  })
+  const of = (dtype: 'f32' | 'f16' | 'bf16') => ({
+    ...checkpoint,
+    tensors: new Map([...checkpoint.tensors].map(([name, each]) => [name, { ...each, dtype }])),
+  })
+  const graph = 'model.onnx'
+  assert.equal(roundingOf({ checkpoint: of('bf16') }, 'llama.cpp'), {
+    type: 'bf16',
+    activations: true,
+  })
+  assert.is(roundingOf({ checkpoint: of('f32') }, 'llama.cpp').activations, false)
+  assert.is(roundingOf({ checkpoint: of('f16') }, 'onnxruntime').activations, false)
+  assert.is(roundingOf({ checkpoint: of('f16'), graph }, 'onnxruntime').activations, true)
+  assert.is(roundingOf({ checkpoint: of('bf16'), graph }, 'onnxruntime').activations, false)
 })
 
 test('a fault in quantized weights: the place and both values; norms are told apart', async () => {

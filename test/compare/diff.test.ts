@@ -35,6 +35,8 @@ test('another rotary scaling computes something else', () => {
   assert.equal(fieldsOf(released, { ...released, rope_type: 'yarn' }), differs)
   assert.equal(fieldsOf(released, others), differs)
   assert.equal(fieldsOf(released, null), differs)
+  const older = (factor: number) => ({ type: 'linear', factor })
+  assert.equal(fieldsOf(older(2), older(4)), differs)
 })
 
 test('scalings of other words and constants that come to the same are the same', () => {

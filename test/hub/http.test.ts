@@ -56,6 +56,18 @@ test('an answer without end is given up', () =>
     await fails(() => client.fetch(`${settings.endpoint}/api/whoami-v2`), 'hub', 'goes on')
   }))
 
+test('an answer that has no body is one', async () => {
+  for (const status of [204, 205, 304]) {
+    await serving(
+      (_, response) => response.writeHead(status).end(),
+      async (client, { endpoint }) => {
+        const answer = await client.fetch(`${endpoint}/api/models/a/b`)
+        assert.equal([answer.status, await answer.text()], [status, ''])
+      },
+    )
+  }
+})
+
 test('what the Hub has to work on gets more patience than a question', () =>
   serving(
     (_, response) => {

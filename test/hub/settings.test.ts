@@ -6,7 +6,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { selects } from '../../src/hub/globs.js'
 import { createClient } from '../../src/hub/http.js'
-import { isSafePath, parseHubPath } from '../../src/hub/paths.js'
+import { formatHubPath, isSafePath, parseHubPath } from '../../src/hub/paths.js'
 import { readHubSettings } from '../../src/hub/settings.js'
 import { openllama } from '../support/cli.js'
 import { fails } from '../support/errors.js'
@@ -73,6 +73,9 @@ test('reads paths of repositories', () => {
   assert.equal(parsed('hf://a/b@main/c/d@e.bin'), ['a/b', 'main', 'c/d@e.bin'])
   assert.equal(parsed('hf://a/b@refs/pr/3/c'), ['a/b', 'refs/pr/3', 'c'])
   assert.equal(parsed('hf://a/b@x%2Fy/'), ['a/b', 'x/y', ''])
+  assert.equal(parsed('hf://a/b///c//'), ['a/b', undefined, 'c'])
+  assert.is(formatHubPath('a/b', 'v1', ''), 'hf://a/b@v1')
+  assert.is(formatHubPath('a/b', 'v1', 'c/d'), 'hf://a/b@v1/c/d')
 })
 
 test('what a file may be called', () => {
