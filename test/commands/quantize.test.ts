@@ -1,10 +1,13 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { metadataLookup } from '../../src/checkpoint/metadata.js'
 import { prepareConversion } from '../../src/convert/convert.js'
 import { readPart } from '../../src/formats/gguf/split.js'
+import { tensorTypeNumber } from '../../src/formats/gguf/type.js'
 import { isMixName } from '../../src/quantize/mixes.js'
+import { sha256 } from '../support/bytes.js'
 import { fails } from '../support/errors.js'
 import { fixture, shared } from '../support/paths.js'
 import { sameQuantized } from '../support/quantized.js'
@@ -44,6 +47,36 @@ for (const model of ['tiny-v1', 'tiny-v2']) {
     )
     await convert(source, { to: 'gguf', dtype: 'q8_0', out, mix: { allowRequantize: true } })
   })
+}
+
+interface Quantized {
+  file_type: number
+  /** Of each tensor ggml's number of its type, and the sha256 of its bytes. */
+  tensors: { readonly [name: string]: readonly [number, string] }
+}
+const goldens: { readonly [model: string]: { readonly [mix: string]: Quantized } } = JSON.parse(
+  readFileSync(fixture('gguf', 'quantized.json'), 'utf8'),
+)
+assert.equal(Object.keys(goldens), ['tiny-v1', 'tiny-v2'])
+
+for (const [model, mixes] of Object.entries(goldens)) {
+  for (const [dtype, { file_type, tensors }] of Object.entries(mixes)) {
+    test(`${model} as ${dtype}: types, file type and hashes of llama-quantize’s`, async () => {
+      assert.ok(isMixName(dtype), dtype)
+      if (!isMixName(dtype)) return
+      const out = join(tempDir(), 'out.gguf')
+      const source = fixture(model, 'easylm', 'streaming_params_bf16')
+      await convert(source, { to: 'gguf', dtype, config: fixture(model, 'config.json'), out })
+      const { header } = await readPart(out)
+      const bytes = readFileSync(out)
+      const made = header.tensors.map(({ name, dtype: type, offset, bytes: length }) => [
+        name,
+        [tensorTypeNumber(type), sha256(bytes.subarray(offset, offset + length))],
+      ])
+      assert.equal(Object.fromEntries(made), tensors)
+      assert.is(metadataLookup(header.entries).integer('general.file_type'), file_type)
+    })
+  }
 }
 
 const tinyV1 = fixture('tiny-v1', 'easylm', 'streaming_params_bf16')
