@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { Config, Errors } from '@oclif/core'
 import { root } from './paths.js'
 import { holdToSchema } from './schemas.js'
@@ -25,9 +26,9 @@ export async function inProcess(command: Runnable, argv: string[]): Promise<Prin
   config ??= Config.load(root)
   const loaded = await config
   const printed = { code: 0, stdout: '', stderr: '' }
-  const restore = [capture('stdout'), capture('stderr')]
+  capture()
   try {
-    await command.run(argv, loaded)
+    await running.run(printed, () => command.run(argv, loaded))
   } catch (error) {
     if (!(error instanceof Errors.CLIError)) {
       printed.code = 1
@@ -37,7 +38,6 @@ export async function inProcess(command: Runnable, argv: string[]): Promise<Prin
       if (!(error instanceof Errors.ExitError)) printed.stderr += error.message
     }
   } finally {
-    for (const each of restore) each()
     process.removeAllListeners('SIGINT').removeAllListeners('SIGTERM')
     // What a command found wrong it says so, without an error.
     if (printed.code === 0) printed.code = Number(process.exitCode ?? 0)
@@ -47,16 +47,23 @@ export async function inProcess(command: Runnable, argv: string[]): Promise<Prin
   const schema = command.name.replace(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase()
   if (argv.includes('--json')) holdToSchema(schema, printed.stdout)
   return printed
+}
 
-  function capture(name: 'stdout' | 'stderr'): () => void {
+/** What is printed belongs to the run that prints it; the tests' own words pass. */
+const running = new AsyncLocalStorage<Printed>()
+let captured = false
+
+function capture(): void {
+  if (captured) return
+  captured = true
+  for (const name of ['stdout', 'stderr'] as const) {
     const stream = process[name]
-    const { write } = stream
+    const write = stream.write.bind(stream)
     stream.write = (chunk: string | Uint8Array): boolean => {
+      const printed = running.getStore()
+      if (printed === undefined) return write(chunk)
       printed[name] += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString()
       return true
-    }
-    return () => {
-      stream.write = write
     }
   }
 }
