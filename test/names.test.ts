@@ -1,10 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseSync, Visitor } from 'oxc-parser'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { architectures } from '../src/architectures/index.js'
 import { formats } from '../src/formats/index.js'
+import { filesOf, literals } from './support/literals.js'
 import { root } from './support/paths.js'
 
 const test = suite('names of formats and architectures')
@@ -23,35 +23,6 @@ const otherWords: readonly [file: RegExp, words: readonly string[]][] = [
   // A sentence that says what else holds a tensor: words for people, of which one is spelled so.
   [/^src\/formats\/target\.ts$/, ['safetensors']],
 ]
-
-/** The texts of a file's string literals and of its templates' parts, without those of types. */
-function literals(text: string): string[] {
-  const { program, errors } = parseSync('a.ts', text)
-  assert.equal(errors, [])
-  const found: string[] = []
-  const types = new Set<number>()
-  // A type is come to before the literal in it.
-  new Visitor({
-    TSLiteralType: ({ literal }) => {
-      types.add(literal.start)
-    },
-    Literal: ({ start, value }) => {
-      if (typeof value === 'string' && !types.has(start)) found.push(value)
-    },
-    TemplateElement: ({ value }) => {
-      found.push(value.cooked ?? value.raw)
-    },
-  }).visit(program)
-  return found
-}
-
-function filesOf(folder: string): string[] {
-  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
-    const path = `${folder}/${entry.name}`
-    if (entry.isDirectory()) return entry.name === 'assembly' ? [] : filesOf(path)
-    return path.endsWith('.ts') ? [path] : []
-  })
-}
 
 test('no name of a format or an architecture stands outside its folder, and the registry', () => {
   const names = new Set<string>([...formats, ...architectures].map(({ name }) => name))
