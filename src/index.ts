@@ -21,6 +21,7 @@ export {
 } from './library/conversion.js'
 export { type Compared, type DiffOptions, diff } from './library/diff.js'
 export { type HubOptions, type PullOptions, type PushOptions, pull, push } from './library/hub.js'
+export { type Inspected, inspect } from './library/inspection.js'
 export { type SetMetadataOptions, setMetadata } from './library/metadata.js'
 export type { Attendance, BytesPhase, ProgressEvent } from './library/progress.js'
 export {

@@ -28,7 +28,7 @@ const rooms: Record<string, string> = {
     'io version.ts types checkpoint tokenizer quantize formats open engines record convert compare',
   card: 'io types architectures checkpoint tokenizer formats open record convert',
   hub: 'io record convert card',
-  library: 'io formats open engines convert compare check hub',
+  library: 'io checkpoint tokenizer formats open engines convert compare check hub',
   'index.ts': 'io checkpoint formats open engines record convert check card library',
   cli: 'io architectures checkpoint tokenizer formats engines record convert compare check card hub library',
   commands: 'io types tokenizer quantize formats open engines convert check card library cli',

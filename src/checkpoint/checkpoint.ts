@@ -100,7 +100,10 @@ export interface TokenizerFiles {
   template?: string
   /** LLaMA 3's own vocabulary, which stands in the place of a SentencePiece model. */
   tiktoken?: string
-  /** What was read of them. */
+  /**
+   * What was read of them.
+   * @internal
+   */
   cache?: FileCache | undefined
 }
 
@@ -119,7 +122,10 @@ export interface Checkpoint {
   document?: NonNullable<ConfigSource['document']>
   /** The folder that a configuration and a tokenizer were looked for in. */
   folder?: string
-  /** What was read of the small files there. */
+  /**
+   * What was read of the small files there.
+   * @internal
+   */
   cache?: FileCache
   /** By Hugging Face's names, in the order of a forward pass. */
   tensors: ReadonlyMap<string, Tensor>

@@ -9,6 +9,7 @@ import type { VocabularyFile } from '../formats/gguf/kinds.js'
 import type { OpaqueGguf } from '../formats/gguf/opaque.js'
 import type { JsonObject } from '../io/json.js'
 import { formatBytes, formatCount } from '../io/units.js'
+import type { Inspected } from '../library/inspection.js'
 import type { TokenizerSummary } from '../tokenizer/summary.js'
 import type { InspectionJson, OpaqueJson, VocabularyJson } from './json.js'
 import { describeMetadata, metadataJson } from './metadata.js'
@@ -78,8 +79,7 @@ function describeArchitecture({ config, tensors }: Checkpoint): string {
 
 /** A checkpoint, for programs. */
 export function inspection(
-  checkpoint: Checkpoint,
-  tokenizer: TokenizerSummary | undefined,
+  { checkpoint, tokenizer, warnings }: Extract<Inspected, { kind: 'checkpoint' }>,
   withTensors: boolean,
 ): InspectionJson {
   const { parameters, bytes, dtypes } = totals(checkpoint)
@@ -94,7 +94,7 @@ export function inspection(
     config: configToHf(checkpoint.config, matrix?.dtype ?? 'f32'),
     tokenizer: tokenizerReport(checkpoint.tokenizer, tokenizer),
     ...(checkpoint.metadata ? { metadata: metadataJson(checkpoint.metadata) } : {}),
-    notes: checkpoint.notes,
+    notes: warnings,
     ...(withTensors
       ? {
           tensors: [...checkpoint.tensors.values()].map(

@@ -9,13 +9,7 @@ import {
   vocabularyInspection,
 } from '../cli/inspection.js'
 import type { Schemas } from '../cli/json.js'
-import { gguf, listParts } from '../formats/gguf/gguf.js'
-import { vocabularyIn } from '../formats/gguf/kinds.js'
-import { opaqueIn } from '../formats/gguf/opaque.js'
-import { readParts } from '../formats/gguf/split.js'
-import { agreeing, readSource } from '../open/open.js'
-import { findSource } from '../open/source.js'
-import { summarizeTokenizer } from '../tokenizer/summary.js'
+import { inspect } from '../library/inspection.js'
 
 export default class Inspect extends OpenLlamaCommand {
   static override summary = 'Show what a checkpoint is, without reading its weights'
@@ -41,25 +35,18 @@ export default class Inspect extends OpenLlamaCommand {
   async run(): Promise<Schemas['inspect']> {
     const { args, flags } = await this.parse(Inspect)
     const { config, heads, tokenizer } = flags
-    const source = await findSource(args.source)
-    const { format, path, cache } = source
-    const parts = format === gguf ? await cache.within(() => readParts(path)) : undefined
-    const vocabulary = parts && vocabularyIn(parts, args.source)
-    if (vocabulary !== undefined) {
-      this.log(describeVocabulary(vocabulary))
-      return vocabularyInspection(vocabulary)
+    const found = await inspect(args.source, given({ config, heads, tokenizer }))
+    this.warnings(found.warnings)
+    switch (found.kind) {
+      case 'vocabulary':
+        this.log(describeVocabulary(found.vocabulary))
+        return vocabularyInspection(found.vocabulary)
+      case 'opaque':
+        this.log(describeOpaque(found.opaque, flags.tensors))
+        return opaqueInspection(found.opaque, flags.tensors)
+      case 'checkpoint':
+        this.log(describeCheckpoint(found.checkpoint, found.tokenizer, flags.tensors))
+        return inspection(found, flags.tensors)
     }
-    const opaque = parts && opaqueIn(parts, args.source)
-    if (opaque !== undefined) {
-      this.log(describeOpaque(opaque, flags.tensors))
-      return opaqueInspection(opaque, flags.tensors)
-    }
-    const list = parts && (() => listParts(parts, path))
-    const opened = agreeing(await readSource(source, given({ config, heads, tokenizer }), list))
-    const { summary, notes } = await summarizeTokenizer(opened)
-    const checkpoint = { ...opened, notes: [...opened.notes, ...notes] }
-    this.warnings(checkpoint.notes)
-    this.log(describeCheckpoint(checkpoint, summary, flags.tensors))
-    return inspection(checkpoint, summary, flags.tensors)
   }
 }

@@ -12,13 +12,8 @@ import { join, kindOf, nameOf } from '../io/store.js'
 const maxFile = 16 * 1024 * 1024
 
 /** What lies beside the weights and says where the model is from. */
-export async function readAbout({
-  files,
-  path,
-  folder: home,
-  document,
-  cache = openFileCache(),
-}: Checkpoint): Promise<About> {
+export async function readAbout(checkpoint: Checkpoint): Promise<About> {
+  const { files, path, folder: home, document, cache = openFileCache() } = checkpoint
   const folder = home ?? dirname(files[0]?.path ?? path)
   const card = await readOptional('README.md')
   const nameOrPath = await nameIn('config.json')

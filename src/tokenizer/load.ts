@@ -140,11 +140,8 @@ let lastMade: { bytes: Uint8Array; path: string; files: Promise<KeptFile[]> } | 
  * tokenizer.json.
  * @throws input error for what is no list of ranks
  */
-export async function filesOfRanks({
-  tiktoken: path,
-  beside,
-  cache,
-}: TokenizerFiles): Promise<KeptFile[] | undefined> {
+export async function filesOfRanks(files: TokenizerFiles): Promise<KeptFile[] | undefined> {
+  const { tiktoken: path, beside, cache } = files
   if (path === undefined || tokenizerJsonOf(beside) !== undefined) return undefined
   const bytes = await readWhole(path, cache)
   if (lastMade?.path !== path || Buffer.compare(lastMade.bytes, bytes) !== 0) {

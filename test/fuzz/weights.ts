@@ -45,7 +45,7 @@ const words = [
 
 /** Formats and their descriptions of it, as `inspect` and `convert --dry-run` do. */
 async function describeAll(checkpoint: Checkpoint): Promise<void> {
-  JSON.stringify(inspection(checkpoint, undefined, true))
+  JSON.stringify(inspection({ kind: 'checkpoint', checkpoint, warnings: checkpoint.notes }, true))
   describeCheckpoint(checkpoint, undefined, true)
   for (const { describe } of formats) {
     try {
