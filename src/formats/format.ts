@@ -47,6 +47,12 @@ export interface Traits {
   readonly engine: 'onnxruntime' | 'llama.cpp'
   /** Its files carry the graph that runs them. */
   readonly graph: boolean
+  /**
+   * How Python loads its weights, for the examples of a card: by transformers, an array at a time
+   * from a stream of msgpack, all from one msgpack, or as a part of a model in each of torch's files.
+   * Absent where what runs it loads it.
+   */
+  readonly loading?: 'from_pretrained' | 'stream' | 'msgpack' | 'parts'
   /** Each file of a folder is a model by itself, and not a part of one. */
   readonly standalone: boolean
   /**

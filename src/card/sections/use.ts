@@ -1,9 +1,5 @@
-import { easylm as easylmFormat } from '../../formats/flax/easylm.js'
-import { flax as flaxFormat } from '../../formats/flax/flax.js'
-import { safetensors as safetensorsFormat } from '../../formats/hf/safetensors.js'
+import type { Traits } from '../../formats/format.js'
 import { traitsOf } from '../../formats/index.js'
-import { meta as metaFormat } from '../../formats/torch/meta.js'
-import { pytorch as pytorchFormat } from '../../formats/torch/pytorch.js'
 import type { Artifact } from '../artifacts.js'
 import { codeBlock, literal, shellWord } from '../markdown.js'
 import type { Subject } from '../subject.js'
@@ -18,9 +14,9 @@ export function useSection(subject: Subject): string {
     llamaCpp(subject),
     onnxRuntime(subject),
     transformersJs(subject),
-    easylm(subject),
-    flax(subject),
-    meta(subject),
+    stream(subject),
+    msgpack(subject),
+    torchParts(subject),
   ].filter((part) => part !== '')
   if (parts.length === 0) return ''
   const where = subject.repo === undefined ? ['Run the examples in the folder of this card.'] : []
@@ -31,12 +27,16 @@ function has({ others }: Subject, name: string): boolean {
   return others.some((file) => file.name === name)
 }
 
-function firstOf({ artifacts }: Subject, format: Artifact['format']): Artifact | undefined {
-  return artifacts.find((artifact) => artifact.format === format)
+/** What is loaded so: of several formats, that which a card is for first. */
+function loadedBy({ artifacts }: Subject, loading: Traits['loading']): Artifact | undefined {
+  const rankOf = ({ format }: Artifact) => traitsOf(format).rank
+  return artifacts
+    .filter(({ format }) => traitsOf(format).loading === loading)
+    .sort((a, b) => rankOf(a) - rankOf(b))[0]
 }
 
 function transformers(subject: Subject): string {
-  const artifact = firstOf(subject, safetensorsFormat.name) ?? firstOf(subject, pytorchFormat.name)
+  const artifact = loadedBy(subject, 'from_pretrained')
   if (artifact === undefined || !has(subject, 'config.json')) return ''
   const where = literal(subject.repo ?? '.')
   // A tokenizer of somebody else's may give transformers 4 more than a model takes.
@@ -216,8 +216,8 @@ function located({ repo }: Subject, file: string): { imports: string; path: stri
   }
 }
 
-function easylm(subject: Subject): string {
-  const file = firstOf(subject, easylmFormat.name)?.files[0]
+function stream(subject: Subject): string {
+  const file = loadedBy(subject, 'stream')?.files[0]
   if (file === undefined) return ''
   const { imports, path } = located(subject, file.name)
   const text = `import msgpack
@@ -236,8 +236,8 @@ print(len(params), "arrays")`
   ].join('\n\n')
 }
 
-function flax(subject: Subject): string {
-  const file = firstOf(subject, flaxFormat.name)?.files[0]
+function msgpack(subject: Subject): string {
+  const file = loadedBy(subject, 'msgpack')?.files[0]
   if (file === undefined) return ''
   const { imports, path } = located(subject, file.name)
   const text = `from flax.serialization import msgpack_restore
@@ -291,8 +291,8 @@ function serve(subject: Subject, kind: 'params' | 'flax_params', file: string): 
   ].join('\n\n')
 }
 
-function meta(subject: Subject): string {
-  const files = firstOf(subject, metaFormat.name)?.files ?? []
+function torchParts(subject: Subject): string {
+  const files = loadedBy(subject, 'parts')?.files ?? []
   const [first] = files
   if (first === undefined) return ''
   const { repo } = subject

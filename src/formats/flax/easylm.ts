@@ -29,6 +29,7 @@ export const easylm: Format = {
     short: 'EasyLM',
     engine: 'onnxruntime',
     graph: false,
+    loading: 'stream',
     standalone: false,
     tokenizer: 'beside',
     metadata: false,

@@ -32,6 +32,7 @@ export const flax: Format = {
     short: 'Flax',
     engine: 'onnxruntime',
     graph: false,
+    loading: 'msgpack',
     standalone: false,
     tokenizer: 'beside',
     metadata: false,

@@ -34,6 +34,7 @@ export const safetensors = {
     short: 'safetensors',
     engine: 'onnxruntime',
     graph: false,
+    loading: 'from_pretrained',
     standalone: false,
     tokenizer: 'beside',
     metadata: false,

@@ -23,6 +23,7 @@ export const meta: Format = {
     short: 'Meta',
     engine: 'onnxruntime',
     graph: false,
+    loading: 'parts',
     standalone: false,
     tokenizer: 'model',
     metadata: false,

@@ -30,6 +30,7 @@ export const pytorch: Format = {
     short: 'PyTorch',
     engine: 'onnxruntime',
     graph: false,
+    loading: 'from_pretrained',
     standalone: false,
     tokenizer: 'beside',
     metadata: false,
