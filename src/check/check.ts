@@ -12,6 +12,7 @@ import { availableMemory } from '../engines/memory.js'
 import { engineFor, exactEngineFor } from '../engines/open.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
+import { worded } from '../io/wording.js'
 import type { Runnable } from '../open/runnable.js'
 import { parseSource } from '../open/source.js'
 import { type CheckRecord, exceededMetrics, type ParityRecord } from '../record/check.js'
@@ -94,7 +95,7 @@ export async function checkArtifact(
     const reach = reachOf(artifact, options)
     const texts = await textsFor(artifact, reader, options, reach.positions)
     checkMemory(artifact, texts, options)
-    const notes = [...reach.notes, ...texts.notes]
+    const notes = worded([...reach.notes, ...texts.notes])
     const faults: string[] = []
     if (against !== undefined) {
       const judgement = await compareTokenizers(own, its, texts.text)

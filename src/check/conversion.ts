@@ -4,6 +4,7 @@ import { availableMemory } from '../engines/memory.js'
 import { traitsOf } from '../formats/index.js'
 import { OpenLlamaError } from '../io/errors.js'
 import { formatBytes } from '../io/units.js'
+import { worded } from '../io/wording.js'
 import type { Runnable } from '../open/runnable.js'
 import { type CheckRecord, roundFigures } from '../record/check.js'
 import type { Loss } from '../record/provenance.js'
@@ -45,7 +46,7 @@ export async function checkConversion(
     positions: reach.positions,
     tokens,
   })
-  return roundFigures({ ...record, notes: [...reach.notes, ...record.notes] })
+  return roundFigures({ ...record, notes: [...worded(reach.notes), ...record.notes] })
 }
 
 /** The source as the output says it, where a loss is allowed: all else must compute the same. */

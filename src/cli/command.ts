@@ -2,6 +2,7 @@ import { format } from 'node:util'
 import { Command, Flags, ux } from '@oclif/core'
 import { exitCodes, fromAnySystemError, fromSystemError, OpenLlamaError } from '../io/errors.js'
 import { printableJson, printableLines, printableSentence } from '../io/printable.js'
+import { registerWording } from '../io/wording.js'
 import { registerHub } from '../library/hub-store.js'
 import { withFlags } from './flag-names.js'
 import { listenForSignals } from './interruption.js'
@@ -23,6 +24,7 @@ export abstract class OpenLlamaCommand extends Command {
 
   override async init(): Promise<void> {
     await super.init()
+    registerWording((text) => this.withFlags(text))
     registerHub((holder) => this.logToStderr(waitingFor(holder)))
     holdStreams()
     // Packages warn there of what stands in files, as it stands there.
@@ -39,6 +41,11 @@ export abstract class OpenLlamaCommand extends Command {
   private withFlags(text: string): string {
     this.flagNames ??= new Set(this.config.commands.flatMap(({ flags }) => Object.keys(flags)))
     return withFlags(text, this.flagNames)
+  }
+
+  /** Where it happened are names, and stay. */
+  private messageOf({ message, what }: OpenLlamaError): string {
+    return message.slice(0, message.length - what.length) + this.withFlags(what)
   }
 
   private flagNames: ReadonlySet<string> | undefined
@@ -72,7 +79,7 @@ export abstract class OpenLlamaCommand extends Command {
   private tell(error: OpenLlamaError): void {
     if (this.jsonEnabled()) this.logJson(this.toErrorJson(error))
     else {
-      this.logToStderr(`error: ${this.withFlags(error.message)}`)
+      this.logToStderr(`error: ${this.messageOf(error)}`)
       for (const each of error.suggestions) this.logToStderr(`  ${this.withFlags(each)}`)
     }
   }
@@ -85,8 +92,9 @@ export abstract class OpenLlamaCommand extends Command {
 
   protected override toErrorJson(error: unknown): Failed {
     const { error: told } = errorJson(error)
+    const message = error instanceof OpenLlamaError ? this.messageOf(error) : told.message
     const suggestions = told.suggestions.map((each) => this.withFlags(each))
-    return { error: { ...told, message: this.withFlags(told.message), suggestions } }
+    return { error: { ...told, message, suggestions } }
   }
 
   protected override toSuccessJson(result: unknown): unknown {

@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import { originOf } from '../io/snapshot.js'
 import type { Origin } from '../io/store.js'
+import { worded } from '../io/wording.js'
 import { type Provenance, type RecordedOptions, schema } from '../record/provenance.js'
 import { tokenizerRecord } from '../tokenizer/record.js'
 import { version } from '../version.js'
@@ -46,7 +47,7 @@ export function provenanceOf(
           },
         }
       : {}),
-    notes: [...warnings, ...unverifiedNotes(unverified)],
+    notes: worded([...warnings, ...unverifiedNotes(unverified)]),
     ...(plan.target.losses?.length ? { losses: plan.target.losses } : {}),
     values: Object.fromEntries(facts),
   }
