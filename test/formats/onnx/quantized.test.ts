@@ -326,6 +326,11 @@ test('a quantized graph becomes GGUF, a tied one too, and small tiles have the s
 test('quantized weights of other forms are refused by name, and wrong sizes with both numbers', async () => {
   const { out } = await toOnnx('tiny-v2', { dtype: 'q4f16' })
   const path = join(out, 'onnx', files.q4f16)
+  const { 'transformers.js_config': told } = JSON.parse(
+    readFileSync(join(out, 'config.json'), 'utf8'),
+  )
+  assert.is(told.dtype, 'q4f16')
+  assert.equal(told.kv_cache_dtype, { q4f16: 'float16' })
   const whole = readFileSync(path)
   const changed = (change: (model: ModelProto) => void) => () => {
     const model = fromBinary(ModelProtoSchema, whole)
