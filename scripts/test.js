@@ -19,8 +19,8 @@ const queue = files.sort((a, b) => rank(a) - rank(b))
 const start = performance.now()
 const sums = { Total: 0, Passed: 0, Skipped: 0 }
 const broken = []
-// One more than there are cores: some tests wait, for faults that take their time.
-const threads = availableParallelism() + 1
+// Two more than there are cores: some tests wait, for faults that take their time.
+const threads = availableParallelism() + 2
 await Promise.all(Array.from({ length: threads }, () => work()))
 
 console.log()

@@ -162,7 +162,7 @@ for (const [name, path, rows, said] of [
     const made = makeSource({ ...small, vocab: rows })
     writeFileSync(join(made.folder, 'in', name), readFileSync(path))
     for (const to of targetFormats) {
-      await fails(() => convert(made.source, made.out, { to }), 'input', name, said, '--tokenizer')
+      await fails(() => convert(made.source, made.out, { to }), 'input', name, said, '`tokenizer`')
     }
     assert.equal(readdirSync(made.folder), ['in'])
   })
