@@ -157,6 +157,16 @@ test('something that came to the output path meanwhile is not replaced, and the 
   await holdsModel(join(out, 'model.safetensors'), small)
 })
 
+test('nor is a record that came beside a single file', async () => {
+  const out = path('single.gguf')
+  const record = `${out}.${recordName}`
+  const conversion = await prepare({ ...made, out }, { to: 'gguf' })
+  const onProgress = () => writeFileSync(record, 'mine')
+  await fails(() => runConversion(conversion, { ...runOptions, onProgress }), 'usage', record)
+  assert.is(readFileSync(record, 'utf8'), 'mine')
+  assert.not(existsSync(out))
+})
+
 test('files are made at their full size, and an earlier run’s bytes stay', async () => {
   const folder = tempDir()
   const files = [

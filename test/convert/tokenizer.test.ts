@@ -304,6 +304,14 @@ test('--keep-tokenizer where it cannot work', async () => {
   await fails(() => convert(source, out, { to: 'gguf', keepTokenizer: true }), 'usage', 'gguf')
 })
 
+test('a tokenizer.model alone is kept too', async () => {
+  const { source, out } = sourceWith({ 'tokenizer.model': readFileSync(modelPath('tiny-v2')) })
+  await convert(source, out, { to: 'safetensors', keepTokenizer: true })
+  const kept = readFileSync(join(out, 'tokenizer.model'))
+  equalBytes(kept, readFileSync(modelPath('tiny-v2')), 'tokenizer.model')
+  assert.not(readdirSync(out).includes('tokenizer.json'))
+})
+
 test('a map that calls </s> the BOS is contradicted on stderr and in the record', async () => {
   const { source, out } = sourceWith({
     'tokenizer.model': readFileSync(modelPath('tiny-v2')),

@@ -323,6 +323,12 @@ test('a quantized graph becomes GGUF, a tied one too, and small tiles have the s
   assert.equal(cut.all, once.all)
 })
 
+/** ONNX Runtime's other operators of quantized weights, and ONNX's own. */
+const others = [
+  ...['MatMulInteger', 'MatMulIntegerToFloat', 'DynamicQuantizeMatMul', 'QLinearMatMul'],
+  ...['QMoE', 'DequantizeLinear', 'MatMulBnb4', 'QGemm'],
+]
+
 test('quantized weights of other forms are refused by name, and wrong sizes with both numbers', async () => {
   const { out } = await toOnnx('tiny-v2', { dtype: 'q4f16' })
   const path = join(out, 'onnx', files.q4f16)
@@ -348,6 +354,12 @@ test('quantized weights of other forms are refused by name, and wrong sizes with
     changed((model) => product(model).input.push('zero_points')),
     ...refused,
   )
+  for (const op of others) {
+    const renamed = changed((model) => {
+      product(model).opType = op
+    })
+    await fails(renamed, 'input', 'weights are quantized', op)
+  }
   await fails(
     changed((model) => {
       const size = product(model).attribute.find(({ name }) => name === 'block_size')

@@ -154,6 +154,16 @@ test('30,000 hits and megabytes of what it may look like take no time', () => {
   assert.ok(performance.now() - began < 10_000, `${performance.now() - began} ms`)
 })
 
+test('a token of one’s own is found whatever it is made of, and among whatever bytes', () => {
+  const own = 'clé-of-mine-ß'
+  const among = Buffer.concat([noise(9, 5000), Buffer.from(own), noise(10, 300)])
+  assert.equal(
+    placesIn(among, [own]).map(({ place }) => place),
+    ['byte 5000'],
+  )
+  assert.equal(placesIn(noise(9, 5000), [own]), [])
+})
+
 test('weights are looked through as fast as they are read', () => {
   const bytes = noise(5, 1 << 20)
   const scan = scanSecrets(['not there'])
