@@ -85,7 +85,8 @@ try {
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const [i, work] of works.entries()) {
       runs[i]?.push(work.run())
-      rmSync(out, { recursive: true, force: true })
+      for (const path of [out, `${out}.openllama.json`])
+        rmSync(path, { recursive: true, force: true })
     }
   }
   console.log(
