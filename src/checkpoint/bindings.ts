@@ -54,8 +54,8 @@ export interface PlannedArray {
 }
 
 /**
- * The arrays of a file that are to hold these tensors, in a naming that keeps no kernels. One that several tensors make stands where
- * the last of them stood.
+ * The arrays of a file that are to hold these tensors, in a naming that keeps no kernels. One that
+ * several tensors make stands where the last of them stood.
  * @param asked whether bindings that are written where it is asked for are
  * @throws input error where tensors of one array have different types, and where there
  * are none of those that are asked for

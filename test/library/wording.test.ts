@@ -2,8 +2,9 @@ import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { convert, OpenLlamaError, plan } from '../../src/index.js'
+import { convert, plan } from '../../src/index.js'
 import { openllama } from '../support/cli.js'
+import { failure } from '../support/errors.js'
 import { fixture } from '../support/paths.js'
 import { tempDir } from '../support/temp.js'
 
@@ -13,19 +14,9 @@ const source = join(folder, 'source')
 cpSync(fixture('tiny-v2', 'config.json'), join(source, 'config.json'))
 cpSync(fixture('tiny-v2', 'easylm', 'streaming_params_bf16'), join(source, 'streaming_params_bf16'))
 
-async function thrown(doing: () => Promise<unknown>): Promise<OpenLlamaError> {
-  try {
-    await doing()
-  } catch (error) {
-    if (error instanceof OpenLlamaError) return error
-    throw error
-  }
-  throw new Error('nothing was thrown')
-}
-
 test('a fault is said with the library’s options there, and with flags by a command', async () => {
   const options = { to: 'safetensors', maxMemory: 1000, out: join(folder, 'none') } as const
-  const error = await thrown(() => plan(source, options))
+  const error = await failure(() => plan(source, options))
   assert.is(error.what, '`maxMemory` is 1.00 kB, at least 16.8 MB are needed')
   const args = ['convert', source, '--to', 'safetensors', '--max-memory', '1000']
   const said = await openllama([...args, '--out', options.out])
@@ -37,7 +28,7 @@ test('in JSON too; the path in a message stays, whatever it is called', async ()
   const out = join(folder, '`out`')
   const options = { to: 'safetensors', out, check: false } as const
   await convert(source, options)
-  const error = await thrown(() => convert(source, options))
+  const error = await failure(() => convert(source, options))
   assert.equal(error.suggestions, ['Choose another `out`, or replace it with `force`.'])
   const args = ['convert', source, '--to', 'safetensors', '--out', out]
   const plain = await openllama(args)

@@ -24,6 +24,14 @@ export interface Initializer {
   extent?: Extent
 }
 
+/** For an initializer without an extent. */
+export function noPlainBytes(where: { format: 'onnx'; path: string; tensor: string }): Error {
+  return inputError('its values are not stored as plain bytes (raw_data), which is not supported', {
+    ...where,
+    suggestions: ['Save the model again with external data.'],
+  })
+}
+
 /** What a run is given; a dimension that may have any size is undefined. */
 interface GraphInput {
   name: string

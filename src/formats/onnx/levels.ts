@@ -4,7 +4,7 @@ import { shown } from '../../checkpoint/geometry.js'
 import { type Scales, wholePart } from '../../checkpoint/tensor.js'
 import { inputError } from '../../io/errors.js'
 import { byteLength, dtypes, type LevelType, type ScaleType } from '../../types/dtype.js'
-import type { Initializer } from './file.js'
+import { type Initializer, noPlainBytes } from './file.js'
 
 /** A matrix in levels and scales, as a node takes it. */
 export interface QuantizedUse {
@@ -72,15 +72,7 @@ function arrayOf(
   path: string,
 ): Omit<StoredArray, 'name'> {
   const where = { format: 'onnx' as const, path, tensor: levels.name }
-  if (levels.extent === undefined || scales.extent === undefined) {
-    throw inputError(
-      'its values are not stored as plain bytes (raw_data), which is not supported',
-      {
-        ...where,
-        suggestions: ['Save the model again with external data.'],
-      },
-    )
-  }
+  if (levels.extent === undefined || scales.extent === undefined) throw noPlainBytes(where)
   const dtype: LevelType = dtypes[type].levels
   const { block, bytes } = dtypes[dtype]
   const [rows = 0, ...others] = levels.shape

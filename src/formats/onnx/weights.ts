@@ -5,7 +5,7 @@ import { isKnownName } from '../../checkpoint/names.js'
 import { wholePart } from '../../checkpoint/tensor.js'
 import { inputError } from '../../io/errors.js'
 import { type DType, typesBy } from '../../types/dtype.js'
-import type { Initializer, OnnxFile } from './file.js'
+import { type Initializer, noPlainBytes, type OnnxFile } from './file.js'
 import { quantizedUses } from './levels.js'
 
 /**
@@ -215,15 +215,7 @@ function arrayOf(
   where: { format: 'onnx'; path: string },
 ): StoredArray {
   const tensor = { ...where, tensor: storedName }
-  if (extent === undefined) {
-    throw inputError(
-      'its values are not stored as plain bytes (raw_data), which is not supported',
-      {
-        ...tensor,
-        suggestions: ['Save the model again with external data.'],
-      },
-    )
-  }
+  if (extent === undefined) throw noPlainBytes(tensor)
   checkArrayBytes(dtype, shape, extent.length, tensor)
   const turnings = new Set(uses.map(isTransposed).filter((turned) => turned !== undefined))
   if (turnings.size > 1) {
